@@ -1,8 +1,7 @@
 """Hash file: key bytes -> value bytes in one read-only file that all processes map together.
 
-Layout (little endian, as the machine that wrote it):
-  header   magic, version, slot count, entry count, offset of the slots, file size, CRCs of slots and header
-  records  each: CRC of key and value, value length, key length, key, value, padding to 8 bytes
+After the header (mapped_file.py):
+  records  each: CRC-32 of key and value, value length, key length, key, value, padding to 8 bytes
   slots    open addressing, two uint32 each: CRC-32 of the key, record offset / 8 (0: empty slot)
 
 Damage is noticed where it would matter: header and slots when the file is opened, each record when it
@@ -13,7 +12,6 @@ from __future__ import annotations
 
 import mmap
 import struct
-import sys
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,24 +19,14 @@ from pathlib import Path
 from typing import BinaryIO
 from zlib import crc32
 
-from callcore.errors import KalibriError
 from kalibri.files import replacing
+from kalibri.mapped_file import HEADER_BYTES, MappedFile, pack_header
 
 MAGIC = b"KSHASH1\n"
-_HEADER = struct.Struct("<8sIIQQQI")
-_HEADER_CRC = struct.Struct("<I")
-_HEADER_BYTES = 64
 _RECORD = struct.Struct("<IIHxx")
 _ALIGN = 8
 _MAX_KEY_BYTES = 0xFFFF
 _MAX_FILE_BYTES = _ALIGN << 32
-_VERSION = 1
-
-
-class HashFileCorrupt(KalibriError):
-    """The file is not a hash file, is cut short, or is damaged."""
-
-    error_id = "file-corrupt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +43,20 @@ def build(path: Path, entries: Iterable[tuple[bytes, bytes]]) -> HashFileSummary
     Raises ValueError for a repeated key, a key over 65535 bytes or a file over 32 GB; the old file stays.
     """
     with replacing(path) as file:
-        file.write(bytes(_HEADER_BYTES))
+        file.write(bytes(HEADER_BYTES))
         hashes, offsets = _write_records(file, entries)
         slots_offset = file.tell()
-        slots = _place(file, hashes, offsets)
-        table = _little_endian(slots)
-        file.write(table)
+        slots = _place(file, hashes, offsets).tobytes()
+        file.write(slots)
         size = file.tell()
         if size > _MAX_FILE_BYTES:
             raise ValueError("a hash file holds at most 32 GB")
-        header = _HEADER.pack(MAGIC, _VERSION, len(slots) // 2, len(hashes), slots_offset, size, crc32(table))
         file.seek(0)
-        file.write(header + _HEADER_CRC.pack(crc32(header)))
+        file.write(
+            pack_header(
+                MAGIC, entries=len(hashes), checked_from=slots_offset, size=size, checked_crc=crc32(slots)
+            )
+        )
     return HashFileSummary(entries=len(hashes), size_bytes=size)
 
 
@@ -112,56 +102,18 @@ def _key_at(file: mmap.mmap, offset: int) -> bytes:
     return file[start + _RECORD.size : start + _RECORD.size + key_length]
 
 
-def _little_endian(slots: array[int]) -> bytes:
-    if sys.byteorder == "big":
-        slots = slots[:]
-        slots.byteswap()
-    return slots.tobytes()
-
-
-class HashFile:
-    """A mapped hash file. Safe to share after fork; `close` is optional (the last reference unmaps)."""
+class HashFile(MappedFile):
+    """A mapped hash file. Safe to share after fork."""
 
     def __init__(self, path: Path) -> None:
-        """Map the file, check header and slots; HashFileCorrupt if it is damaged, OSError if absent."""
-        self.path = path
-        with path.open("rb") as file:
-            try:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError:
-                raise HashFileCorrupt("The hash file is empty.", path=str(path)) from None
-        slot_count, self._entries, slots_offset = self._read_header()
-        self._mask = slot_count - 1
-        self._records_end = slots_offset
-        self._view = memoryview(self._map)
-        self._slots = self._view[slots_offset:].cast("I")
-
-    def _read_header(self) -> tuple[int, int, int]:
-        data = self._map
-        if len(data) < _HEADER_BYTES or data[:8] != MAGIC:
-            raise self._corrupt("it is not a hash file")
-        (stored,) = _HEADER_CRC.unpack_from(data, _HEADER.size)
-        if stored != crc32(data[: _HEADER.size]):
-            raise self._corrupt("its header is damaged")
-        _, version, slot_count, entries, slots_offset, size, slots_crc = _HEADER.unpack_from(data)
-        if version != _VERSION or sys.byteorder != "little":
-            raise self._corrupt(f"version {version} cannot be read here")
-        if size != len(data) or slots_offset + 8 * slot_count != size or slot_count & (slot_count - 1):
-            raise self._corrupt("it is cut short")
-        with memoryview(data) as view, view[slots_offset:] as slots:
-            if crc32(slots) != slots_crc:
-                raise self._corrupt("its slots are damaged")
-        return slot_count, entries, slots_offset
-
-    def _corrupt(self, what: str) -> HashFileCorrupt:
-        return HashFileCorrupt(f"{self.path}: {what}.", path=str(self.path))
-
-    def __len__(self) -> int:
-        """Return the number of entries."""
-        return self._entries
+        """Map the file, check header and slots; FileCorrupt if it is damaged, OSError if absent."""
+        super().__init__(path, MAGIC)
+        self._records_end = self._checked_from
+        self._slots = self._view[self._checked_from :].cast("I")
+        self._mask = len(self._slots) // 2 - 1
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the value of a key, None if there is none; HashFileCorrupt if its record is damaged."""
+        """Return the value of a key, None if there is none; FileCorrupt if its record is damaged."""
         slots, mask = self._slots, self._mask
         key_hash = crc32(key)
         slot = key_hash & mask
@@ -175,7 +127,7 @@ class HashFile:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield every key with its value, as they were written (for tools, not for calls)."""
-        position = _HEADER_BYTES
+        position = HEADER_BYTES
         while position < self._records_end:
             key, value = self._record(position)
             yield key, value
@@ -192,9 +144,3 @@ class HashFile:
         if end > self._records_end or crc32(self._view[key_start:end]) != crc:
             raise self._corrupt(f"the record at {start} is damaged")
         return self._map[key_start:value_start], self._map[value_start:end]
-
-    def close(self) -> None:
-        """Unmap the file; the object cannot be used afterwards."""
-        self._slots.release()
-        self._view.release()
-        self._map.close()
