@@ -111,13 +111,9 @@ REGIONS: dict[str, tuple[str, ...]] = {
 }
 
 #: Words that say what kind of region it is; the rest of the name is unique without them.
-_KIND_WORDS = frozenset({"г", "город", "республика", "респ", "область", "обл", "край", "округ"}) | {
-    "ао",
-    "аобл",
-    "авт",
-    "автономная",
-    "автономный",
-}
+_KIND_WORDS = frozenset(
+    "г город республика респ область обл край округ ао аобл авт автономная автономный".split()  # noqa: SIM905
+)
 _WORD = re.compile(r"[а-яa-z0-9]+")
 #: The registry joins the regions of one range by "*", an enumeration by "и" or a comma.
 _BETWEEN_REGIONS = re.compile(r"\s*[*,;]\s*|\s+и\s+")
