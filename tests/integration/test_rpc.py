@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from kalibri.rpc import KamailioRpc, ProxyDown, ReplyTooLong, RpcRefused
-from tests.support.tiny_kamailio import Phones, TinyKamailio, tiny_kamailio
+from tests.support.rpc_kamailio import Phones, RpcKamailio, rpc_kamailio
 
 MANY = 300
 
 
 @pytest.fixture(scope="module")
-def proxy() -> Iterator[TinyKamailio]:
-    with tiny_kamailio() as running:
+def proxy() -> Iterator[RpcKamailio]:
+    with rpc_kamailio() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def proxy_with_calls(proxy: TinyKamailio) -> TinyKamailio:
+def proxy_with_calls(proxy: RpcKamailio) -> RpcKamailio:
     """A proxy with more dialogs than one datagram can tell."""
     with Phones(proxy) as phones:
         for n in range(MANY):
@@ -30,13 +30,13 @@ def proxy_with_calls(proxy: TinyKamailio) -> TinyKamailio:
     return proxy
 
 
-def test_a_method_answers(proxy: TinyKamailio) -> None:
+def test_a_method_answers(proxy: RpcKamailio) -> None:
     with KamailioRpc(proxy.socket) as rpc:
         assert rpc.call("core.uptime")["uptime"] >= 0
         assert rpc.call("core.echo", 'Привет "x"\n', 5) == ['Привет "x"\n', "5"]
 
 
-def test_an_unknown_method_is_refused_with_its_name(proxy: TinyKamailio) -> None:
+def test_an_unknown_method_is_refused_with_its_name(proxy: RpcKamailio) -> None:
     with (
         KamailioRpc(proxy.socket) as rpc,
         pytest.raises(RpcRefused, match=r"no.such: Method Not Found") as refused,
@@ -45,14 +45,14 @@ def test_an_unknown_method_is_refused_with_its_name(proxy: TinyKamailio) -> None
     assert refused.value.details == {"method": "no.such", "code": 500}
 
 
-def test_a_conversation_goes_on_after_a_refusal(proxy: TinyKamailio) -> None:
+def test_a_conversation_goes_on_after_a_refusal(proxy: RpcKamailio) -> None:
     with KamailioRpc(proxy.socket) as rpc:
         with pytest.raises(RpcRefused):
             rpc.call("no.such")
         assert rpc.call("core.uptime")
 
 
-def test_all_dialogs_come_however_many_there_are(proxy_with_calls: TinyKamailio) -> None:
+def test_all_dialogs_come_however_many_there_are(proxy_with_calls: RpcKamailio) -> None:
     with KamailioRpc(proxy_with_calls.socket) as rpc:
         dialogs = rpc.dialogs()
     assert len(dialogs) == MANY
@@ -61,14 +61,14 @@ def test_all_dialogs_come_however_many_there_are(proxy_with_calls: TinyKamailio)
     assert list(proxy_with_calls.socket.parent.glob("rpc-*")) == []
 
 
-def test_a_reply_that_is_too_long_is_not_taken_for_a_dead_proxy(proxy_with_calls: TinyKamailio) -> None:
+def test_a_reply_that_is_too_long_is_not_taken_for_a_dead_proxy(proxy_with_calls: RpcKamailio) -> None:
     with KamailioRpc(proxy_with_calls.socket, timeout_seconds=0.5) as rpc:
         with pytest.raises(ReplyTooLong, match=r"dlg\.list"):
             rpc.call("dlg.list")
         assert rpc.call("core.uptime")
 
 
-def test_a_request_that_is_too_long_is_refused(proxy: TinyKamailio) -> None:
+def test_a_request_that_is_too_long_is_refused(proxy: RpcKamailio) -> None:
     with KamailioRpc(proxy.socket) as rpc:
         with pytest.raises(RpcRefused, match="does not fit"):
             rpc.call("core.echo", "x" * 1_000_000)

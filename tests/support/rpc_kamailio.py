@@ -61,7 +61,7 @@ START_ATTEMPTS = 5
 
 
 @dataclass
-class TinyKamailio:
+class RpcKamailio:
     """A running proxy."""
 
     socket: Path
@@ -80,7 +80,7 @@ class TinyKamailio:
 
 
 @contextmanager
-def tiny_kamailio() -> Iterator[TinyKamailio]:
+def rpc_kamailio() -> Iterator[RpcKamailio]:
     """Run a proxy that answers; it is gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="kskam-", dir="/tmp"))
     try:
@@ -93,7 +93,7 @@ def tiny_kamailio() -> Iterator[TinyKamailio]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start(directory: Path) -> TinyKamailio:
+def _start(directory: Path) -> RpcKamailio:
     """Somebody may take the free port first: then another one is tried."""
     for _ in range(START_ATTEMPTS):
         proxy = _launch(directory)
@@ -103,7 +103,7 @@ def _start(directory: Path) -> TinyKamailio:
     raise AssertionError(f"Kamailio does not start: {(directory / 'log').read_text()}")
 
 
-def _launch(directory: Path) -> TinyKamailio:
+def _launch(directory: Path) -> RpcKamailio:
     port, path = _free_port(), directory / "rpc.sock"
     file = directory / "kamailio.cfg"
     file.write_text(CONFIGURATION.format(port=port, socket=path))
@@ -119,7 +119,7 @@ def _launch(directory: Path) -> TinyKamailio:
             start_new_session=True,
             preexec_fn=_end_with_parent(),
         )
-    return TinyKamailio(path, port, process)
+    return RpcKamailio(path, port, process)
 
 
 def _end_with_parent() -> Callable[[], None]:
@@ -128,7 +128,7 @@ def _end_with_parent() -> Callable[[], None]:
     return lambda: libc.prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
-def _answers(proxy: TinyKamailio) -> bool:
+def _answers(proxy: RpcKamailio) -> bool:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and proxy.process.poll() is None:
         with KamailioRpc(proxy.socket, timeout_seconds=0.5) as rpc:
@@ -149,7 +149,7 @@ def _free_port() -> int:
 class Phones:
     """A caller and a callee in one: sets calls up through a proxy, one after the other."""
 
-    def __init__(self, proxy: TinyKamailio) -> None:
+    def __init__(self, proxy: RpcKamailio) -> None:
         self._proxy = ("127.0.0.1", proxy.port)
         self._caller = self._bound()
         self._callee = self._bound()
