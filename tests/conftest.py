@@ -1,0 +1,3 @@
+"""Fixtures of all tests: one plugin module per outside thing."""
+
+pytest_plugins = ["tests.support.fix_phones"]
