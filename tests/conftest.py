@@ -7,6 +7,7 @@ import os
 pytest_plugins = [
     "tests.support.fix_ksctl",
     "tests.support.fix_pg",
+    "tests.support.fix_phones",
 ]
 
 
