@@ -5,7 +5,7 @@ tens of milliseconds). The server is a child that the kernel ends with pytest (P
 pytest is killed; what such a kill leaves on disk is swept away by the next run.
 
 Fixtures: `db` (autocommit connection), `pg_dsn` (connection string), `pg_config` (Config of an instance), all
-of the same fresh database; `empty_dsn` (a database with nothing in it); `pg_server` (the shared cluster, never
+of the same fresh database; `empty_dsn` (one with nothing in it); `pg_server` (the shared cluster, never
 to be stopped). `temporary_cluster()` is a server of your own, to be stopped and killed.
 """
 
