@@ -14,7 +14,8 @@ from pathlib import Path
 from callcore.errors import NotFound, Refused
 from callcore.number_registry import BadRegistryRow, Columns, RegistryRange, parse_range, read_header
 from callcore.region import Region, normalise_region
-from kalibri.csvfile import CsvRefused, CsvRow, Progress, RowError, counted, open_csv, read_rows
+from kalibri.csv_table import Complaints
+from kalibri.csvfile import CsvRow, Progress, RowError, counted, open_csv, read_rows
 from kalibri.db import Conn, domain_errors, execute, fetch_all, fetch_one, fetch_value, require, statements
 
 #: Imports that are kept beside the one in force.
@@ -139,7 +140,7 @@ class _Files:
     paths: Sequence[Path]
     country_code: str
     progress: Progress
-    errors: list[RowError] = field(default_factory=list)
+    complaints: Complaints = field(default_factory=Complaints)
 
     def ranges(self) -> Iterator[tuple[str, int, RegistryRange]]:
         for path in self.paths:
@@ -159,13 +160,13 @@ class _Files:
                     continue
                 found = parse_range(columns, row.fields, country_code=self.country_code)
             except BadRegistryRow as error:
-                self.errors.append(RowError(row.line, error.message, str(path)))
+                self.complaints.add(row.line, error.message, file=str(path))
                 if columns is None:  # without columns every further row would be an error too
                     return
             else:
                 yield str(path), row.line, found
         if columns is None:
-            self.errors.append(RowError(0, "the file is empty", str(path)))
+            self.complaints.add(1, "the file is empty", file=str(path))
 
 
 def import_ranges(
@@ -218,9 +219,8 @@ def _stage(conn: Conn, *, files: Sequence[Path], country_code: str, progress: Pr
         if overlap.other_file != overlap.file:
             other += f" of {overlap.other_file}"
         message = f"{overlap.first} and following stand in {other} or before it already"
-        source.errors.append(RowError(overlap.line, message, overlap.file))
-    if source.errors:
-        raise CsvRefused(source.errors)
+        source.complaints.add(overlap.line, message, file=overlap.file)
+    source.complaints.raise_if_any()
 
 
 def _unknown_regions(conn: Conn) -> dict[str, int]:
