@@ -1,0 +1,499 @@
+"""Configuration: conf/kalibri.yaml, environment and command line into one frozen `Config`.
+
+Decides which value counts (command line > environment > file > default), refuses unknown keys, wrong types
+and values out of range, and derives every path below the run directory. It never creates a file, opens a
+socket or reads a secret. The sample file conf/kalibri.yaml is the manual; a test keeps it equal to the
+defaults here.
+"""
+
+# ruff: noqa: RUF009 (key() makes a dataclass field, as dataclasses.field() does)
+
+from __future__ import annotations
+
+import os
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from callcore.errors import BadInput
+from kalibri.config_checks import (
+    Check,
+    directory_name,
+    ip_address,
+    level,
+    node_name,
+    one_of,
+    pattern,
+    port_conflict,
+)
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+SAMPLE_FILE = PROJECT_ROOT / "conf" / "kalibri.yaml"
+ENVIRONMENT_PREFIX = "KALIBRI_"
+
+NOTHING = ("", "null", "none", "~")
+TRUE = ("true", "yes", "on", "1")
+FALSE = ("false", "no", "off", "0")
+
+
+class ConfigError(BadInput):
+    """The configuration is not valid."""
+
+    error_id = "bad-configuration"
+
+
+def key(
+    default: Any, *, minimum: int | None = None, maximum: int | None = None, check: Check | None = None
+) -> Any:
+    """Declare one configuration key: default, allowed range (both ends included), further check."""
+    return field(default=default, metadata={"minimum": minimum, "maximum": maximum, "check": check})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseConfig:
+    """Section `database`."""
+
+    #: libpq connection string; None: the private cluster of this instance.
+    dsn: str | None = key(None)
+    port: int = key(5432, minimum=1, maximum=65535)
+    connect_timeout_ms: int = key(200, minimum=10, maximum=60_000)
+    statement_timeout_ms: int = key(200, minimum=10, maximum=60_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyConfig:
+    """Section `proxy`: Kamailio."""
+
+    listen_address: str = key("127.0.0.1", check=ip_address)
+    sip_port: int = key(5060, minimum=1, maximum=65535)
+    tls_port: int = key(5061, minimum=1, maximum=65535)
+    #: PEM files; None: no TLS.
+    tls_certificate: Path | None = key(None)
+    tls_private_key: Path | None = key(None)
+    internal_port: int = key(5066, minimum=1, maximum=65535)
+    workers: int = key(4, minimum=1, maximum=64)
+    tcp_workers: int = key(2, minimum=1, maximum=64)
+    digest_algorithm: str = key("MD5", check=one_of("MD5", "SHA-256"))
+    max_message_bytes: int = key(16_384, minimum=1024, maximum=65_535)
+    #: Requests of one source address in two seconds, before it is blocked; 0: no limit.
+    flood_requests_per_2s: int = key(60, minimum=0, maximum=1_000_000)
+    options_ping_seconds: int = key(10, minimum=1, maximum=3600)
+    nat_ping_seconds: int = key(30, minimum=5, maximum=3600)
+    default_expires_seconds: int = key(600, minimum=30, maximum=86_400)
+    min_expires_seconds: int = key(60, minimum=10, maximum=86_400)
+    max_expires_seconds: int = key(3600, minimum=60, maximum=86_400)
+    shared_memory_mb: int = key(128, minimum=16, maximum=65_536)
+    private_memory_mb: int = key(16, minimum=4, maximum=1024)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RtpConfig:
+    """Section `rtp`: RTPProxy nodes of this host."""
+
+    #: Processes; None: one for each processor core.
+    nodes: int | None = key(None, minimum=1, maximum=256)
+    listen_address: str = key("127.0.0.1", check=ip_address)
+    control_base_port: int = key(22_222, minimum=1, maximum=65_000)
+    port_min: int = key(10_000, minimum=1024, maximum=65_534)
+    port_max: int = key(19_998, minimum=1024, maximum=65_534)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StunConfig:
+    """Section `stun`: coturn, answering STUN only."""
+
+    enabled: bool = key(True)
+    port: int = key(3478, minimum=1, maximum=65535)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoutingConfig:
+    """Section `routing`."""
+
+    #: Length of call for which prices of gateways are compared.
+    expected_call_seconds: int = key(180, minimum=1, maximum=86_400)
+    #: Failures in a row that take a gateway out.
+    gateway_failure_limit: int = key(5, minimum=1, maximum=1000)
+    gateway_penalty_seconds: int = key(30, minimum=1, maximum=3600)
+    home_country_code: str = key("7", check=pattern(r"[1-9][0-9]{0,2}", '1 to 3 digits, as "7"'))
+
+
+@dataclass(frozen=True, kw_only=True)
+class JournalConfig:
+    """Section `journal`."""
+
+    #: None: <home>/journal.
+    directory: Path | None = key(None)
+    max_line_bytes: int = key(65_536, minimum=1024, maximum=1_048_576)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexConfig:
+    """Section `index`: what ks-index builds."""
+
+    #: None: <home>/index.
+    directory: Path | None = key(None)
+    fold_after_changes: int = key(2000, minimum=1, maximum=1_000_000)
+    fold_after_seconds: int = key(300, minimum=1, maximum=86_400)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogConfig:
+    """Section `log`."""
+
+    level: str = key("info", check=level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that an instance is told. Build it with `load_config`; tests may build it directly."""
+
+    #: Run directory of the instance: data, sockets, logs, generated files.
+    home: Path = key(Path("run"), check=directory_name)
+    node_name: str = key("n1", check=node_name)
+    database: DatabaseConfig = field(default_factory=DatabaseConfig)
+    proxy: ProxyConfig = field(default_factory=ProxyConfig)
+    rtp: RtpConfig = field(default_factory=RtpConfig)
+    stun: StunConfig = field(default_factory=StunConfig)
+    routing: RoutingConfig = field(default_factory=RoutingConfig)
+    journal: JournalConfig = field(default_factory=JournalConfig)
+    index: IndexConfig = field(default_factory=IndexConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+    @property
+    def pg_directory(self) -> Path:
+        """The private PostgreSQL cluster: its data and its socket (mode 0700)."""
+        return self.home / "pg"
+
+    @property
+    def database_dsn(self) -> str:
+        """The connection string that counts: the configured one, or the private cluster by its socket."""
+        if self.database.dsn is not None:
+            return self.database.dsn
+        directory = str(self.pg_directory).replace("\\", "\\\\").replace("'", "\\'")
+        return f"host='{directory}' port={self.database.port} dbname=kalibri user=kalibri"
+
+    @property
+    def private_database(self) -> bool:
+        """Whether this instance runs its own PostgreSQL."""
+        return self.database.dsn is None
+
+    @property
+    def journal_directory(self) -> Path:
+        """Where every process of this instance writes its journal."""
+        return self.journal.directory or self.home / "journal"
+
+    @property
+    def index_directory(self) -> Path:
+        """Where ks-index puts what the proxy's workers read."""
+        return self.index.directory or self.home / "index"
+
+    @property
+    def rtp_nodes(self) -> int:
+        """How many RTPProxy processes run."""
+        return self.rtp.nodes or len(os.sched_getaffinity(0))
+
+    @property
+    def rtp_spool_directory(self) -> Path:
+        """Where RTPProxy writes recordings that are still going on."""
+        return self.home / "rtp" / "spool"
+
+    @property
+    def rtp_recording_directory(self) -> Path:
+        """Where RTPProxy moves recordings that have ended (same file system as the spool)."""
+        return self.home / "rtp" / "rec"
+
+    @property
+    def log_directory(self) -> Path:
+        """Logs of every process."""
+        return self.home / "log"
+
+    @property
+    def etc_directory(self) -> Path:
+        """Generated files: kamailio.cfg, tls.cfg, supervisord.conf, turnserver.conf."""
+        return self.home / "etc"
+
+    @property
+    def run_directory(self) -> Path:
+        """Sockets and pid files."""
+        return self.home / "run"
+
+    @property
+    def kamailio_rpc_socket(self) -> Path:
+        """Datagram socket on which Kamailio answers JSON-RPC."""
+        return self.run_directory / "kamailio_rpc.sock"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """Socket of supervisord."""
+        return self.run_directory / "supervisor.sock"
+
+    @property
+    def secrets_directory(self) -> Path:
+        """Generated secrets, one a file of mode 0600, in a directory of mode 0700."""
+        return self.home / "secrets"
+
+    @property
+    def kamailio_password_file(self) -> Path:
+        """Password of the database role kamailio."""
+        return self.secrets_directory / "kamailio_db_password"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One value as somebody wrote it, and where; YAML gives typed values, the others give text."""
+
+    value: Any
+    source: str
+    #: Folder from which a relative path of this source starts.
+    base: Path
+
+
+def load_config(
+    *,
+    path: Path | None = None,
+    overrides: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """Read the configuration of this instance.
+
+    path: the file; None: KALIBRI_CONFIG, else conf/kalibri.yaml of the project if it exists.
+    overrides: values of the command line, as {"home": …, "proxy.sip_port": …}.
+    Relative paths of the command line and of the environment start from the working directory, those of the
+    file from KALIBRI_BASE (default: the project's root); paths below a section start from `home`.
+    Raises ConfigError.
+    """
+    environ = os.environ if environ is None else environ
+    settings: dict[str, Setting] = {}
+    settings.update(_from_file(_config_file(path, environ), _base(environ)))
+    settings.update(_from_environment(environ))
+    settings.update(_from_command_line(overrides or {}))
+    config = _build(settings, _base(environ))
+    _check_together(config)
+    return config
+
+
+def key_names() -> list[str]:
+    """All keys, as `section.key`, in the order of the dataclasses."""
+    return list(_known_keys())
+
+
+@cache
+def _known_keys() -> dict[str, Field[Any]]:
+    known: dict[str, Field[Any]] = {}
+    for item in fields(Config):
+        if item.default is not MISSING:
+            known[item.name] = item
+        else:
+            known.update({f"{item.name}.{sub.name}": sub for sub in fields(_section_class(item.name))})
+    return known
+
+
+def _section_class(section: str) -> Any:
+    return typing.get_type_hints(Config)[section]
+
+
+def _sections() -> list[str]:
+    return [item.name for item in fields(Config) if item.default is MISSING]
+
+
+def _base(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("KALIBRI_BASE") or PROJECT_ROOT)
+
+
+def _config_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if path is None and environ.get("KALIBRI_CONFIG"):
+        path = Path(environ["KALIBRI_CONFIG"])
+    if path is None:
+        return SAMPLE_FILE if SAMPLE_FILE.exists() else None
+    return path
+
+
+def _from_file(path: Path | None, base: Path) -> dict[str, Setting]:
+    if path is None:
+        return {}
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", file=str(path)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path}: not valid YAML: {' '.join(str(error).split())}", file=str(path)
+        ) from error
+    settings: dict[str, Setting] = {}
+    for name, node in _pairs(path, root, ""):
+        if name in _sections():
+            for sub, value in _pairs(path, node, f"{name}."):
+                settings[f"{name}.{sub}"] = _file_setting(path, f"{name}.{sub}", value, base)
+        else:
+            settings[name] = _file_setting(path, name, node, base)
+    return settings
+
+
+def _pairs(path: Path, node: yaml.Node | None, prefix: str) -> list[tuple[str, yaml.Node]]:
+    """Return the keys and values of a YAML mapping (an absent one is empty); refuse what is given twice."""
+    if node is None or (isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null")):
+        return []
+    where = f"{path}, line {node.start_mark.line + 1}"
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(
+            f"{where}: {prefix.rstrip('.') or 'the file'} must hold keys and values, as `key: value`"
+        )
+    seen: dict[str, yaml.Node] = {}
+    for key_node, value in node.value:
+        name = str(key_node.value)
+        if name in seen:
+            raise ConfigError(f"{path}, line {key_node.start_mark.line + 1}: {prefix}{name} is given twice")
+        seen[name] = value
+    return list(seen.items())
+
+
+def _file_setting(path: Path, name: str, node: yaml.Node, base: Path) -> Setting:
+    where = f"{path}, line {node.start_mark.line + 1}"
+    _require_known(name, where)
+    if not isinstance(node, yaml.ScalarNode):
+        raise ConfigError(f"{where}: {name} must be one value", key=name)
+    return Setting(yaml.SafeLoader("").construct_object(node), where, base)
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Setting]:
+    """Take KALIBRI_<SECTION>_<KEY>. Other KALIBRI_ names belong to other programs and are left alone."""
+    names = {_variable(name): name for name in _known_keys()}
+    sections = tuple(f"{ENVIRONMENT_PREFIX}{section.upper()}_" for section in _sections())
+    settings = {}
+    for variable, value in environ.items():
+        if variable in names:
+            settings[names[variable]] = Setting(value, f"environment variable {variable}", Path.cwd())
+        elif variable.startswith(sections):
+            near = get_close_matches(variable, names, 1)
+            raise ConfigError(f"environment variable {variable}: no such key{_hint(near)}", key=variable)
+    return settings
+
+
+def _variable(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.replace(".", "_").upper()
+
+
+def _from_command_line(overrides: Mapping[str, str]) -> dict[str, Setting]:
+    for name in overrides:
+        _require_known(name, "command line")
+    return {name: Setting(value, "command line", Path.cwd()) for name, value in overrides.items()}
+
+
+def _require_known(name: str, where: str) -> None:
+    known = list(_known_keys())
+    if name in known:
+        return
+    near = get_close_matches(name, known, 1, cutoff=0.6)
+    if not near:  # the right key in the wrong section
+        near = [full for full in known if full.rpartition(".")[2] == name.rpartition(".")[2]][:1]
+    raise ConfigError(f"{where}: unknown key {name}{_hint(near)}", key=name)
+
+
+def _hint(near: list[str]) -> str:
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _build(settings: Mapping[str, Setting], base: Path) -> Config:
+    values = {name: _value(name, item, settings.get(name), base) for name, item in _known_keys().items()}
+    home = values["home"]
+    arguments: dict[str, Any] = {"home": home, "node_name": values["node_name"]}
+    for section in _sections():
+        inside = {
+            name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{section}.")
+        }
+        for name, value in inside.items():
+            if isinstance(value, Path):
+                inside[name] = home / value
+        arguments[section] = _section_class(section)(**inside)
+    return Config(**arguments)
+
+
+def _value(name: str, item: Field[Any], setting: Setting | None, base: Path) -> Any:
+    if setting is None:
+        return _absolute(base, Path("run")) if name == "home" else item.default
+    value = _typed(name, item, setting)
+    if value is None:
+        return None
+    problem = _range_problem(item, value)
+    if problem is None and item.metadata["check"] is not None:
+        problem = item.metadata["check"](value)
+    if problem is not None:
+        raise ConfigError(f"{setting.source}: {name} is {setting.value!r}, but must be {problem}", key=name)
+    return _absolute(setting.base, value) if name == "home" else value
+
+
+def _absolute(base: Path, path: Path) -> Path:
+    return Path(os.path.normpath(base.absolute() / path.expanduser()))
+
+
+def _typed(name: str, item: Field[Any], setting: Setting) -> Any:
+    """Turn what was written into the type of the key: one rule for YAML, environment and command line."""
+    kind, nullable = _kind(name)
+    raw = setting.value
+    if raw is None or (isinstance(raw, str) and raw.lower() in NOTHING):
+        if nullable:
+            return None
+        raise ConfigError(f"{setting.source}: {name} must have a value", key=name)
+    if kind is bool and isinstance(raw, str) and raw.lower() in TRUE + FALSE:
+        return raw.lower() in TRUE
+    if kind is int and isinstance(raw, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", raw):
+        return int(raw)
+    if kind in (str, Path) and isinstance(raw, str):
+        return kind(raw)
+    if type(raw) is kind:
+        return raw
+    wanted = {bool: "true or false", int: "a whole number", str: "text (put it in quotes)", Path: "a path"}[
+        kind
+    ]
+    raise ConfigError(f"{setting.source}: {name} is {raw!r}, but must be {wanted}", key=name)
+
+
+@cache
+def _kind(name: str) -> tuple[type, bool]:
+    """Return the plain type of a key and whether it may be null."""
+    section, _, inner = name.rpartition(".")
+    hint = typing.get_type_hints(_section_class(section) if section else Config)[inner]
+    if isinstance(hint, types.UnionType):
+        return next(part for part in typing.get_args(hint) if part is not type(None)), True
+    return hint, False
+
+
+def _range_problem(item: Field[Any], value: Any) -> str | None:
+    minimum, maximum = item.metadata["minimum"], item.metadata["maximum"]
+    if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):
+        return f"{minimum} to {maximum}"
+    return None
+
+
+def _check_together(config: Config) -> None:
+    """Refuse values that are each right but do not fit together."""
+    proxy, rtp = config.proxy, config.rtp
+    if rtp.port_min >= rtp.port_max:
+        raise ConfigError(f"rtp.port_min ({rtp.port_min}) must be smaller than rtp.port_max ({rtp.port_max})")
+    if (proxy.tls_certificate is None) != (proxy.tls_private_key is None):
+        raise ConfigError("proxy.tls_certificate and proxy.tls_private_key must be given together")
+    if not proxy.min_expires_seconds <= proxy.default_expires_seconds <= proxy.max_expires_seconds:
+        raise ConfigError(
+            "proxy: min_expires_seconds ≤ default_expires_seconds ≤ max_expires_seconds does not hold"
+        )
+    problem = port_conflict(
+        {
+            "proxy.sip_port": (proxy.listen_address, proxy.sip_port, 1),
+            "proxy.tls_port": (proxy.listen_address, proxy.tls_port, 1),
+            "proxy.internal_port": (proxy.listen_address, proxy.internal_port, 1),
+            "stun.port": (proxy.listen_address, config.stun.port if config.stun.enabled else 0, 1),
+            "rtp.control_base_port": (rtp.listen_address, rtp.control_base_port, config.rtp_nodes),
+            "rtp.port_min": (rtp.listen_address, rtp.port_min, rtp.port_max - rtp.port_min + 1),
+        }
+    )
+    if problem is not None:
+        raise ConfigError(problem)

@@ -1,0 +1,13 @@
+"""Fixtures for all tests, one module for each outside thing; a clean environment first."""
+
+from __future__ import annotations
+
+import os
+
+pytest_plugins = ["tests.support.fix_pg"]
+
+
+def pytest_configure() -> None:
+    """A developer's own settings must not change what a test sees."""
+    for name in [name for name in os.environ if name.startswith(("KALIBRI_", "PG"))]:
+        del os.environ[name]
