@@ -211,12 +211,24 @@ def bring_down(config: Config) -> list[int]:
         in_time = True
         if supervisor.is_running():
             pid = supervisor.pid()
+            _stop_all(supervisor)
             supervisor.shutdown()
             in_time = orphans.wait_gone(pid, DOWN_SECONDS)
         left_behind = orphans.end(config)
     if not in_time:
         raise Unavailable(f"supervisord did not end within {DOWN_SECONDS:.0f} seconds")
     return left_behind
+
+
+def _stop_all(supervisor: Supervisor) -> None:
+    """Stop everything at once but the database, which the others use to their end, and then that."""
+    everybody = set(supervisor.states())
+    for wave in (everybody - {"postgres"}, everybody & {"postgres"}):
+        for name in wave:
+            supervisor.stop(name, wait=False)
+        deadline = time.monotonic() + DOWN_SECONDS
+        while time.monotonic() < deadline and not wave <= supervisor.ended():
+            time.sleep(ASK_AGAIN_SECONDS)
 
 
 def check_ports(config: Config) -> None:

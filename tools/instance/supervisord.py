@@ -6,6 +6,7 @@ Whether a process that lives is of any use is not its business but the watch's.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import subprocess
 import sys
@@ -55,6 +56,10 @@ stdout_logfile={log}/{name}.log
 stdout_logfile_maxbytes=50MB
 stdout_logfile_backups=4
 """
+
+
+#: Of supervisord: there is no process, and it will not start one by itself.
+DOWN_STATES = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
 
 
 class SupervisorRefused(KalibriError):
@@ -171,9 +176,14 @@ class Supervisor:
         """Start a process that does not run; returns at once."""
         self._call("supervisor.startProcess", name, False)
 
-    def stop(self, name: str) -> None:
-        """Stop a process and return when it has ended (killed, if it takes longer than allowed)."""
-        self._call("supervisor.stopProcess", name, True)
+    def ended(self) -> set[str]:
+        """Return the names of the processes that do not run and are not about to."""
+        return {name for name, state in self.states().items() if state.name in DOWN_STATES}
+
+    def stop(self, name: str, *, wait: bool = True) -> None:
+        """Stop a process (kill it, if it takes longer than allowed); one that is down already stays down."""
+        with contextlib.suppress(SupervisorRefused):  # it ended, or was stopped, just now
+            self._call("supervisor.stopProcess", name, wait)
 
     def shutdown(self) -> None:
         """Stop all processes in reverse order, then supervisord itself; returns at once."""
