@@ -32,3 +32,19 @@ def uuid7_unix_ms(value: uuid.UUID) -> int:
 def uuid7_time(value: uuid.UUID) -> datetime:
     """Return the aware UTC time of a UUIDv7, at millisecond resolution."""
     return datetime.fromtimestamp(uuid7_unix_ms(value) / 1000, UTC)
+
+
+#: A tick is 1/4096 ms: what the 12 bits after the milliseconds hold (RFC 9562 section 6.2, method 3).
+TICKS_PER_MS = 4096
+
+
+def uuid7_text(ticks: int, random62: int) -> str:
+    """Format a UUIDv7 from Unix time in ticks (1/4096 ms) and 62 random bits.
+
+    The same layout as uuid7(), without the UUID object, which costs more than the rest of a journal line.
+    """
+    ms = ticks >> 12
+    return (
+        f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{ticks & 0xFFF:03x}-"
+        f"{0x8000 | random62 >> 48:04x}-{random62 & 0xFFFFFFFFFFFF:012x}"
+    )

@@ -1,0 +1,247 @@
+"""The story of a call: its events in time order, in words for a person who is on the phone to a carrier.
+
+Decides the words only. An event of a kind that is not known here is told with its data, so that nothing that
+happened is ever hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from callcore.cdr import CAUSE_TEXTS, Cdr, code_of, id_of, in_order, list_of, text_of
+from callcore.event import Event
+
+#: Reason phrases of RFC 3261 section 21, for replies whose own phrase was not noted.
+PHRASES: Mapping[int, str] = {
+    180: "Ringing",
+    181: "Call Is Being Forwarded",
+    182: "Queued",
+    183: "Session Progress",
+    200: "OK",
+    302: "Moved Temporarily",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    407: "Proxy Authentication Required",
+    408: "Request Timeout",
+    410: "Gone",
+    415: "Unsupported Media Type",
+    420: "Bad Extension",
+    480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected",
+    483: "Too Many Hops",
+    484: "Address Incomplete",
+    486: "Busy Here",
+    487: "Request Terminated",
+    488: "Not Acceptable Here",
+    491: "Request Pending",
+    500: "Server Internal Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Server Time-out",
+    600: "Busy Everywhere",
+    603: "Decline",
+    604: "Does Not Exist Anywhere",
+    606: "Not Acceptable",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoryLine:
+    """One step of a call."""
+
+    #: Milliseconds since the start of the call; negative if a clock was set back.
+    at_ms: int
+    #: "→" from caller to callee, "←" back, "×" an end, "·" something inside the switch.
+    arrow: str
+    text: str
+    kind: str
+    #: The process that told it.
+    process: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Names for ids, as far as they are still known."""
+
+    gateways: Mapping[int, str]
+    routes: Mapping[int, str]
+
+    def gateway(self, gateway_id: object) -> str:
+        """Return "gateway NAME (id)", or the id alone for a gateway that is gone."""
+        known = id_of(gateway_id)
+        name = self.gateways.get(known) if known is not None else None
+        return f"gateway {name} ({known})" if name else f"gateway {gateway_id}"
+
+    def route(self, route_id: object) -> str:
+        """Return "12 (NAME)", or the id alone."""
+        known = id_of(route_id)
+        name = self.routes.get(known) if known is not None else None
+        return f"{known} ({name})" if name else str(route_id)
+
+
+def tell(started_at: datetime, events: Iterable[Event], names: Names) -> tuple[StoryLine, ...]:
+    """Tell the events of a call in time order."""
+    return tuple(_line(started_at, event, names) for event in in_order(events))
+
+
+def _line(started_at: datetime, event: Event, names: Names) -> StoryLine:
+    arrow, text = _TELLERS.get(event.kind, _other)(event, names)
+    return StoryLine(
+        at_ms=(event.at - started_at) // timedelta(milliseconds=1),
+        arrow=arrow,
+        text=text,
+        kind=event.kind,
+        process=event.process,
+    )
+
+
+def phrase(code: object, reason: object = "") -> str:
+    """Return "486 Busy Here": the phrase that was received, else the one of the RFC."""
+    known = code_of(code)
+    if known is None:
+        return text_of(reason) or "no reply"
+    return f"{known} {text_of(reason) or PHRASES.get(known, '')}".rstrip()
+
+
+def summary(cdr: Cdr) -> str:
+    """Return the last line of a story: how it stands or stood."""
+    if cdr.ended_at is None:
+        return "talking" if cdr.answered_at else "not answered yet"
+    who = f"; hung up first: {cdr.hung_up_by}" if cdr.hung_up_by else ""
+    why = CAUSE_TEXTS.get(cdr.cause, cdr.cause) or "cause not known"
+    code = f"{phrase(cdr.final_code)}, " if cdr.final_code else ""
+    if cdr.answered_at is None:
+        return f"not answered: {code}{why}{who}"
+    return f"talked {(cdr.talk_ms or 0) / 1000:.1f} s: {why}{who}"
+
+
+# ------------------------------------------------------------------------------------ one per kind
+
+Told = tuple[str, str]
+
+
+def _party(data: Mapping[str, Any], names: Names) -> str:
+    if data.get("gateway") is not None:
+        return names.gateway(data["gateway"])
+    if data.get("account"):
+        return f"account {text_of(data['account'])}"
+    return text_of(data.get("direction")) or "an unknown party"
+
+
+def _start(event: Event, names: Names) -> Told:
+    data = event.data
+    urgent = "EMERGENCY " if data.get("emergency") is True else ""
+    numbers = f"{text_of(data.get('a'))} calls {text_of(data.get('b'))}"
+    where = f"{text_of(data.get('src'))} {text_of(data.get('transport'))}".strip()
+    return "→", f"{urgent}INVITE from {_party(data, names)} at {where}: {numbers}"
+
+
+def _route(event: Event, names: Names) -> Told:
+    data = event.data
+    hops = ", ".join(names.route(hop) for hop in list_of(data.get("route_ids"))) or "no route"
+    sent = f"A {text_of(data.get('a_sent'))}, B {text_of(data.get('b_sent'))}"
+    place = ", ".join(text for key in ("region", "operator") if (text := text_of(data.get(key))))
+    targets = ", ".join(_target(target, names) for target in list_of(data.get("targets")))
+    reason = text_of(data.get("reason"))
+    parts = [f"routed by {hops}: {text_of(data.get('decision'))}", sent, place, targets, reason]
+    return "·", "; ".join(part for part in parts if part)
+
+
+def _target(target: object, names: Names) -> str:
+    if not isinstance(target, dict):
+        return text_of(target)
+    cost = f" at {target['cost']}" if target.get("cost") is not None else ""
+    return _destination(target, names) + cost
+
+
+def _destination(data: Mapping[str, Any], names: Names) -> str:
+    if data.get("gateway_id") is not None:
+        return names.gateway(data["gateway_id"])
+    if data.get("account"):
+        return f"account {text_of(data['account'])}"
+    return text_of(data.get("uri"))
+
+
+def _attempt(event: Event, names: Names) -> Told:
+    destination = _destination(event.data, names)
+    uri = text_of(event.data.get("uri"))
+    return "→", f"{_attempt_name(event)}INVITE to {destination}" + (
+        f" as {uri}" if uri and uri != destination else ""
+    )
+
+
+def _ring(event: Event, _: Names) -> Told:
+    return "←", f"{_attempt_name(event)}{phrase(event.data.get('code'))}"
+
+
+def _attempt_end(event: Event, _: Names) -> Told:
+    data = event.data
+    cause = f" ({text_of(data.get('cause'))})" if data.get("cause") else ""
+    then = ", the next one is tried" if data.get("failover") is True else ""
+    return "←", f"{_attempt_name(event)}{phrase(data.get('code'), data.get('reason'))}{cause}{then}"
+
+
+def _answer(event: Event, _: Names) -> Told:
+    return "←", f"{_attempt_name(event)}{phrase(event.data.get('code'))}, answered"
+
+
+def _update(event: Event, _: Names) -> Told:
+    hold = event.data.get("hold")
+    what = {True: ": hold", False: ": resume"}.get(hold, "") if isinstance(hold, bool) else ""
+    return _from(event), f"{text_of(event.data.get('method')) or 're-INVITE'} by {_by(event)}{what}"
+
+
+def _refer(event: Event, _: Names) -> Told:
+    return _from(event), f"REFER by {_by(event)} to {text_of(event.data.get('to'))}"
+
+
+def _media(event: Event, _: Names) -> Told:
+    known = [f"{key.replace('_', ' ')} {value}" for key, value in event.data.items() if key != "raw"]
+    return "·", "RTP: " + (", ".join(known) or text_of(event.data.get("raw")))
+
+
+def _end(event: Event, _: Names) -> Told:
+    data = event.data
+    method = text_of(data.get("method"))
+    code = f" {phrase(data.get('code'))}" if code_of(data.get("code")) and method != "BYE" else ""
+    cause = text_of(data.get("cause"))
+    return "×", f"{method or 'end'} by {_by(event)}{code}: {CAUSE_TEXTS.get(cause, cause)}".rstrip(": ")
+
+
+def _other(event: Event, _: Names) -> Told:
+    data = ", ".join(f"{key} {value}" for key, value in event.data.items())
+    return "·", f"{event.kind}: {data}".rstrip(": ")
+
+
+def _attempt_name(event: Event) -> str:
+    n = id_of(event.data.get("n"))
+    return "" if n is None else f"attempt {n}: "
+
+
+def _by(event: Event) -> str:
+    return text_of(event.data.get("by")) or "somebody"
+
+
+def _from(event: Event) -> str:
+    return {"caller": "→", "callee": "←"}.get(_by(event), "·")
+
+
+_TELLERS: Mapping[str, Callable[[Event, Names], Told]] = {
+    "call.start": _start,
+    "call.route": _route,
+    "call.attempt": _attempt,
+    "call.ring": _ring,
+    "call.attempt_end": _attempt_end,
+    "call.answer": _answer,
+    "call.update": _update,
+    "call.refer": _refer,
+    "call.media": _media,
+    "call.end": _end,
+}

@@ -1,0 +1,203 @@
+"""What a worker knows without the database: accounts, numbers, gateways, tenants, number ranges, routes.
+
+Reads the files that ks-index names in CURRENT and follows it from generation to generation. A generation
+that cannot be opened is counted and the old one goes on serving: calls never wait for a file.
+Never writes, never asks PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from callcore.errors import KalibriError
+from callcore.gateway import Gateway
+from kalibri.hashfile import HashFile
+from kalibri.index_dir import CURRENT, Current, read_current
+from kalibri.rangefile import RangeFile
+from kemi.ks_route.facts import SystemFacts
+from kemi.ks_route.model import DestinationKind, NumberRecord, NumberRegion
+from kemi.source_address import SourceAddresses
+
+#: The parts of a generation, as fields of Current.
+_PARTS = ("system", "directory", "ranges")
+#: A generation that could not be opened is tried again after this time, though CURRENT did not change.
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRecord:
+    """An enabled account, as the proxy needs it."""
+
+    account_id: int
+    username: str
+    tenant_id: int
+    #: Digest HA1 (RFC 8760), computed with the tenant's realm.
+    ha1_md5: str
+    ha1_sha256: str
+    #: Domains in which it may register.
+    domains: tuple[str, ...]
+    display_name: str = ""
+    #: Number shown to gateways when no route substitutes another.
+    caller_number: str | None = None
+    max_contacts: int = 5
+    #: Calls at once; None: no limit.
+    max_calls: int | None = None
+    media_relay: str = "auto"
+    ring_timeout_seconds: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """One consistent set of open files."""
+
+    current: Current | None = None
+    system: SystemFacts = field(default_factory=SystemFacts)
+    entries: HashFile | None = None
+    ranges: RangeFile | None = None
+    sources: SourceAddresses = field(default_factory=lambda: SourceAddresses(()))
+
+
+class Directory:
+    """The files of the index directory, open and followed. One a process; `refresh` before each request."""
+
+    def __init__(self, index_dir: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Look at a directory; nothing is opened before `refresh`. clock: monotonic seconds."""
+        self._dir = index_dir
+        self._current_path = os.fspath(index_dir / CURRENT)
+        self._clock = clock
+        self._served = Generation()
+        self._signature: tuple[int, ...] = ()
+        self._retry_at: float | None = None
+        #: Generations that could not be opened, and the last reason.
+        self.errors = 0
+        self.last_error = ""
+
+    @classmethod
+    def open(cls, index_dir: Path | str) -> Directory:
+        """Open what is there; an empty directory serves nothing until ks-index has written it."""
+        directory = cls(Path(index_dir))
+        directory.refresh()
+        return directory
+
+    def refresh(self) -> bool:
+        """Follow CURRENT; True if another generation is served now. One os.stat when nothing changed."""
+        try:
+            stat = os.stat(self._current_path)
+        except OSError as error:
+            if self._served.current is not None:
+                self._failed((), error)
+            return False
+        signature = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if signature == self._signature and (self._retry_at is None or self._clock() < self._retry_at):
+            return False
+        try:
+            self._served = self._load()
+        except (OSError, KalibriError, ValueError, KeyError, TypeError) as error:
+            self._failed(signature, error)
+            return False
+        self._signature, self._retry_at = signature, None
+        return True
+
+    def _failed(self, signature: tuple[int, ...], error: Exception) -> None:
+        if signature != self._signature or self._retry_at is None or self._clock() >= self._retry_at:
+            self.errors += 1
+            self.last_error = f"{type(error).__name__}: {error}"
+            self._signature, self._retry_at = signature, self._clock() + RETRY_SECONDS
+
+    def _load(self) -> Generation:
+        """Open the files that changed, keep those that did not."""
+        current = read_current(self._dir)
+        if current is None:
+            raise FileNotFoundError(self._current_path)
+        old, was = self._served, self._served.current
+        same = {part for part in _PARTS if was and getattr(was, part) == getattr(current, part)}
+        system = old.system if "system" in same else _read_system(self._dir / current.system)
+        return Generation(
+            current=current,
+            system=system,
+            sources=old.sources if "system" in same else SourceAddresses(system.gateways.values()),
+            entries=old.entries if "directory" in same else HashFile(self._dir / current.directory),
+            ranges=old.ranges if "ranges" in same else self._open_ranges(current.ranges),
+        )
+
+    def _open_ranges(self, name: str | None) -> RangeFile | None:
+        return None if name is None else RangeFile(self._dir / name)
+
+    @property
+    def generation(self) -> int:
+        """The generation that is served; 0: none yet."""
+        return self._served.current.generation if self._served.current else 0
+
+    @property
+    def seq(self) -> int:
+        """Every change up to this change_log.seq is served; 0: nothing is."""
+        return self._served.current.seq if self._served.current else 0
+
+    @property
+    def system(self) -> SystemFacts:
+        """Tenants, domains, gateways, groups, schedules, caller ids."""
+        return self._served.system
+
+    @property
+    def ranges(self) -> RangeFile | None:
+        """The number ranges; None: none were imported."""
+        return self._served.ranges
+
+    def account(self, tenant_id: int, username: str) -> AccountRecord | None:
+        """Return an enabled account, or None. FileCorrupt if its record is damaged."""
+        record = self._entry(f"a:{tenant_id}:{username}")
+        if record is None:
+            return None
+        known = {key: record[key] for key in AccountRecord.__slots__ if key in record}
+        return AccountRecord(**{**known, "domains": tuple(record["domains"])})
+
+    def account_exists(self, tenant_id: int, username: str) -> bool:
+        """Tell whether a tenant has an enabled account of this name."""
+        return self._entry(f"a:{tenant_id}:{username}") is not None
+
+    def number(self, e164: str) -> NumberRecord | None:
+        """Return what the inventory says of a number (E.164 digits), or None."""
+        record = self._entry(f"n:{e164}")
+        if record is None:
+            return None
+        kind = record["destination_kind"]
+        return NumberRecord(
+            number=record["number"],
+            state=record["state"],
+            tenant_id=record["tenant_id"],
+            destination_kind=None if kind is None else DestinationKind(kind),
+            destination=record["destination"],
+            gateway_id=record["gateway_id"],
+        )
+
+    def region(self, e164: str) -> NumberRegion | None:
+        """Return region and operator of a number (E.164 digits), or None."""
+        found = None if self._served.ranges is None else self._served.ranges.lookup(e164)
+        return None if found is None else NumberRegion(*found)
+
+    def gateways_by_source(self, ip: str, port: int) -> tuple[Gateway, ...]:
+        """Return the gateways that a request from this address may come from; see SourceAddresses.find."""
+        return self._served.sources.find(ip, port)
+
+    def gateway_by_source(self, ip: str, port: int) -> Gateway | None:
+        """Return the gateway that a request from this address comes from; the first if several share it."""
+        found = self._served.sources.find(ip, port)
+        return found[0] if found else None
+
+    def _entry(self, key: str) -> dict[str, Any] | None:
+        entries = self._served.entries
+        try:
+            value = None if entries is None else entries.get(key.encode())
+        except UnicodeEncodeError:  # bytes of a SIP header that were no UTF-8: nobody is called so
+            return None
+        return None if value is None else json.loads(value)
+
+
+def _read_system(path: Path) -> SystemFacts:
+    return SystemFacts.from_json(json.loads(path.read_bytes()))

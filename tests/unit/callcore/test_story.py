@@ -1,0 +1,95 @@
+"""The story of a call: every event is told, in order, whatever its data look like."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callcore.cdr import PROXY_RESTART, fold
+from callcore.story import _TELLERS, Names, phrase, summary, tell
+from tests.support.events import START, CallBuilder, talked_call
+
+NAMES = Names(gateways={5: "carrier-a", 6: "carrier-b"}, routes={12: "mobile"})
+
+
+def told(call: CallBuilder) -> list[str]:
+    return [f"{line.at_ms} {line.arrow} {line.text}" for line in tell(START, call.events, NAMES)]
+
+
+def test_a_whole_call_reads_from_invite_to_bye() -> None:
+    call = talked_call()
+    call.add(30_000, "call.update", by="caller", method="INVITE", hold=True)
+    call.add(65_104, "call.media", a_packets=3000, b_packets=2999, relayed=5999)
+    assert told(call) == [
+        "0 → INVITE from account alice at 127.0.0.1:5070 udp: alice calls 88121234567",
+        "1 · routed by 12 (mobile), 15: relay_to_gateways; A +74951234567, B +78121234567; "
+        "Санкт-Петербург, МТС; gateway carrier-a (5) at 1.50, gateway carrier-b (6) at 2.00",
+        "2 → attempt 1: INVITE to gateway carrier-a (5) as sip:+78121234567@192.0.2.5",
+        "2002 ← attempt 1: 408 Request Timeout (timeout), the next one is tried",
+        "2003 → attempt 2: INVITE to gateway carrier-b (6) as sip:+78121234567@192.0.2.6",
+        "2103 ← attempt 2: 180 Ringing",
+        "5103 ← attempt 2: 200 OK, answered",
+        "30000 → INVITE by caller: hold",
+        "65103 × BYE by callee: hung up after talking",
+        "65104 · RTP: a packets 3000, b packets 2999, relayed 5999",
+    ]
+
+
+def test_an_unknown_kind_is_told_with_its_data() -> None:
+    call = CallBuilder()
+    call.add(5, "call.wonder", what="x")
+    assert told(call) == ["5 · call.wonder: what x"]
+
+
+def test_a_gateway_that_is_gone_is_told_by_its_id() -> None:
+    call = CallBuilder()
+    call.attempt(1, 1, 77)
+    assert "gateway 77" in told(call)[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "text"),
+    [(486, "", "486 Busy Here"), (486, "Engaged", "486 Engaged"), (499, "", "499"), (None, "", "no reply")],
+)
+def test_a_reply_is_told_with_its_phrase(code: int | None, reason: str, text: str) -> None:
+    assert phrase(code, reason) == text
+
+
+def test_the_summary_says_how_it_ended() -> None:
+    def summed(*steps: tuple[str, dict[str, Any]]) -> str:
+        call = CallBuilder()
+        for n, (kind, data) in enumerate(steps):
+            call.add(n * 1000, kind, **data)
+        return summary(fold(call.call_id, call.events))
+
+    answer = ("call.answer", {"code": 200})
+    assert summary(fold(talked_call().call_id, talked_call().events)) == (
+        "talked 60.0 s: hung up after talking; hung up first: callee"
+    )
+    assert summed() == "not answered yet"
+    assert summed(answer) == "talking"
+    assert summed(answer, ("call.end", {"by": "system", "cause": PROXY_RESTART})) == (
+        "talked 1.0 s: the proxy was restarted and the call was gone; hung up first: system"
+    )
+    assert summed(("call.end", {"by": "callee", "code": 486})) == (
+        "not answered: 486 Busy Here, busy; hung up first: callee"
+    )
+
+
+values = st.none() | st.integers() | st.text() | st.lists(st.none() | st.dictionaries(st.text(), st.text()))
+keys = st.sampled_from(
+    ["a", "b", "n", "code", "by", "hold", "targets", "route_ids", "gateway_id", "gateway", "cause", "account"]
+)
+
+
+@given(st.sampled_from([*_TELLERS, "other"]), st.dictionaries(keys, values))
+def test_any_data_can_be_told(kind: str, data: dict[str, Any]) -> None:
+    call = CallBuilder()
+    call.add(1, kind, **data)
+    [line] = tell(START + timedelta(seconds=1), call.events, NAMES)
+    assert line.text
+    assert line.at_ms == -999
