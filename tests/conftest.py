@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
-pytest_plugins = ["tests.support.fix_pg"]
+pytest_plugins = [
+    "tests.support.fix_ksctl",
+    "tests.support.fix_pg",
+]
 
 
 def pytest_configure() -> None:
