@@ -49,7 +49,7 @@ class Worker:
 
 def make_worker(port: KsrPort, config: Config) -> Worker:
     """Open what a process needs. Raises kalibri errors when configuration or index cannot be read."""
-    secret_file = config.secrets_directory / "kamailio_auth_secret"
+    secret_file = config.secrets_directory / "kamailio_auth"
     return Worker(
         port=port,
         config=config,
