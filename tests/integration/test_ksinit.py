@@ -142,7 +142,9 @@ def test_a_port_in_use_is_named(make_instance: MakeInstance) -> None:
 
 
 def test_a_process_that_cannot_start_is_shown_with_its_log(make_instance: MakeInstance) -> None:
-    instance = make_instance({"proxy.tls_certificate": "none.pem", "proxy.tls_private_key": "none.key"}, up=False)
+    instance = make_instance(
+        {"proxy.tls_certificate": "none.pem", "proxy.tls_private_key": "none.key"}, up=False
+    )
     done = instance.ksinit("up")
     assert done.returncode == 1
     assert "kamailio is not ready" in done.stderr

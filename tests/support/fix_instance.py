@@ -117,7 +117,9 @@ class Instance:
 
     def ksinit(self, *arguments: str, told: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ksinit as an operator would; told: False leaves out all settings but the home."""
-        keep = {name: value for name, value in self.environ.items() if told or not name.startswith("KALIBRI_")}
+        keep = {
+            name: value for name, value in self.environ.items() if told or not name.startswith("KALIBRI_")
+        }
         return subprocess.run(
             [sys.executable, "-m", "tools.ksinit", "--home", str(self.home), *arguments],
             cwd=PROJECT_ROOT,
