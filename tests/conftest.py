@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 pytest_plugins = [
+    "tests.support.fix_instance",
     "tests.support.fix_ksctl",
     "tests.support.fix_pg",
     "tests.support.fix_phones",

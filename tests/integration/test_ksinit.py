@@ -75,7 +75,7 @@ def test_restart_gives_a_process_a_new_life(shared: Instance) -> None:
 
 
 def test_a_process_that_hangs_is_restarted_by_the_watch(shared: Instance) -> None:
-    pid = shared.pid("rtp-2")
+    pid = shared.wait_running("rtp-2")
     os.kill(pid, signal.SIGSTOP)
     watch = Watch(shared.config, Supervisor(shared.config))
     assert watch.round(now=0.0) == []
@@ -85,6 +85,8 @@ def test_a_process_that_hangs_is_restarted_by_the_watch(shared: Instance) -> Non
 
 
 def test_a_stopped_process_is_left_alone_by_the_watch(shared: Instance) -> None:
+    for name in ALL:
+        shared.wait_running(name)
     supervisor = Supervisor(shared.config)
     supervisor.stop("stun")
     watch = Watch(shared.config, supervisor)

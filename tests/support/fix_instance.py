@@ -145,6 +145,15 @@ class Instance:
         assert pid is not None, f"{name} does not run"
         return pid
 
+    def wait_running(self, name: str) -> int:
+        """Return the pid of a process when supervisord holds it for settled (not STARTING)."""
+        deadline = time.monotonic() + BACK_SECONDS
+        while (row := self.statuses()[name]).state != "RUNNING":
+            assert time.monotonic() < deadline, row
+            time.sleep(0.05)
+        assert row.pid is not None
+        return row.pid
+
     def wait_back(self, name: str, old_pid: int, seconds: float = BACK_SECONDS) -> float:
         """Return after how many seconds a process is ready again in a new life."""
         began = time.monotonic()
