@@ -22,7 +22,7 @@ packages=(
   python3-venv openssl rsync procps
 )
 # Debian starts these when they are installed; ours run without them.
-services=(kamailio postgresql coturn)
+services=(kamailio postgresql coturn rsync)
 
 say() { printf 'install: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
