@@ -203,7 +203,7 @@ class KsrPort:
 
     def reply(self, code: int, reason: str) -> None:
         """Answer the request, within its transaction if it has one."""
-        self._ksr.sl.send_reply(code, reason)
+        self._ksr.sl.send_reply(int(code), reason)
 
     def new_transaction(self) -> bool:
         """Create the transaction, so that retransmissions are absorbed from here on."""

@@ -29,7 +29,8 @@ fail() { say "$*"; exit 1; }
 
 missing_packages() {
   local have
-  have=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null | sed -n 's/^installed //p')
+  # dpkg-query fails when it does not know one of them; what it knows is printed all the same.
+  have=$({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true; } | sed -n 's/^installed //p')
   comm -23 <(printf '%s\n' "${packages[@]}" | sort -u) <(sort -u <<<"$have")
 }
 

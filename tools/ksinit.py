@@ -5,9 +5,6 @@ Reads the command line and prints; what happens is in tools/instance/. Data goes
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import json
 import os
 import sys
 from collections.abc import Iterable
@@ -15,13 +12,17 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from callcore.errors import KalibriError, NotFound
 from kalibri import remembered
 from kalibri.config import Config, load_config
 from tools.instance import database, lifecycle
-from tools.instance.lifecycle import Ready, Status
+from tools.instance.lifecycle import Ready
+from tools.ksctl.output import output_option, show
+
+#: Variables that hold a path: what is remembered must be right in every folder.
+PATHS = {"KALIBRI_HOME", "KALIBRI_CONFIG", "KALIBRI_BASE"}
+COLUMNS = ("process", "state", "pid", "uptime_seconds", "ready", "detail")
 
 talk = Console(stderr=True, highlight=False)
 
@@ -32,9 +33,11 @@ class Instance:
     def __init__(self, home: str | None, config_file: str | None, assignments: tuple[str, ...]) -> None:
         environ = dict(os.environ)
         if home is not None:
-            environ["KALIBRI_HOME"] = _absolute(home)
+            environ["KALIBRI_HOME"] = home
         if config_file is not None:
-            environ["KALIBRI_CONFIG"] = _absolute(config_file)
+            environ["KALIBRI_CONFIG"] = config_file
+        for name in PATHS & environ.keys():
+            environ[name] = _absolute(environ[name])
         for assignment in assignments:
             key, equals, value = assignment.partition("=")
             if not equals:
@@ -107,9 +110,7 @@ def down(instance: Instance) -> None:
 
 
 @main.command()
-@click.option(
-    "-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
-)
+@output_option
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.pass_obj
 def status(instance: Instance, output: str, names: tuple[str, ...]) -> None:
@@ -117,7 +118,7 @@ def status(instance: Instance, output: str, names: tuple[str, ...]) -> None:
     config = instance.as_started()
     _check_names(config, names)
     rows = [row for row in lifecycle.statuses(config) if not names or row.process in names]
-    _print_statuses(rows, output)
+    show(rows, COLUMNS, output)
     if not all(row.ready for row in rows):
         sys.exit(1)
 
@@ -176,31 +177,6 @@ def _show_progress(steps: Iterable[Ready], names: list[str]) -> None:
 
 def _awaiting(names: list[str]) -> str:
     return f"waiting for {', '.join(names)}"
-
-
-def _print_statuses(rows: list[Status], output: str) -> None:
-    records = [dataclasses.asdict(row) for row in rows]
-    if output == "json":
-        click.echo(json.dumps(records, indent=2))
-    elif output == "csv":
-        writer = csv.DictWriter(sys.stdout, [item.name for item in dataclasses.fields(Status)])
-        writer.writeheader()
-        writer.writerows(records)
-    else:
-        table = Table("process", "state", "pid", "uptime", "ready", "detail", box=None)
-        for row in rows:
-            cells = (row.process, row.state, row.pid or "", _duration(row.uptime_seconds))
-            table.add_row(*map(str, cells), "yes" if row.ready else "[bold red]no[/]", row.detail)
-        Console().print(table)
-
-
-def _duration(seconds: int | None) -> str:
-    if seconds is None:
-        return ""
-    hours, rest = divmod(seconds, 3600)
-    days, hours = divmod(hours, 24)
-    clock = f"{hours:02}:{rest // 60:02}:{rest % 60:02}"
-    return f"{days}d {clock}" if days else clock
 
 
 if __name__ == "__main__":

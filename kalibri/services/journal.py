@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,7 @@ from callcore.ids import uuid7_time
 from callcore.restart import is_gone, restart_end, restarts
 from kalibri.db import Conn, execute, fetch_all, statements
 from kalibri.journal import SUFFIX, BadLine, lock_if_writer_gone, parse_line, read_chunk
+from kalibri.services.call import events_of
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,6 @@ BATCH_BYTES = 1024 * 1024
 FILE_BYTES = 16 * 1024
 #: Of a line that cannot be read, this much is kept.
 QUARANTINED_BYTES = 8192
-#: An event may be this much older than its call (clocks of two nodes, a clock set back) and still be folded.
-CLOCK_TOLERANCE = timedelta(days=1)
 #: Calls looked at in one go after a restart of the proxy.
 OPEN_CALLS_AT_ONCE = 1000
 #: Rows of files that are stored and deleted are kept for a person to look at.
@@ -344,16 +343,8 @@ def _events_of(conn: Conn, calls: set[UUID], earliest: datetime | None = None) -
     if not calls:
         return {}
     moments = [uuid7_time(call) for call in calls] + ([earliest] if earliest else [])
-    statement = statements("call")["events_of_calls"]
     told: dict[UUID, list[Event]] = {}
-    for event in fetch_all(
-        conn,
-        Event,
-        statement,
-        call_ids=list(calls),
-        since=max(min(moments), datetime.min.replace(tzinfo=UTC) + CLOCK_TOLERANCE) - CLOCK_TOLERANCE,
-        kinds=sorted(FOLDED_KINDS),
-    ):
+    for event in events_of(conn, call_ids=calls, earliest=min(moments), kinds=FOLDED_KINDS):
         if event.call is not None:
             told.setdefault(event.call, []).append(event)
     return told

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,22 +17,8 @@ from callcore.event import Event
 from callcore.restart import start_parts
 from kalibri.config import Config
 from kalibri.journal import JournalWriter
-from tests.support.events import START, CallBuilder, talked_call
+from tests.support.events import START, CallBuilder, Journals, line_of, talked_call
 from tools.ks_cdr import CdrDaemon
-
-
-def line_of(event: Event) -> bytes:
-    told = {
-        "id": str(event.id),
-        "at": event.at.isoformat(),
-        "kind": event.kind,
-        "call": None if event.call is None else str(event.call),
-        "tenant": event.tenant,
-        "node": event.node,
-        "process": event.process,
-        "data": event.data,
-    }
-    return json.dumps(told).encode() + b"\n"
 
 
 def about_nothing(builder: CallBuilder, ms: float, kind: str, **data: Any) -> Event:
@@ -41,20 +26,6 @@ def about_nothing(builder: CallBuilder, ms: float, kind: str, **data: Any) -> Ev
     event = builder.add(ms, kind, **data)
     builder.events.remove(event)
     return Event(id=event.id, at=event.at, kind=kind, node=builder.node, process="kamailio:100", data=data)
-
-
-class Journals:
-    """The journal directory of an instance, written by hand; no writer holds these files."""
-
-    def __init__(self, config: Config) -> None:
-        self.directory = config.journal_directory
-        self.directory.mkdir(parents=True)
-
-    def append(self, name: str, *events: Event | bytes) -> Path:
-        path = self.directory / f"{name}.jsonl"
-        with path.open("ab") as file:
-            file.write(b"".join(e if isinstance(e, bytes) else line_of(e) for e in events))
-        return path
 
 
 @pytest.fixture

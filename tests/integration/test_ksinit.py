@@ -75,7 +75,7 @@ def test_restart_gives_a_process_a_new_life(shared: Instance) -> None:
 
 
 def test_a_process_that_hangs_is_restarted_by_the_watch(shared: Instance) -> None:
-    pid = shared.pid("rtp-2")
+    pid = shared.wait_running("rtp-2")
     os.kill(pid, signal.SIGSTOP)
     watch = Watch(shared.config, Supervisor(shared.config))
     assert watch.round(now=0.0) == []
@@ -85,6 +85,8 @@ def test_a_process_that_hangs_is_restarted_by_the_watch(shared: Instance) -> Non
 
 
 def test_a_stopped_process_is_left_alone_by_the_watch(shared: Instance) -> None:
+    for name in ALL:
+        shared.wait_running(name)
     supervisor = Supervisor(shared.config)
     supervisor.stop("stun")
     watch = Watch(shared.config, supervisor)
@@ -142,7 +144,9 @@ def test_a_port_in_use_is_named(make_instance: MakeInstance) -> None:
 
 
 def test_a_process_that_cannot_start_is_shown_with_its_log(make_instance: MakeInstance) -> None:
-    instance = make_instance({"proxy.tls_certificate": "none.pem", "proxy.tls_private_key": "none.key"}, up=False)
+    instance = make_instance(
+        {"proxy.tls_certificate": "none.pem", "proxy.tls_private_key": "none.key"}, up=False
+    )
     done = instance.ksinit("up")
     assert done.returncode == 1
     assert "kamailio is not ready" in done.stderr

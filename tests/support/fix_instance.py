@@ -117,7 +117,9 @@ class Instance:
 
     def ksinit(self, *arguments: str, told: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ksinit as an operator would; told: False leaves out all settings but the home."""
-        keep = {name: value for name, value in self.environ.items() if told or not name.startswith("KALIBRI_")}
+        keep = {
+            name: value for name, value in self.environ.items() if told or not name.startswith("KALIBRI_")
+        }
         return subprocess.run(
             [sys.executable, "-m", "tools.ksinit", "--home", str(self.home), *arguments],
             cwd=PROJECT_ROOT,
@@ -142,6 +144,15 @@ class Instance:
         pid = self.statuses()[name].pid
         assert pid is not None, f"{name} does not run"
         return pid
+
+    def wait_running(self, name: str) -> int:
+        """Return the pid of a process when supervisord holds it for settled (not STARTING)."""
+        deadline = time.monotonic() + BACK_SECONDS
+        while (row := self.statuses()[name]).state != "RUNNING":
+            assert time.monotonic() < deadline, row
+            time.sleep(0.05)
+        assert row.pid is not None
+        return row.pid
 
     def wait_back(self, name: str, old_pid: int, seconds: float = BACK_SECONDS) -> float:
         """Return after how many seconds a process is ready again in a new life."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from callcore.errors import NotFound, Refused, Unavailable
 from kalibri import remembered
 from kalibri.config import Config
 from tools.instance import database, files, orphans, supervisord
-from tools.instance.probes import Answer, probe
+from tools.instance.probes import Answer, is_being_started, probe
 from tools.instance.processes import processes, rtp_control
 from tools.instance.supervisord import State, Supervisor
 
@@ -136,10 +136,11 @@ def become_ready(config: Config, names: list[str], seconds: float = READY_SECOND
     waiting = dict.fromkeys(names, Answer(False, "not asked yet"))
     lives = Lives()
     while waiting:
-        waiting |= probe_all(config, list(waiting))
+        states = states_of(config)
+        waiting |= answers_of(config, states, list(waiting))
         for name in [name for name, answer in waiting.items() if answer.ready]:
             yield Ready(name, time.monotonic() - began, waiting.pop(name).detail)
-        failed = lives.failed(states_of(config))
+        failed = lives.failed(states)
         hopeless = [name for name in waiting if name in failed] or list(waiting)
         if waiting and (failed or time.monotonic() - began > seconds):
             raise _not_ready(config, hopeless[0], waiting[hopeless[0]])
@@ -180,18 +181,25 @@ def log_file(config: Config, name: str) -> Path:
     return config.log_directory / f"{name}.log"
 
 
-def probe_all(config: Config, names: list[str]) -> dict[str, Answer]:
-    """Ask several processes at once whether they are ready."""
-    with ThreadPoolExecutor(len(names)) as pool:
-        return dict(zip(names, pool.map(lambda name: probe(config, name), names), strict=True))
+def answers_of(config: Config, states: Mapping[str, State], names: Iterable[str]) -> dict[str, Answer]:
+    """Ask several processes at once whether they are ready; DATABASE and INDEX can be asked for too."""
+    chosen = list(names)
+    with ThreadPoolExecutor(len(chosen) or 1) as pool:
+        answers = pool.map(lambda name: _answer(config, states.get(name), name), chosen)
+        return dict(zip(chosen, answers, strict=True))
+
+
+def _answer(config: Config, state: State | None, name: str) -> Answer:
+    if state is not None and state.pid is not None and is_being_started(state.pid):
+        return Answer(False, "waits for what it needs")
+    return probe(config, name)
 
 
 def statuses(config: Config) -> list[Status]:
     """Return what `ksinit status` shows; a process of an instance that does not run is STOPPED."""
     states = states_of(config)
     names = names_of(config)
-    running = [name for name in names if states.get(name, STOPPED).pid is not None]
-    answers = probe_all(config, running) if running else {}
+    answers = answers_of(config, states, [name for name in names if states.get(name, STOPPED).pid])
     return [_status(name, states.get(name, STOPPED), answers.get(name, Answer(False, ""))) for name in names]
 
 

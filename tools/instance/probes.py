@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import psycopg
 
@@ -19,7 +20,7 @@ from callcore.errors import KalibriError
 from kalibri.config import Config
 from kalibri.heartbeat import read_beat
 from rtpproxy_ctl.ask import ask_version
-from tools.instance.processes import DATABASE, INDEX, reachable, rtp_control
+from tools.instance.processes import DATABASE, INDEX, RUNNER, reachable, rtp_control
 
 TIMEOUT_SECONDS = 2.0
 
@@ -46,6 +47,17 @@ def probe(config: Config, name: str) -> Answer:
         return Answer(True, _question(config, name)())
     except (OSError, psycopg.Error, KalibriError, _NotReady) as error:
         return Answer(False, " ".join(str(error).split()) or type(error).__name__)
+
+
+def is_being_started(pid: int) -> bool:
+    """Tell whether a pid is still runner.py, before it becomes the process.
+
+    What answers then is left over from an earlier life, and about to be ended.
+    """
+    try:
+        return RUNNER.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 class _NotReady(Exception):

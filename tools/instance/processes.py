@@ -27,6 +27,9 @@ CONTROL_ADDRESS = "127.0.0.1"
 DATABASE = "database"
 INDEX = "index"
 
+#: The module that becomes each process.
+RUNNER = "tools.instance.runner"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Process:

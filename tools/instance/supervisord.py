@@ -19,7 +19,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from callcore.errors import KalibriError, Unavailable
 from kalibri.config import PROJECT_ROOT, Config
-from tools.instance.processes import Process, processes, python_path
+from tools.instance.processes import RUNNER, Process, processes, python_path
 
 HEAD = """\
 ; Written by ksinit from the configuration of the instance: changes here are lost.
@@ -100,7 +100,7 @@ def _program(config: Config, item: Process, priority: int) -> str:
 
     Runner.py does the waiting. The end comes in reverse order.
     """
-    command = shlex.join([sys.executable, "-m", "tools.instance.runner", item.name])
+    command = shlex.join([sys.executable, "-m", RUNNER, item.name])
     environment = {
         "KALIBRI_HOME": str(config.home),
         "KALIBRI_PROCESS": item.name,
@@ -151,8 +151,7 @@ class Supervisor:
     """Commands to a running supervisord; each raises Unavailable when it does not answer."""
 
     def __init__(self, config: Config) -> None:
-        transport = SupervisorTransport(None, None, f"unix://{config.supervisor_socket}")
-        self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+        self._socket = config.supervisor_socket
 
     def pid(self) -> int:
         """Return supervisord's own pid."""
@@ -201,8 +200,11 @@ class Supervisor:
             self._call("supervisor.addProcessGroup", name)
 
     def _call(self, method: str, *arguments: object) -> object:
+        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
         try:
-            return getattr(self._proxy, method)(*arguments)
+            # The host in the address is a matter of form: the transport goes to the socket.
+            with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+                return getattr(proxy, method)(*arguments)
         except xmlrpc.client.Fault as fault:
             raise SupervisorRefused(f"supervisord refused {method}: {fault.faultString}") from fault
         except (OSError, xmlrpc.client.Error) as error:

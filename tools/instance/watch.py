@@ -12,7 +12,6 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from callcore.errors import KalibriError
 from kalibri import remembered
 from kalibri.config import Config, load_config
 from kalibri.heartbeat import Heartbeat
-from tools.instance.probes import Answer, probe
+from tools.instance import lifecycle
+from tools.instance.probes import Answer
 from tools.instance.processes import Process, processes
 from tools.instance.supervisord import State, Supervisor
 
@@ -63,7 +63,6 @@ class Watch:
         self._config = config
         self._supervisor = supervisor
         self._troubles: dict[str, Trouble | None] = {}
-        self._pool = ThreadPoolExecutor(len(self._items))
 
     def round(self, now: float) -> list[str]:
         """Ask every process once, restart those whose time is up, and return their names."""
@@ -71,14 +70,11 @@ class Watch:
         questions = sorted(
             {item.name for item in self._items} | {need for item in self._items for need in item.needs}
         )
-        answers = dict(zip(questions, self._pool.map(self._probe, questions), strict=True))
+        answers = lifecycle.answers_of(self._config, states, questions)
         restarted = [item.name for item in self._items if self._is_due(item, states, answers, now)]
         for name in restarted:
             self._restart(name, states[name], answers[name])
         return restarted
-
-    def _probe(self, name: str) -> Answer:
-        return probe(self._config, name)
 
     def _is_due(
         self, item: Process, states: Mapping[str, State], answers: Mapping[str, Answer], now: float
