@@ -32,7 +32,7 @@ UNIQUE = {
 #: Constraint → what the value must be.
 CHECKS = {
     "account_caller_number_check": f"caller number: {_NUMBER}",
-    "account_display_name_check": "display name: up to 128 characters, no control characters, no blank at the ends",
+    "account_display_name_check": "display name: up to 128 printing characters, no blank at the ends",
     "account_ha1_md5_check": "ha1_md5 must be 32 hexadecimal digits, in lower case",
     "account_ha1_sha256_check": "ha1_sha256 must be 64 hexadecimal digits, in lower case",
     "account_max_calls_check": "calls at once: 0 or more",
