@@ -382,6 +382,8 @@ CREATE INDEX call_id_idx ON call (call_id);
 COMMENT ON INDEX call_id_idx IS 'call show ID.';
 CREATE INDEX call_tenant_idx ON call (tenant_id, started_at);
 COMMENT ON INDEX call_tenant_idx IS 'call list of a tenant.';
+CREATE INDEX call_open_idx ON call (node, started_at) WHERE ended_at IS NULL;
+COMMENT ON INDEX call_open_idx IS 'Calls of a node that have not ended: those that a restarted proxy may have lost.';
 
 CREATE TABLE call_event (
     event_id   uuid NOT NULL,
@@ -608,16 +610,15 @@ COMMENT ON INDEX kamailio.dialog_vars_hash_idx IS 'The dialog module updates by 
 
 CREATE VIEW kamailio.dispatcher AS
 SELECT gateway_id AS id,
-       CASE WHEN probe THEN 1 ELSE 2 END AS setid,
-       ('sip:' || host || ':' || port
-           || CASE transport WHEN 'udp' THEN '' ELSE ';transport=' || transport END)::varchar AS destination,
+       1 AS setid,
+       'sip:' || host || ':' || port || CASE transport WHEN 'udp' THEN '' ELSE ';transport=' || transport END AS destination,
        0 AS flags,
        0 AS priority,
-       ('gw=' || gateway_id)::varchar AS attrs,
-       name::varchar AS description
+       'gw=' || gateway_id AS attrs,
+       name AS description
 FROM public.gateway
-WHERE enabled;
-COMMENT ON VIEW kamailio.dispatcher IS 'Gateways that are probed by OPTIONS are in set 1, the others in set 2.';
+WHERE enabled AND probe;
+COMMENT ON VIEW kamailio.dispatcher IS 'Gateways that are probed by OPTIONS; calls are never dispatched by Kamailio''s own choice.';
 
 CREATE VIEW kamailio.uacreg AS
 SELECT trunk_id AS id,
