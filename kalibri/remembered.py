@@ -17,6 +17,8 @@ from pathlib import Path
 from callcore.errors import BadInput
 from kalibri.config import ENVIRONMENT_PREFIX, key_names
 
+#: What a shell, and systemd, take for more than a character inside double quotes.
+SPECIAL = re.compile(r'["\\$`]')
 LINE = re.compile(r'([A-Z0-9_]+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -42,7 +44,7 @@ def to_text(environ: Mapping[str, str]) -> str:
     for name, value in settings(environ).items():
         if "\n" in value:
             raise BadInput(f"{name} has more than one line")
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        escaped = SPECIAL.sub(lambda special: "\\" + special[0], value)
         lines.append(f'{name}="{escaped}"\n')
     return "".join(lines)
 

@@ -22,14 +22,15 @@ packages=(
   python3-venv openssl rsync procps
 )
 # Debian starts these when they are installed; ours run without them.
-services=(kamailio postgresql coturn)
+services=(kamailio postgresql coturn rsync)
 
 say() { printf 'install: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
 missing_packages() {
   local have
-  have=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null | sed -n 's/^installed //p')
+  # dpkg-query fails when it does not know one of them; what it knows is printed all the same.
+  have=$({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true; } | sed -n 's/^installed //p')
   comm -23 <(printf '%s\n' "${packages[@]}" | sort -u) <(sort -u <<<"$have")
 }
 

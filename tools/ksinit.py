@@ -20,6 +20,8 @@ from tools.instance import database, lifecycle
 from tools.instance.lifecycle import Ready
 from tools.ksctl.output import output_option, show
 
+#: Variables that hold a path: what is remembered must be right in every folder.
+PATHS = {"KALIBRI_HOME", "KALIBRI_CONFIG", "KALIBRI_BASE"}
 COLUMNS = ("process", "state", "pid", "uptime_seconds", "ready", "detail")
 
 talk = Console(stderr=True, highlight=False)
@@ -31,9 +33,11 @@ class Instance:
     def __init__(self, home: str | None, config_file: str | None, assignments: tuple[str, ...]) -> None:
         environ = dict(os.environ)
         if home is not None:
-            environ["KALIBRI_HOME"] = _absolute(home)
+            environ["KALIBRI_HOME"] = home
         if config_file is not None:
-            environ["KALIBRI_CONFIG"] = _absolute(config_file)
+            environ["KALIBRI_CONFIG"] = config_file
+        for name in PATHS & environ.keys():
+            environ[name] = _absolute(environ[name])
         for assignment in assignments:
             key, equals, value = assignment.partition("=")
             if not equals:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from callcore.event import Event
 from callcore.restart import start_parts
 from kalibri.config import Config
 from kalibri.journal import JournalWriter
+from kalibri.services.journal import add_files, finish_files, store_new
 from tests.support.events import START, CallBuilder, Journals, line_of, talked_call
 from tools.ks_cdr import CdrDaemon
 
@@ -385,3 +387,43 @@ def test_call_ids_stay_what_they_are(db: psycopg.Connection, journals: Journals,
     [stored] = one(db, "SELECT call_id FROM call")
     assert isinstance(stored, UUID)
     assert stored == call.call_id
+
+
+def test_two_that_store_events_of_one_call_at_once_fold_it_from_both(
+    pg_config: Config, db: psycopg.Connection, journals: Journals, daemon: CdrDaemon
+) -> None:
+    """The second one folds after the first one's commit; else its row would miss the first one's events."""
+    db.execute("SELECT ensure_day_partitions(%s)", [START.date()])
+    days = {START.date()}
+    call = talked_call()
+    journals.append("a", *call.events[:4])
+    journals.append("b", *call.events[4:])
+    add_files(db, ["a.jsonl", "b.jsonl"])
+    with psycopg.connect(db.info.dsn, autocommit=True) as first, ThreadPoolExecutor() as pool:
+        with first.transaction():
+            store_new(first, journals.directory, ["a.jsonl"], known_days=days)
+            done = pool.submit(store_new, db, journals.directory, ["b.jsonl"], known_days=days)
+            with psycopg.connect(db.info.dsn, autocommit=True) as observer:
+                while not done.done() and not _waits(observer, db.info.backend_pid):
+                    pass
+        assert done.result(10).events == len(call.events) - 4
+    assert one(db, "SELECT a_number, talk_ms FROM call") == ("alice", 60000)
+
+
+def _waits(observer: psycopg.Connection, backend_pid: int) -> bool:
+    query = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
+    return one(observer, query, backend_pid) == (True,)
+
+
+def test_a_file_that_another_one_is_storing_is_passed_over(
+    db: psycopg.Connection, journals: Journals, daemon: CdrDaemon
+) -> None:
+    journals.append("a", *talked_call().events)
+    add_files(db, ["a.jsonl"])
+    with psycopg.connect(db.info.dsn, autocommit=True) as first:
+        with first.transaction():
+            assert store_new(first, journals.directory, ["a.jsonl"], known_days=set()).events > 0
+            assert store_new(db, journals.directory, ["a.jsonl"], known_days=set()).offsets == {}
+            assert finish_files(db, journals.directory, ["a.jsonl"]) == []
+        assert store_new(db, journals.directory, ["a.jsonl"], known_days=set()).events == 0
+    assert finish_files(db, journals.directory, ["a.jsonl"]) == ["a.jsonl"]

@@ -29,6 +29,9 @@ FAILED_LIVES = 3
 DOWN_SECONDS = 120.0
 LOG_TAIL_LINES = 15
 
+#: What `status` calls a process that runs, but not under supervisord: under systemd, or left by a killed supervisord.
+OUTSIDE = "OUTSIDE"
+
 STOPPED = State(name="STOPPED", pid=None, uptime_seconds=None, started_at=0)
 
 
@@ -42,6 +45,12 @@ class PortInUse(Refused):
     """A port that the instance needs is in use."""
 
     error_id = "port-in-use"
+
+
+class UnderSystemd(Refused):
+    """systemd runs this instance: use systemctl start|stop|restart kalibri.target."""
+
+    error_id = "under-systemd"
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,7 @@ def bring_up(config: Config, environ: Mapping[str, str]) -> Iterator[Ready]:
         if supervisor.is_running():
             _start_stopped(supervisor)
         else:
+            _refuse_under_systemd(config)
             orphans.end(config)
             check_ports(config)
             supervisord.spawn(config, environ)
@@ -91,6 +101,11 @@ def bring_up(config: Config, environ: Mapping[str, str]) -> Iterator[Ready]:
         yield from become_ready(config, names)
 
 
+def _refuse_under_systemd(config: Config) -> None:
+    if orphans.is_under_systemd(config):
+        raise UnderSystemd()
+
+
 def _start_stopped(supervisor: Supervisor) -> None:
     supervisor.reload_configuration()
     for name, state in supervisor.states().items():
@@ -99,11 +114,12 @@ def _start_stopped(supervisor: Supervisor) -> None:
 
 
 def states_of(config: Config) -> dict[str, State]:
-    """Return what supervisord knows of each process: nothing where it does not run."""
+    """Return what supervisord knows of each process; where it does not run, the processes that do."""
     try:
         return Supervisor(config).states()
     except Unavailable:
-        return {}
+        found = {name: orphans.find(config, name) for name in names_of(config)}
+    return {name: State(OUTSIDE, min(pids), None, 0) for name, pids in found.items() if pids}
 
 
 def names_of(config: Config) -> list[str]:
@@ -222,6 +238,8 @@ def bring_down(config: Config) -> list[int]:
             _stop_all(supervisor)
             supervisor.shutdown()
             in_time = orphans.wait_gone(pid, DOWN_SECONDS)
+        else:
+            _refuse_under_systemd(config)
         left_behind = orphans.end(config)
     if not in_time:
         raise Unavailable(f"supervisord did not end within {DOWN_SECONDS:.0f} seconds")

@@ -21,10 +21,19 @@ from kalibri.pg_cluster import PgCluster
 
 PROC = Path("/proc")
 
+#: Variable by which the systemd units say who looks after their processes.
+SUPERVISOR = "KALIBRI_SUPERVISOR"
+
 
 def find(config: Config, name: str | None = None) -> list[int]:
     """Return the pids of the instance's processes, or those of one; never the caller's own."""
     return [pid for pid in _own_pids() if _belongs(config, name, pid)]
+
+
+def is_under_systemd(config: Config) -> bool:
+    """Tell whether systemd runs the instance: then its processes are no orphans, and not ksinit's business."""
+    mark = f"{SUPERVISOR}=systemd".encode()
+    return any(mark in _environment(pid) for pid in find(config))
 
 
 def end(config: Config, name: str | None = None, *, seconds: float = 10.0) -> list[int]:
@@ -56,18 +65,23 @@ def _own_pids() -> Iterable[int]:
 
 
 def _belongs(config: Config, name: str | None, pid: int) -> bool:
-    folder = PROC / str(pid)
+    environment = _environment(pid)
+    if f"KALIBRI_HOME={config.home}".encode() in environment:
+        names = [entry[16:] for entry in environment if entry.startswith(b"KALIBRI_PROCESS=")]
+        return bool(names) and (name is None or name.encode() in names)
     try:
-        environment = (folder / "environ").read_bytes().split(b"\0")
-        if f"KALIBRI_HOME={config.home}".encode() in environment:
-            return any(
-                entry.startswith(b"KALIBRI_PROCESS=") and (name is None or entry[16:] == name.encode())
-                for entry in environment
-            )
-        is_postgres = (folder / "cwd").readlink() == PgCluster.of(config).data
-    except OSError:  # ended meanwhile, or not ours to read
+        is_postgres = (PROC / str(pid) / "cwd").readlink() == PgCluster.of(config).data
+    except OSError:  # ended meanwhile
         return False
     return is_postgres and name in (None, "postgres")
+
+
+def _environment(pid: int) -> list[bytes]:
+    """Empty for a process that has ended, or is not ours to look into."""
+    try:
+        return (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def _signal_and_wait(pids: list[int], how: signal.Signals, seconds: float) -> None:

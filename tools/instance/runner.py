@@ -27,11 +27,11 @@ ASK_AGAIN_SECONDS = 0.2
 SAY_SECONDS = 10.0
 
 #: What a process may see of the environment in which the instance was started; the rest is the person's own.
-KEPT = ("HOME", "LANG", "TZ", "USER", "LOGNAME", "PGPASSFILE")
+KEPT = ("HOME", "LANG", "TZ", "USER", "LOGNAME", "PGPASSFILE", orphans.SUPERVISOR)
 
 
 def main(name: str) -> None:
-    environ = remembered.recall(Path(os.environ["KALIBRI_HOME"]), os.environ)
+    environ = _told()
     config = load_config(environ=environ)
     item = process(config, name)
     left_behind = orphans.end(config, name)
@@ -44,6 +44,17 @@ def main(name: str) -> None:
     os.chdir(config.run_directory)
     sys.stdout.flush()
     os.execve(item.argv[0], item.argv, environment)
+
+
+def _told() -> Mapping[str, str]:
+    """What the instance was told: by `ksinit up`, who wrote it down; by systemd's unit, for whom it is done here."""
+    home = Path(os.environ["KALIBRI_HOME"])
+    if orphans.SUPERVISOR not in os.environ:
+        return remembered.recall(home, os.environ)
+    config = load_config()
+    files.make_folders(config)
+    files.write(remembered.remembered_file(home), remembered.to_text(os.environ))
+    return os.environ
 
 
 def process_environment(config: Config, item: Process, environ: Mapping[str, str]) -> dict[str, str]:
