@@ -14,11 +14,10 @@ from pathlib import Path
 from callcore.errors import NotFound, StillInUse
 from callcore.region import normalise_region
 from kalibri import db
-from kalibri.csv_table import Complaints, Line, read_table, write_table
-from kalibri.csvfile import Progress
+from kalibri.csv_table import Complaints, read_table, write_table
 from kalibri.db import Conn
 from kalibri.db_constraints import CHECKS
-from kalibri.import_counts import ImportCounts
+from kalibri.importing import ImportResult, LineReader, unique_lines
 
 SQL = db.statements("caller_id")
 
@@ -138,62 +137,48 @@ def _remove(conn: Conn, tenant_id: int, keys: Sequence[tuple[str, str]]) -> None
 # --------------------------------------------------------------------------------------------------- CSV
 
 
-def export_csv(conn: Conn, *, tenant_id: int) -> Iterator[str]:
-    """Yield the lines of a CSV file of a tenant's sets; import_csv reads it back."""
+def export(conn: Conn, *, tenant_id: int) -> Iterator[str]:
+    """Yield the lines of a CSV with a tenant's sets; an import of it changes nothing."""
     rows = list_caller_ids(conn, tenant_id=tenant_id)
-    yield from write_table(COLUMNS, ([row.set_name, row.region, row.number] for row in rows))
+    return write_table(COLUMNS, ([row.set_name, row.region, row.number] for row in rows))
 
 
-def import_csv(
-    conn: Conn,
-    *,
-    tenant_id: int,
-    file: Path,
-    replace_all: bool = False,
-    progress: Progress = lambda _bytes: None,
-) -> ImportCounts:
-    """Save the numbers of a CSV file, all or none.
+def import_(conn: Conn, *, tenant_id: int, file: Path, dry_run: bool = False) -> ImportResult:
+    """Add and change the numbers of sets, all or none; dry_run: check everything and change nothing.
 
-    replace_all: what the tenant has and the file has not is removed. Raises CsvRefused naming every row that
-    is wrong, StillInUse.
+    Raises CsvRefused naming every line that is wrong.
     """
-    wanted = _read(file, progress)
-    with conn.transaction():
+    wanted = _read(file)
+    with conn.transaction(force_rollback=dry_run):
         _lock(conn, tenant_id)
         rows = list_caller_ids(conn, tenant_id=tenant_id)
         stored = {(row.set_name, row.region): row.number for row in rows}
         added = {key: number for key, number in wanted.items() if key not in stored}
         changed = {key: number for key, number in wanted.items() if stored.get(key, number) != number}
-        removed = [key for key in stored if key not in wanted] if replace_all else []
         _write(conn, "add_caller_ids", tenant_id, added)
         _write(conn, "set_caller_ids", tenant_id, changed)
-        _remove(conn, tenant_id, removed)
-    return ImportCounts(
-        added=len(added),
-        changed=len(changed),
-        removed=len(removed),
-        unchanged=len(wanted) - len(added) - len(changed),
+    return ImportResult(
+        added=tuple(_place(*key) for key in added),
+        changed=tuple(_place(*key) for key in changed),
+        unchanged=tuple(_place(*key) for key in wanted if key not in added and key not in changed),
     )
 
 
-def _read(file: Path, progress: Progress) -> Numbers:
+def _read(file: Path) -> Numbers:
     complaints = Complaints()
-    numbers: dict[tuple[str, str], str] = {}
-    lines: dict[tuple[str, str], int] = {}
-    for line in read_table(file, required=COLUMNS, complaints=complaints, progress=progress):
-        key, number = _row(line, complaints)
-        if key in lines:
-            complaints.add(line.number, f"{_place(*key)} stands in line {lines[key]} already")
-        lines.setdefault(key, line.number)
-        numbers[key] = number
+    lines = {
+        line.number: _row(LineReader(line, complaints))
+        for line in read_table(file, required=COLUMNS, complaints=complaints)
+    }
+    unique_lines({number: _place(*key) for number, (key, _) in lines.items()}, "caller id", complaints)
     complaints.raise_if_any()
-    return numbers
+    return dict(lines.values())
 
 
-def _row(line: Line, complaints: Complaints) -> tuple[tuple[str, str], str]:
-    set_name, region, number = (line.fields[column] for column in COLUMNS)
+def _row(fields: LineReader) -> tuple[tuple[str, str], str]:
+    set_name, region, number = (fields.text(column) for column in COLUMNS)
     if not _SET_NAME.fullmatch(set_name):
-        complaints.add(line.number, f"{set_name!r}: {CHECKS['caller_id_set_name_check']}")
+        fields.complain(f'"{set_name}": {CHECKS["caller_id_set_name_check"]}')
     if not _NUMBER.fullmatch(number):
-        complaints.add(line.number, f"{number!r}: {CHECKS['caller_id_number_check']}")
+        fields.complain(f'"{number}": {CHECKS["caller_id_number_check"]}')
     return (set_name, _tidy_region(region)), number

@@ -36,8 +36,8 @@ def test_sets_from_birth_to_removal(ksctl: Ksctl) -> None:
 
 def test_file_goes_out_and_comes_back(ksctl: Ksctl, tmp_path: Path) -> None:
     text = "set_name,region,number\ncity,,1\ncity,Москва,2\n"
-    said = ksctl.ok("callerid import - -t acme --dry-run", stdin=text).stderr
-    assert said == "dry run: 2 added, 0 changed, 0 removed, 0 as before\n"
+    dry = ksctl.ok("callerid import - -t acme --dry-run", stdin=text)
+    assert dry.stdout == "add city\nadd city towards Москва\n"
     assert ksctl.ok("callerid list -o json").json == []
     ksctl.ok("callerid", "import", "-", "-t", "acme", stdin=text)
     file = tmp_path / "sets.csv"
@@ -45,8 +45,13 @@ def test_file_goes_out_and_comes_back(ksctl: Ksctl, tmp_path: Path) -> None:
     assert file.read_text(encoding="utf-8") == text
     assert ksctl.ok("callerid export -t acme").stdout == text
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-    said = ksctl.ok("callerid", "import", str(file), "-t", "acme", "--replace").stderr
-    assert said == "0 added, 0 changed, 0 removed, 2 as before\n"
+    said = ksctl.ok("callerid", "import", str(file), "-t", "acme").stderr
+    assert said == "0 added, 0 changed, 2 unchanged\n"
+
+
+def test_export_into_a_device_leaves_the_device(ksctl: Ksctl) -> None:
+    ksctl.ok("callerid export -t acme --to /dev/null")
+    assert Path("/dev/null").is_char_device()
 
 
 @pytest.mark.parametrize(
@@ -64,8 +69,10 @@ def test_refusals(ksctl: Ksctl, exit_code: int, words: str, message: str) -> Non
     assert message in ksctl.fails(exit_code, words)
 
 
-def test_taken_region_and_wrong_file_are_refused(ksctl: Ksctl) -> None:
+def test_taken_region_and_wrong_file_are_refused(ksctl: Ksctl, tmp_path: Path) -> None:
     ksctl.ok("callerid add city 1 -t acme")
     assert "a number for this region already" in ksctl.fails(4, "callerid add city 1 -t acme")
-    said = ksctl.fails(1, "callerid import - -t acme", stdin="set_name,region,number\na b,,x\n")
-    assert "2 wrong rows, nothing was changed\n  line 2: 'a b': name of the set" in said
+    wrong, told = "set_name,region,number\na b,,x\n", tmp_path / "told.csv"
+    said = ksctl.fails(1, "callerid", "import", "-", "-t", "acme", "--errors", str(told), stdin=wrong)
+    assert '2 wrong rows, nothing was changed\n  line 2: "a b": name of the set' in said
+    assert len(told.read_text().splitlines()) == 3

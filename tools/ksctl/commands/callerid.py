@@ -9,11 +9,13 @@ import click
 from kalibri.services import caller_id as caller_ids
 from kalibri.services.caller_id import CallerId
 from tools.ksctl.app import App, pass_app
+from tools.ksctl.bad_rows import errors_option, written_to
 from tools.ksctl.csv_files import export_option, write_lines
 from tools.ksctl.options import (
     dry_run_option,
     file_argument,
     local_file,
+    tell_import,
     tenant_filter_option,
     tenant_option,
 )
@@ -119,21 +121,21 @@ def export(app: App, tenant: str, file: Path | None) -> None:
 
     `callerid import` of the file changes nothing, and a new export is the same to the byte.
     """
-    write_lines(caller_ids.export_csv(app.conn, tenant_id=app.tenant_id(tenant)), file)
+    write_lines(caller_ids.export(app.conn, tenant_id=app.tenant_id(tenant)), file)
 
 
 @cli.command("import")
 @file_argument
 @tenant_option
-@click.option("--replace", "replace_all", is_flag=True, help="Remove what the file does not hold.")
 @dry_run_option
+@errors_option
 @pass_app
-def import_(app: App, file: Path, tenant: str, replace_all: bool, dry_run: bool) -> None:
-    """Save the numbers of a CSV file (set_name, region, number), all of them or none.
+def import_(app: App, file: Path, tenant: str, dry_run: bool, errors: Path | None) -> None:
+    """Add and change the numbers of a CSV (set_name, region, number), all or none.
 
-    The file may be UTF-8 or cp1251, with commas or semicolons.
+    The file may be UTF-8 or cp1251, with commas or semicolons. What it does not name stays.
     """
     tenant_id = app.tenant_id(tenant)
-    with local_file(file) as path, app.conn.transaction(force_rollback=dry_run):
-        counts = caller_ids.import_csv(app.conn, tenant_id=tenant_id, file=path, replace_all=replace_all)
-    say(f"{'dry run: ' if dry_run else ''}{counts}")
+    with local_file(file) as path, written_to(errors):
+        result = caller_ids.import_(app.conn, tenant_id=tenant_id, file=path, dry_run=dry_run)
+    tell_import(result, dry_run)
