@@ -7,7 +7,13 @@ import os
 #: Asks the fuzz tests for a longer run; changes what is tried, not what is expected.
 _KEPT = "KALIBRI_FUZZ_SECONDS"
 
-pytest_plugins = ["tests.support.fix_pg"]
+pytest_plugins = [
+    "tests.support.fix_instance",
+    "tests.support.fix_ksctl",
+    "tests.support.fix_pg",
+    "tests.support.fix_phones",
+    "tests.support.fix_switch",
+]
 
 
 def pytest_configure() -> None:
