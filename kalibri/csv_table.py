@@ -15,9 +15,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from callcore.errors import BadInput
-from kalibri.csvfile import CsvRow, RowError, open_csv, read_rows
+from kalibri.csvfile import CsvRow, Progress, RowError, counted, open_csv, read_rows
 
-#: More complaints than this help nobody.
+#: Taken away at both ends of a field; the schema refuses them there, so that a round trip is identical.
+BLANKS = " \t"
+#: More complaints than this help nobody on a screen; the details of CsvRefused hold all.
 SHOWN_ERRORS = 20
 
 
@@ -41,26 +43,35 @@ class Complaints:
     def __init__(self) -> None:
         self._errors: list[RowError] = []
 
-    def add(self, line: int, message: str) -> None:
-        """Note what is wrong with a line."""
-        self._errors.append(RowError(line, message))
+    def add(self, line: int, message: str, *, file: str = "") -> None:
+        """Note what is wrong with a line; file: when several are read."""
+        self._errors.append(RowError(line, message, file))
 
     def raise_if_any(self) -> None:
         """Raise CsvRefused naming the lines; does nothing when there was no complaint."""
         if not self._errors:
             return
-        ordered = sorted(self._errors, key=lambda error: error.line)
-        told = [f"line {error.line}: {error.message}" for error in ordered[:SHOWN_ERRORS]]
+        ordered = sorted(self._errors, key=lambda error: (error.file, error.line))
+        told = [f"{_place(error)}: {error.message}" for error in ordered[:SHOWN_ERRORS]]
         more = len(ordered) - len(told)
         told += [f"and {more} more"] if more else []
         raise CsvRefused(
             f"{len(ordered)} wrong rows, nothing was changed\n  " + "\n  ".join(told),
-            errors=[{"line": error.line, "message": error.message} for error in ordered],
+            errors=[{"line": error.line, "message": error.message, "file": error.file} for error in ordered],
         )
 
 
+def _place(error: RowError) -> str:
+    return f"{error.file}, line {error.line}" if error.file else f"line {error.line}"
+
+
 def read_table(
-    file: Path, *, required: Sequence[str], optional: Sequence[str] = (), complaints: Complaints
+    file: Path,
+    *,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    complaints: Complaints,
+    progress: Progress = lambda _bytes: None,
 ) -> Iterator[Line]:
     """Yield the rows of a file whose first row names the columns, in any order and any case.
 
@@ -68,7 +79,7 @@ def read_table(
     is not in the file is not in the fields.
     """
     with open_csv(file) as text:
-        rows = read_rows(text)
+        rows = read_rows(counted(text, progress))
         heading = next(rows, None)
         if not isinstance(heading, CsvRow):
             raise CsvRefused("the file has no heading")
@@ -79,7 +90,7 @@ def read_table(
             elif len(row.fields) != len(columns):
                 complaints.add(row.line, f"{len(row.fields)} fields, but the heading has {len(columns)}")
             else:
-                fields = (value.strip() for value in row.fields)
+                fields = (value.strip(BLANKS) for value in row.fields)
                 yield Line(row.line, dict(zip(columns, fields, strict=True)))
 
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from callcore.errors import BadInput
-
 #: Called with how many further bytes of a file have been read.
 Progress = Callable[[int], None]
 
@@ -28,18 +26,6 @@ class RowError:
     line: int
     message: str
     file: str = ""
-
-
-class CsvRefused(BadInput):
-    """The file has errors; nothing was taken from it."""
-
-    error_id = "csv-refused"
-
-    def __init__(self, errors: Sequence[RowError]) -> None:
-        #: All of them, in the order of files and lines.
-        self.errors = sorted(errors, key=lambda error: (error.file, error.line))
-        count = len(self.errors)
-        super().__init__(f"{count} {'error' if count == 1 else 'errors'}; nothing was taken from the file")
 
 
 @dataclass(frozen=True, slots=True)

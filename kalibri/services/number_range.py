@@ -6,15 +6,17 @@ is in callcore/number_registry.py; calls use the range file that ks-index builds
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from callcore.errors import NotFound, Refused
+from callcore.errors import BadInput, NotFound, Refused
 from callcore.number_registry import BadRegistryRow, Columns, RegistryRange, parse_range, read_header
 from callcore.region import Region, normalise_region
-from kalibri.csvfile import CsvRefused, CsvRow, Progress, RowError, counted, open_csv, read_rows
+from kalibri.csv_table import Complaints
+from kalibri.csvfile import CsvRow, Progress, RowError, counted, open_csv, read_rows
 from kalibri.db import Conn, domain_errors, execute, fetch_all, fetch_one, fetch_value, require, statements
 
 #: Imports that are kept beside the one in force.
@@ -139,7 +141,7 @@ class _Files:
     paths: Sequence[Path]
     country_code: str
     progress: Progress
-    errors: list[RowError] = field(default_factory=list)
+    complaints: Complaints = field(default_factory=Complaints)
 
     def ranges(self) -> Iterator[tuple[str, int, RegistryRange]]:
         for path in self.paths:
@@ -159,13 +161,13 @@ class _Files:
                     continue
                 found = parse_range(columns, row.fields, country_code=self.country_code)
             except BadRegistryRow as error:
-                self.errors.append(RowError(row.line, error.message, str(path)))
+                self.complaints.add(row.line, error.message, file=str(path))
                 if columns is None:  # without columns every further row would be an error too
                     return
             else:
                 yield str(path), row.line, found
         if columns is None:
-            self.errors.append(RowError(0, "the file is empty", str(path)))
+            self.complaints.add(1, "the file is empty", file=str(path))
 
 
 def import_ranges(
@@ -218,9 +220,8 @@ def _stage(conn: Conn, *, files: Sequence[Path], country_code: str, progress: Pr
         if overlap.other_file != overlap.file:
             other += f" of {overlap.other_file}"
         message = f"{overlap.first} and following stand in {other} or before it already"
-        source.errors.append(RowError(overlap.line, message, overlap.file))
-    if source.errors:
-        raise CsvRefused(source.errors)
+        source.complaints.add(overlap.line, message, file=overlap.file)
+    source.complaints.raise_if_any()
 
 
 def _unknown_regions(conn: Conn) -> dict[str, int]:
@@ -263,6 +264,28 @@ def list_regions(conn: Conn) -> list[RegionInUse]:
         )
         for region, rows in sorted(spellings.items(), key=lambda item: item[0].name)
     ]
+
+
+class NotANumber(BadInput):
+    """This is not a telephone number."""
+
+    error_id = "not-a-number"
+
+
+#: Digits of a national number without its trunk prefix.
+_NATIONAL_DIGITS = 10
+
+
+def to_e164(text: str, *, country_code: str) -> str:
+    """Return the E.164 digits of a number as a person writes it: +7 495 …, 8 495 …, 495 …; raises NotANumber."""
+    digits = re.sub(r"[\s().+-]", "", text)
+    if not re.fullmatch(r"[0-9]{3,15}", digits, re.ASCII):
+        raise NotANumber(f"{text!r} is not a telephone number")
+    if "+" in text or len(digits) not in (_NATIONAL_DIGITS, _NATIONAL_DIGITS + 1):
+        return digits
+    if len(digits) == _NATIONAL_DIGITS:
+        return country_code + digits
+    return country_code + digits[1:] if digits[0] == "8" and country_code == "7" else digits
 
 
 def lookup(conn: Conn, *, number: str) -> RangeOfNumber | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from callcore.errors import NotFound, Refused
 from kalibri import db as database
 from kalibri.config import Config
-from kalibri.csvfile import CsvRefused, RowError
+from kalibri.csv_table import CsvRefused
 from kalibri.db import Conn
 from kalibri.services import number_range
 from kalibri.services.number_range import RangeDifference, RangeImport
@@ -37,6 +38,11 @@ def write(path: Path, rows: list[str], *, encoding: str = "utf-8", header: str =
 
 def take(conn: Conn, *files: Path) -> RangeImport:
     return number_range.import_ranges(conn, files=files, country_code="7")
+
+
+def told(error: CsvRefused) -> list[tuple[str, int, str]]:
+    errors: Any = error.details["errors"]
+    return [(Path(entry["file"]).name, entry["line"], entry["message"]) for entry in errors]
 
 
 @pytest.fixture
@@ -93,8 +99,8 @@ def test_all_errors_are_reported_and_nothing_is_stored(conn: Conn, tmp_path: Pat
     )
     with pytest.raises(CsvRefused) as refused:
         take(conn, bad)
-    assert [error.line for error in refused.value.errors] == [3, 5]
-    assert "capacity is '999', but 0062000-0062999 are 1000 numbers" in refused.value.errors[0].message
+    assert [line for _, line, _ in told(refused.value)] == [3, 5]
+    assert "line 3: capacity is '999', but 0062000-0062999 are 1000 numbers" in refused.value.message
     assert number_range.lookup(conn, number="79000062500") is not None
     assert len(number_range.list_sets(conn)) == 1
 
@@ -111,7 +117,7 @@ def test_overlaps_are_found_across_files_and_behind_longer_ranges(conn: Conn, tm
     second = write(tmp_path / "b.csv", ["900;0000000;0999999;1000000;A;Москва;"])
     with pytest.raises(CsvRefused) as refused:
         take(conn, first, second)
-    assert [(Path(error.file).name, error.line) for error in refused.value.errors] == [
+    assert [(file, line) for file, line, _ in told(refused.value)] == [
         ("a.csv", 3),
         ("a.csv", 4),
         ("b.csv", 2),
@@ -124,14 +130,8 @@ def test_a_file_without_columns_or_rows_is_refused(conn: Conn, tmp_path: Path) -
     foreign.write_text("a;b\n1;2\n3;4\n")
     with pytest.raises(CsvRefused) as refused:
         take(conn, empty, foreign)
-    assert refused.value.errors == [
-        RowError(0, "the file is empty", str(empty)),
-        RowError(
-            1,
-            "not a registry file: no column for code, first, last, capacity, operator, region",
-            str(foreign),
-        ),
-    ]
+    missing = "not a registry file: no column for code, first, last, capacity, operator, region"
+    assert told(refused.value) == [("empty.csv", 1, "the file is empty"), ("foreign.csv", 1, missing)]
 
 
 def test_dry_run_tells_what_would_change_and_changes_nothing(conn: Conn, files: list[Path]) -> None:

@@ -1,0 +1,88 @@
+"""Who sends a request: one of our media hosts, a gateway, or an account that proved itself by digest.
+
+Identity comes from the socket and from digest only, never from a header. An unknown user name and a wrong password
+get the very same answer, so that nobody can find out which accounts exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callcore.gateway import Gateway
+from callcore.sip import SipCode
+from kemi.directory import AccountRecord
+from kemi.sip_request import SipRequest
+from kemi.tenancy import Tenant, ha1, is_media_host, tenant_by_id, tenant_of_domain
+from kemi.worker import Worker
+
+#: HA1 that no password has: it makes the unknown user take the same path as the wrong password.
+_NO_HA1 = {"MD5": "0" * 32, "SHA-256": "0" * 64}
+#: pv_auth_check: the digest is well formed and fresh, but the password is wrong (auth module, AUTH_INVALID_PASSWORD).
+_WRONG_PASSWORD = -2
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sent a request; exactly one of gateway and account is set, or neither for our own applications."""
+
+    tenant: Tenant | None
+    gateway: Gateway | None = None
+    account: AccountRecord | None = None
+
+
+def is_internal(worker: Worker, sip: SipRequest) -> bool:
+    """Tell whether a request comes from one of our media hosts: by our socket and by their address, both."""
+    if sip.local_port != worker.config.proxy.internal_port:
+        return False
+    return is_media_host(worker.directory, sip.source_ip, sip.source_port)
+
+
+def identify(worker: Worker, sip: SipRequest) -> Sender | None:
+    """Return the sender; None when the request was answered (challenge or refusal)."""
+    directory = worker.directory
+    if sip.local_port == worker.config.proxy.internal_port:
+        if is_internal(worker, sip):
+            return Sender(tenant=tenant_of_domain(directory.system, sip.from_host))
+        worker.port.reply(SipCode.FORBIDDEN, "Forbidden")
+        return None
+    gateway = directory.gateway_by_source(sip.source_ip, sip.source_port)
+    if gateway is not None:
+        return Sender(
+            tenant=tenant_by_id(directory.system, gateway.tenant_id) if gateway.tenant_id else None,
+            gateway=gateway,
+        )
+    tenant = tenant_of_domain(directory.system, sip.from_host)
+    if tenant is None:
+        worker.port.reply(SipCode.FORBIDDEN, "Domain Not Served")
+        return None
+    account = authenticate(worker, sip, tenant, identity=(sip.from_user, sip.from_host))
+    return None if account is None else Sender(tenant=tenant, account=account)
+
+
+def authenticate(
+    worker: Worker, sip: SipRequest, tenant: Tenant, *, identity: tuple[str, str]
+) -> AccountRecord | None:
+    """Check the digest of a request; challenge or refuse it here and return None, or return the account.
+
+    identity: user and host that the sender claims (From, or To of a REGISTER); they must be the account's own.
+    """
+    port, algorithm = worker.port, worker.config.proxy.digest_algorithm
+    if not port.has_credentials(tenant.realm) or sip.auth_user is None:
+        port.challenge(tenant.realm)
+        return None
+    account = worker.directory.account(tenant.tenant_id, sip.auth_user)
+    secret = _NO_HA1[algorithm] if account is None else ha1(account, algorithm)
+    result = port.check_credentials(tenant.realm, secret)
+    if result <= 0 or account is None:
+        if result == _WRONG_PASSWORD:
+            worker.journal.event(
+                "auth.failed", tenant=tenant.tenant_id, username=sip.auth_user, src=sip.source
+            )
+            port.table_increment("count", "auth_failed")
+        port.challenge(tenant.realm)
+        return None
+    if identity[0] != account.username or identity[1] not in account.domains:
+        port.reply(SipCode.FORBIDDEN, "Not Your Identity")
+        return None
+    port.forget_credentials()
+    return account

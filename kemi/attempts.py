@@ -1,0 +1,235 @@
+"""One attempt after the other: sends a call to its next target, and decides what a failure means. Shell.
+
+The decision (does this code fail over, is the gateway penalised) is callcore.gateway.should_fail_over.
+"""
+
+from __future__ import annotations
+
+import time
+
+from callcore.gateway import penalty_after_failures, should_fail_over
+from callcore.sip import SipCode
+from kemi import media_policy
+from kemi.call_state import CallState, Target, decode
+from kemi.worker import Worker
+
+_STATE = "ks_state"
+#: Transaction variable, with the number of a branch: RTPProxy is in the SDP that this branch was offered.
+RELAYED = "ks_relay_"
+
+
+def load(worker: Worker) -> CallState | None:
+    """Return the state of the call whose transaction is handled."""
+    return decode(worker.port.avp(_STATE))
+
+
+def store(worker: Worker, state: CallState) -> None:
+    """Keep the state in the transaction."""
+    worker.port.set_avp(_STATE, state.encode())
+
+
+def try_next(worker: Worker, state: CallState) -> bool:
+    """Send the call to its next target that can be sent to; answer it and return False when there is none."""
+    while (following := state.next_attempt()) is not None:
+        state, target = following, state.remaining[0]
+        if not _may_carry(worker, state, target):
+            _journal_end(worker, state, 0, "gateway is full", failover=True)
+            continue
+        store(worker, state)
+        _journal_attempt(worker, state, target)
+        if not _aim(worker, target):
+            _journal_end(worker, state, int(SipCode.TEMPORARILY_UNAVAILABLE), "not registered", failover=True)
+            _leave(worker, target)
+            continue
+        if _send(worker, target):
+            return True
+        _journal_end(worker, state, int(SipCode.SERVICE_UNAVAILABLE), "cannot be sent", failover=True)
+        _leave(worker, target)
+    _give_up(worker, state)
+    return False
+
+
+def _may_carry(worker: Worker, state: CallState, target: Target) -> bool:
+    """Enter the gateway's profile, unless it is full; an emergency call always may."""
+    if target.gateway_id is None:
+        return True
+    gateway = worker.directory.system.gateways.get(target.gateway_id)
+    if gateway is None:
+        return False
+    worker.port.enter("gateway", str(target.gateway_id))
+    full = (
+        gateway.max_calls is not None
+        and worker.port.count("gateway", str(target.gateway_id)) > gateway.max_calls
+    )
+    if full and not state.emergency:
+        _leave(worker, target)
+        return False
+    return True
+
+
+def _leave(worker: Worker, target: Target) -> None:
+    if target.gateway_id is not None:
+        worker.port.leave("gateway", str(target.gateway_id))
+
+
+def _aim(worker: Worker, target: Target) -> bool:
+    """Point the request at the target; False when an account has no contact."""
+    port = worker.port
+    port.clear_next_hop()
+    if target.kind == "account":
+        return port.set_ruri(target.uri) and port.lookup_contacts(target.uri)
+    return port.set_ruri(target.uri)
+
+
+def _send(worker: Worker, target: Target) -> bool:
+    port = worker.port
+    port.set_timers(ring_timeout_ms=target.ring_timeout_ms, no_reply_timeout_ms=target.no_reply_timeout_ms)
+    port.arm(branch="ksr_branch_manage", reply="ksr_onreply_manage", failure="ksr_failure_manage")
+    return port.relay()
+
+
+def _give_up(worker: Worker, state: CallState) -> None:
+    """Answer a call that has no target left."""
+    worker.port.media_delete()
+    end_call(
+        worker, state, int(SipCode.TEMPORARILY_UNAVAILABLE), by="system", cause="no target could be reached"
+    )
+    worker.port.reply(SipCode.TEMPORARILY_UNAVAILABLE, "Temporarily Unavailable")
+
+
+def end_call(worker: Worker, state: CallState, code: int, *, by: str, cause: str) -> None:
+    """Write the end of a call that was never answered, once: the dialog event that may follow knows less."""
+    worker.port.set_dialog("ks_ended", "1")
+    worker.journal.event(
+        "call.end",
+        call=state.call_id,
+        tenant=state.tenant_id,
+        by=by,
+        code=code,
+        cause=cause,
+        method="CANCEL" if by == "caller" else "reject",
+    )
+
+
+def branch(worker: Worker) -> None:
+    """Prepare one branch of the INVITE: put the media relay into the SDP where it is needed."""
+    port = worker.port
+    state = load(worker)
+    if state is None or state.current is None or not port.has_body():
+        return
+    modes = (state.media_relay, state.current.media_relay)
+    if not media_policy.relay_wanted(
+        caller_nat=state.caller_nat, callee_nat=port.branch_is_nated(), modes=modes
+    ):
+        return
+    port.set_avp(f"{RELAYED}{port.branch_index()}", "1")
+    if not port.media_offer(media_policy.offer_flags(sender_nat=state.caller_nat)):
+        # Half a relay is a deaf call (contracts.md 7): the branch is not sent, the failure is told.
+        worker.journal.event("media.unavailable", call=state.call_id, tenant=state.tenant_id)
+        port.drop_branch()
+
+
+def failure(worker: Worker) -> None:
+    """The last branch of an attempt failed: go on to the next target or let the caller have the response."""
+    port = worker.port
+    state = load(worker)
+    if state is None or state.current is None:
+        return
+    code = port.number("$T_reply_code")
+    if port.is_cancelled():
+        _journal_end(worker, state, int(SipCode.REQUEST_TERMINATED), "cancelled", failover=False)
+        port.media_delete()
+        end_call(worker, state, int(SipCode.REQUEST_TERMINATED), by="caller", cause="cancelled by the caller")
+        return
+    if code in (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED) and _authenticate(worker, state):
+        return
+    verdict = should_fail_over(
+        None if port.timed_out() else code,
+        had_provisional=rang(worker, state),
+        retry_after_seconds=_retry_after(worker),
+    )
+    _judge_gateway(worker, state, verdict.penalty_seconds, verdict.gateway_failed, code)
+    failover = verdict.try_next and bool(state.remaining)
+    _journal_end(worker, state, code, verdict.reason, failover=failover)
+    if failover:
+        _leave(worker, state.current)
+        try_next(worker, state)
+    else:
+        port.media_delete()
+        end_call(worker, state, code, by="callee", cause=verdict.reason)
+
+
+def rang(worker: Worker, state: CallState) -> bool:
+    """Tell whether the callee of the current attempt was alerted (101-199 seen; 100 Trying does not count)."""
+    return (worker.port.avp("ks_rung") or "").startswith(f"{state.attempt}:")
+
+
+def _retry_after(worker: Worker) -> int | None:
+    """Read Retry-After of the response that ended the attempt (RFC 3261 section 20.33), in seconds."""
+    text = (worker.port.read("$T_rpl($hdr(Retry-After))") or "").strip()
+    digits = text.split(";")[0].split("(")[0].strip()
+    return int(digits) if digits.isdecimal() and len(digits) < 10 else None
+
+
+def _authenticate(worker: Worker, state: CallState) -> bool:
+    """Answer the challenge of a carrier that knows us by a trunk registration."""
+    target = state.current
+    gateway = (
+        worker.directory.system.gateways.get(target.gateway_id)
+        if target and target.gateway_id is not None
+        else None
+    )
+    if gateway is None or gateway.trunk is None or state.authenticated or target is None:
+        return False
+    trunk = gateway.trunk
+    if not worker.port.authenticate_to_gateway(trunk.auth_username, trunk.auth_realm, trunk.auth_ha1):
+        return False
+    store(worker, state.evolve(authenticated=True))
+    return _send(worker, target)
+
+
+def _judge_gateway(worker: Worker, state: CallState, penalty: int | None, failed: bool, code: int) -> None:
+    """Count real failures of a gateway; the configured number in a row, or its own Retry-After, takes it out."""
+    target = state.current
+    if target is None or target.gateway_id is None:
+        return
+    port, routing, key = worker.port, worker.config.routing, f"failures:{target.gateway_id}"
+    if penalty is None:
+        if not failed:
+            port.table_remove("count", key)
+            return
+        failures = port.table_increment("count", key)
+        penalty = penalty_after_failures(
+            failures, limit=routing.gateway_failure_limit, penalty_seconds=routing.gateway_penalty_seconds
+        )
+        if penalty is None:
+            return
+        port.table_remove("count", key)
+    until = time.time() + penalty
+    port.table_set("gw", f"penalty:{target.gateway_id}", f"{until:.0f}")
+    worker.journal.event("gateway.penalty", gateway_id=target.gateway_id, seconds=penalty, code=code)
+
+
+def _journal_attempt(worker: Worker, state: CallState, target: Target) -> None:
+    worker.journal.event(
+        "call.attempt",
+        call=state.call_id,
+        tenant=state.tenant_id,
+        n=state.attempt,
+        gateway_id=target.gateway_id,
+        account=target.username,
+        uri=target.uri,
+    )
+
+
+def _journal_end(worker: Worker, state: CallState, code: int, reason: str, *, failover: bool) -> None:
+    worker.journal.event(
+        "call.attempt_end",
+        call=state.call_id,
+        tenant=state.tenant_id,
+        n=state.attempt,
+        gateway_id=state.current.gateway_id if state.current else None,
+        code=code,
+        reason=reason,
+        failover=failover,
+    )

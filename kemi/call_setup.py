@@ -1,0 +1,257 @@
+"""Set-up of a call: identity, call id, routing decision, limits, first target. Shell around ks_route.decide."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from callcore.sip import SipCode, reason_phrase
+from kemi import attempts, call_token, limits
+from kemi.admission import Sender, identify
+from kemi.call_state import CallState, Target
+from kemi.ks_route.decide import decide
+from kemi.ks_route.model import (
+    Decision,
+    Direction,
+    RedirectCall,
+    RejectCall,
+    RelayToAccount,
+    RelayToGateways,
+    RelayToUri,
+    RouteRequest,
+    ToService,
+)
+from kemi.ksr_port import NAT_TESTS_MEDIA
+from kemi.routing_facts import make_world
+from kemi.sip_request import SipRequest
+from kemi.targets import targets_of
+from kemi.worker import Worker
+
+#: Value of the table "seen" when the INVITE came before the proxy restarted.
+RECOVERED = "recovered:"
+
+
+def invite(worker: Worker, sip: SipRequest) -> None:
+    """Serve an INVITE that opens a dialog."""
+    sender = identify(worker, sip)
+    if sender is None or _seen_before(worker, sip):
+        return
+    call_id = _call_id(worker, sip)
+    worker.port.set_avp("ks_call", str(call_id))
+    worker.port.table_set("seen", sip.transaction_key, str(call_id))
+    worker.port.new_transaction()
+    request = _route_request(worker, sip, sender, call_id)
+    decision = decide(request, worker.directory.routes, make_world(worker))
+    _journal_start(worker, sip, sender, request, decision, call_id)
+    if isinstance(decision, RejectCall | RedirectCall | ToService):
+        _answer(worker, decision, call_id)
+    else:
+        _relay(worker, sip, sender, decision, call_id)
+
+
+def _seen_before(worker: Worker, sip: SipRequest) -> bool:
+    """Answer an INVITE that has a call already (contracts.md 3: Call-ID, From tag and CSeq are unique for a call).
+
+    No transaction knows it, so either it came back to us (loop), or the proxy restarted since it was relayed: then
+    the call lives on at the callee, whose answer will pass by Via; a second INVITE would make a second call.
+    """
+    known = worker.port.table_text("seen", sip.transaction_key)
+    if known is None:
+        return False
+    if known.startswith(RECOVERED):
+        worker.journal.event("call.retransmission", call=known.removeprefix(RECOVERED), src=sip.source)
+        worker.port.reply(SipCode.TRYING, "Trying")
+    else:
+        worker.journal.event("call.loop", call=known, src=sip.source)
+        worker.port.reply(SipCode.LOOP_DETECTED, "Loop Detected")
+    return True
+
+
+def _call_id(worker: Worker, sip: SipRequest) -> UUID:
+    """Take the call id that a media host of ours sent, or make a new one."""
+    given = worker.port.header("X-KS-Call")
+    if given and sip.local_port == worker.config.proxy.internal_port:
+        try:
+            return UUID(given)
+        except ValueError:
+            worker.port.log_error(f"media host sent a bad X-KS-Call: {given!r}")
+    return worker.new_call_id()
+
+
+def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: UUID) -> RouteRequest:
+    """Build what ks_route wants to know; A of an account is the account, whatever its From says."""
+    b_number = sip.ruri_user
+    tenant_id = sender.tenant.tenant_id if sender.tenant else 0
+    direction = Direction.APPLICATION
+    if sender.gateway is not None:
+        direction = Direction.GATEWAY
+        trunk = sender.gateway.trunk
+        # A carrier that knows us by registration calls our Contact; the number is in To (RFC 3261 section 16.5).
+        if trunk is not None and b_number in (f"t{trunk.trunk_id}", trunk.username) and sip.to_user:
+            b_number = sip.to_user
+        if sender.tenant is None:
+            owner = worker.directory.number(b_number.removeprefix("+"))
+            tenant_id = owner.tenant_id if owner is not None and owner.tenant_id else 0
+    elif sender.account is not None:
+        direction = Direction.ACCOUNT
+    return RouteRequest(
+        tenant_id=tenant_id,
+        direction=direction,
+        a_number=sender.account.username if sender.account else sip.from_user,
+        a_host=sip.from_host,
+        b_number=b_number,
+        b_host=sip.ruri_host,
+        source_gateway_id=sender.gateway.gateway_id if sender.gateway else None,
+        account=sender.account.username if sender.account else None,
+        account_caller_number=sender.account.caller_number if sender.account else None,
+        call_id=str(call_id),
+    )
+
+
+def _journal_start(
+    worker: Worker, sip: SipRequest, sender: Sender, request: RouteRequest, decision: Decision, call_id: UUID
+) -> None:
+    journal = worker.journal
+    journal.event(
+        "call.start",
+        call=call_id,
+        tenant=request.tenant_id,
+        a=request.a_number,
+        a_host=request.a_host,
+        b=request.b_number,
+        b_host=request.b_host,
+        direction=request.direction.value,
+        account=request.account,
+        gateway=request.source_gateway_id,
+        src=sip.source,
+        transport=sip.transport,
+        sip_call_id=sip.sip_call_id,
+        from_tag=sip.from_tag,
+        cseq=sip.cseq,
+        emergency=decision.emergency,
+    )
+    journal.event(
+        "call.route",
+        call=call_id,
+        tenant=request.tenant_id,
+        route_ids=list(decision.hops),
+        decision=type(decision).__name__,
+        a_sent=decision.a_sent,
+        b_sent=decision.b_sent,
+        region=decision.b_region,
+        operator=decision.b_operator,
+        options=decision.options.to_json(),
+        targets=_targets_for_story(decision),
+        reason=decision.reason,
+    )
+
+
+def _targets_for_story(decision: Decision) -> list[dict[str, object]]:
+    if isinstance(decision, RelayToGateways):
+        tried: list[dict[str, object]] = [
+            {
+                "gateway_id": target.gateway_id,
+                "name": target.name,
+                "cost": None if target.cost is None else str(target.cost),
+            }
+            for target in decision.targets
+        ]
+        return tried + [
+            {"gateway_id": entry.gateway_id, "skipped": entry.reason} for entry in decision.skipped
+        ]
+    if isinstance(decision, RelayToAccount):
+        return [{"account": decision.username}]
+    if isinstance(decision, RelayToUri):
+        return [{"uri": decision.uri}]
+    if isinstance(decision, ToService):
+        return [{"service": decision.kind.value, "name": decision.name}]
+    return []
+
+
+def _answer(worker: Worker, decision: RejectCall | RedirectCall | ToService, call_id: UUID) -> None:
+    """Give the final response that the decision itself is."""
+    if isinstance(decision, RedirectCall):
+        for contact in decision.contacts:
+            worker.port.append_reply_header(f"Contact: <{contact}>")
+        code, phrase = int(SipCode.MOVED_TEMPORARILY), "Moved Temporarily"
+    elif isinstance(decision, ToService):
+        code, phrase = int(SipCode.SERVICE_UNAVAILABLE), f"No {decision.kind.value} Service"
+    else:
+        code, phrase = decision.code, decision.phrase or reason_phrase(decision.code)
+    finish(worker, call_id, code, phrase, tenant_id=decision.tenant_id, cause=decision.reason or phrase)
+
+
+def finish(
+    worker: Worker, call_id: UUID | str, code: int, phrase: str, *, tenant_id: int | None, cause: str
+) -> None:
+    """Answer a call that has no dialog yet, and write its end."""
+    worker.journal.event(
+        "call.end", call=call_id, tenant=tenant_id, by="system", code=code, cause=cause, method="reject"
+    )
+    worker.port.reply(code, phrase)
+
+
+def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: UUID) -> None:
+    """Open the dialog, keep the limits, and try the first target."""
+    port, options = worker.port, decision.options
+    caller_nat = port.is_behind_nat(NAT_TESTS_MEDIA) if options.nat is None else options.nat
+    targets = targets_of(worker, decision)
+    if not targets:
+        code = SipCode.TEMPORARILY_UNAVAILABLE
+        finish(
+            worker, call_id, code, "Temporarily Unavailable", tenant_id=decision.tenant_id, cause="no target"
+        )
+        return
+    state = CallState(
+        call_id=str(call_id),
+        tenant_id=decision.tenant_id,
+        remaining=targets,
+        emergency=decision.emergency,
+        caller_nat=caller_nat,
+        media_relay=_media_mode(decision, sender),
+    )
+    if port.is_behind_nat():
+        port.add_contact_alias()
+    port.track_dialog()
+    refusal = limits.enter(worker, decision, account=sender.account, tenant=sender.tenant)
+    if refusal is not None:
+        attempts.end_call(worker, state, int(SipCode.FORBIDDEN), by="system", cause=refusal)
+        port.reply(SipCode.FORBIDDEN, "Call Limit Reached")
+        return
+    _describe_dialog(worker, decision, state)
+    _present(worker, sip, decision, targets)
+    port.record_route(
+        call_token.seal(worker.secret, call_token.CallToken(call_id, caller_nat), sip.sip_call_id)
+    )
+    attempts.try_next(worker, state)
+
+
+def _media_mode(decision: Decision, sender: Sender) -> str:
+    """Return what route and sender ask of the relay; the route is the more binding."""
+    if decision.options.relay not in (None, "auto"):
+        return str(decision.options.relay)
+    party = sender.account or sender.gateway
+    return party.media_relay if party is not None else "auto"
+
+
+def _describe_dialog(worker: Worker, decision: Decision, state: CallState) -> None:
+    """Leave in the dialog what later requests, events and `call live` need."""
+    port, options = worker.port, decision.options
+    port.set_dialog("ks_call", state.call_id)
+    port.set_dialog("ks_tenant", "" if state.tenant_id is None else str(state.tenant_id))
+    port.set_dialog("ks_a", decision.a_sent)
+    port.set_dialog("ks_b", decision.b_sent)
+    port.watch_dialog()
+    if options.max_duration_seconds is not None and not state.emergency:
+        port.limit_dialog(options.max_duration_seconds)
+
+
+def _present(worker: Worker, sip: SipRequest, decision: Decision, targets: tuple[Target, ...]) -> None:
+    """Show the callee the A number of the decision, and offer only the codecs of the route."""
+    port = worker.port
+    port.remove_headers("^[Xx]-[Kk][Ss]-")
+    if decision.a_sent != sip.from_user and isinstance(
+        decision, RelayToGateways | RelayToUri | RelayToAccount
+    ):
+        port.replace_from("", f"sip:{decision.a_sent}@{sip.from_host}")
+    if decision.options.codecs and port.has_body():
+        port.keep_codecs(",".join(decision.options.codecs))

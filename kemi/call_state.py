@@ -1,0 +1,87 @@
+"""What the proxy remembers of a call while it is set up: one JSON text in a transaction variable.
+
+Failure routes run in other processes, even in timer processes, so nothing of a call is kept in Python memory.
+Pure: no KSR, no clock.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from callcore.errors import KalibriError
+
+
+class BadCallState(KalibriError):
+    """The state of a call in set-up could not be read."""
+
+    error_id = "bad-call-state"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place to try: a gateway, the contacts of an account, or a URI."""
+
+    kind: str  # gateway | account | uri
+    uri: str
+    gateway_id: int | None = None
+    username: str | None = None
+    ring_timeout_ms: int = 120_000
+    no_reply_timeout_ms: int = 5_000
+    media_relay: str = "auto"
+    cost: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallState:
+    """A call in set-up, from the routing decision to its final response."""
+
+    call_id: str
+    tenant_id: int | None
+    #: Target being tried; None before the first.
+    current: Target | None = None
+    #: Targets still to try, in order.
+    remaining: tuple[Target, ...] = ()
+    #: Number of the current attempt, from 1.
+    attempt: int = 0
+    emergency: bool = False
+    caller_nat: bool = False
+    #: auto, always or never: what route and caller ask for; the target has a say of its own.
+    media_relay: str = "auto"
+    #: Credentials were already sent to the current gateway.
+    authenticated: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def next_attempt(self) -> CallState | None:
+        """Return the state with the next target as current one; None when there is none left."""
+        if not self.remaining:
+            return None
+        return replace(
+            self,
+            current=self.remaining[0],
+            remaining=self.remaining[1:],
+            attempt=self.attempt + 1,
+            authenticated=False,
+        )
+
+    def evolve(self, **changes: Any) -> CallState:
+        """Return a copy with these fields changed."""
+        return replace(self, **changes)
+
+    def encode(self) -> str:
+        """Return the state as compact ASCII JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+def decode(text: str | None) -> CallState | None:
+    """Read what CallState.encode wrote; None stays None. Raises BadCallState."""
+    if text is None:
+        return None
+    try:
+        raw = json.loads(text)
+        current = raw.pop("current")
+        remaining = tuple(Target(**target) for target in raw.pop("remaining"))
+        return CallState(current=Target(**current) if current else None, remaining=remaining, **raw)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadCallState(f"state of a call in set-up cannot be read: {error}") from error

@@ -1,0 +1,86 @@
+"""Events that Kamailio's modules raise: dialogs, gateways, expired contacts. Shell; the message may be a fake one."""
+
+from __future__ import annotations
+
+from callcore.sip import SipCode, reason_phrase
+from kemi.tenancy import gateways_of_uri
+from kemi.worker import Worker
+
+
+def dialog(worker: Worker, name: str) -> None:
+    """A dialog was answered, ended or failed; its facts are read from the dialog, not from the message."""
+    call_id = worker.port.dialog("ks_call")
+    if call_id is None:
+        return
+    tenant = worker.port.dialog("ks_tenant")
+    tenant_id = int(tenant) if tenant else None
+    if name == "dialog:start":
+        attempt = int(worker.port.dialog("ks_n") or 1)
+        worker.journal.event("call.answer", call=call_id, tenant=tenant_id, n=attempt, code=int(SipCode.OK))
+    elif name == "dialog:end":
+        _ended(worker, call_id, tenant_id)
+    elif name == "dialog:failed":
+        _failed(worker, call_id, tenant_id)
+
+
+def _ended(worker: Worker, call_id: str, tenant_id: int | None) -> None:
+    port = worker.port
+    if port.text("$rm") == "BYE" and port.text("$ci") == port.text("$dlg(callid)"):
+        by = "caller" if port.text("$ft") == port.text("$dlg(from_tag)") else "callee"
+        cause, method = port.header("Reason") or "BYE", "BYE"
+    else:
+        by, cause, method = "system", port.dialog("ks_cause") or "dialog timeout", "timeout"
+    worker.journal.event(
+        "call.end",
+        call=call_id,
+        tenant=tenant_id,
+        by=by,
+        code=int(SipCode.OK),
+        cause=cause[:200],
+        method=method,
+    )
+
+
+def _failed(worker: Worker, call_id: str, tenant_id: int | None) -> None:
+    """A call ended before it was answered; mostly the failure route has told it already, and better."""
+    port = worker.port
+    if port.dialog("ks_ended") == "1":
+        return
+    code = port.number("$T_reply_code")
+    by = "caller" if code == SipCode.REQUEST_TERMINATED else "callee" if code else "system"
+    worker.journal.event(
+        "call.end",
+        call=call_id,
+        tenant=tenant_id,
+        by=by,
+        code=code or None,
+        cause=reason_phrase(code) if code else "set-up failed",
+        method="CANCEL" if by == "caller" else "reject",
+    )
+
+
+def dispatcher(worker: Worker, name: str) -> None:
+    """A gateway stopped or began to answer OPTIONS."""
+    port = worker.port
+    uri = port.text("$ru")
+    up = name == "dispatcher:dst-up"
+    for gateway in gateways_of_uri(worker.refresh_directory().system, uri):
+        key = f"down:{gateway.gateway_id}"
+        was_down = port.table_text("gw", key) is not None
+        if up:
+            port.table_remove("gw", key)
+        else:
+            port.table_set("gw", key, "no answer to OPTIONS")
+        if up != (not was_down) or (up and was_down):
+            worker.journal.event(
+                "gateway.up" if up else "gateway.down",
+                gateway_id=gateway.gateway_id,
+                reason="answers OPTIONS" if up else "no answer to OPTIONS",
+            )
+
+
+def contact_expired(worker: Worker) -> None:
+    """The registration of a contact ran out."""
+    port = worker.port
+    aor = port.text("$ulc(exp=>aor)")
+    worker.journal.event("account.expired", aor=aor, contact=port.text("$ulc(exp=>addr)"))

@@ -1,0 +1,140 @@
+"""Requests inside a dialog, and CANCEL. Shell.
+
+Only a request whose Route carries our sealed call token is relayed: so the proxy is no open relay for whoever
+invents a To tag, and each request finds its call even after a restart of the proxy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from callcore.sip import SipCode
+from kemi import call_token, media_policy
+from kemi.call_token import CallToken
+from kemi.sip_request import SipRequest
+from kemi.worker import Worker
+
+
+def cancel(worker: Worker, sip: SipRequest) -> None:
+    """Relay a CANCEL along its INVITE (RFC 3261 section 9.2)."""
+    port = worker.port
+    if port.belongs_to_transaction():
+        call_id = port.table_text("seen", sip.transaction_key)
+        if call_id is not None:
+            worker.journal.event("call.cancel", call=call_id, by="caller", src=sip.source)
+        port.relay()
+    else:
+        port.reply(SipCode.NO_SUCH_CALL, "Call/Transaction Does Not Exist")
+
+
+def request(worker: Worker, sip: SipRequest) -> None:
+    """Serve a request with a To tag."""
+    port = worker.port
+    token = call_token.find(worker.secret, port.headers("Route"), sip.sip_call_id)
+    if token is not None:
+        port.set_avp("ks_call", str(token.call_id))
+    routed = port.loose_route()
+    if sip.method == "ACK" and not routed:
+        # ACK of a final response that we sent ourselves.
+        if port.belongs_to_transaction():
+            port.relay()
+        return
+    if token is None or not routed:
+        if sip.method != "ACK":
+            port.reply(SipCode.NO_SUCH_CALL, "Call/Transaction Does Not Exist")
+        return
+    _relay(worker, sip, token)
+
+
+def _relay(worker: Worker, sip: SipRequest, token: CallToken) -> None:
+    port = worker.port
+    port.use_contact_alias()
+    port.remove_headers("^[Xx]-[Kk][Ss]-")
+    if sip.method in ("INVITE", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY") and port.is_behind_nat():
+        port.add_contact_alias()
+    from_caller = port.goes_downstream()
+    if sip.method in ("INVITE", "UPDATE"):
+        _session_change(worker, sip, token, from_caller)
+    elif sip.method == "ACK":
+        _late_answer(worker, token, from_caller)
+    elif sip.method == "BYE":
+        _hang_up(worker, sip, token, from_caller)
+    elif sip.method == "REFER":
+        worker.journal.event(
+            "call.refer", call=token.call_id, by=_party(from_caller), to=port.text("$hdr(Refer-To)")[:200]
+        )
+    if not port.relay() and sip.method != "ACK":
+        port.reply(SipCode.SERVER_ERROR, "Relay Failed")
+
+
+def _party(from_caller: bool) -> str:
+    return "caller" if from_caller else "callee"
+
+
+def _relayed(worker: Worker) -> bool:
+    """Tell whether RTPProxy is in the media path; for a dialog that a restart forgot it is asked and may refuse."""
+    return worker.port.dialog("ks_relay") == "1" or not worker.port.is_known_dialog()
+
+
+def _sender_nat(worker: Worker, token: CallToken, from_caller: bool) -> bool:
+    return token.caller_nat if from_caller else worker.port.dialog("ks_callee_nat") == "1"
+
+
+def _session_change(worker: Worker, sip: SipRequest, token: CallToken, from_caller: bool) -> None:
+    """Re-INVITE and UPDATE (RFC 3311): hold, resume, new media address."""
+    port = worker.port
+    has_sdp = port.has_body()
+    worker.journal.event(
+        "call.update",
+        call=token.call_id,
+        by=_party(from_caller),
+        method=sip.method,
+        hold=port.audio_on_hold() if has_sdp else None,
+    )
+    if sip.method == "INVITE":
+        port.record_route(call_token.seal(worker.secret, token, sip.sip_call_id))
+    if _relayed(worker):
+        if has_sdp:
+            port.media_offer(media_policy.offer_flags(sender_nat=_sender_nat(worker, token, from_caller)))
+        port.set_avp("ks_offerless", "" if has_sdp else "1")
+    port.arm(reply="ksr_onreply_indialog")
+
+
+def _late_answer(worker: Worker, token: CallToken, from_caller: bool) -> None:
+    """SDP in ACK answers an offer made in the 200 (RFC 3261 section 13.2.1)."""
+    if worker.port.has_body() and _relayed(worker):
+        worker.port.media_answer(media_policy.offer_flags(sender_nat=_sender_nat(worker, token, from_caller)))
+
+
+def _hang_up(worker: Worker, sip: SipRequest, token: CallToken, from_caller: bool) -> None:
+    port = worker.port
+    if _relayed(worker):
+        statistics = port.media_statistics()
+        if statistics:
+            worker.journal.event("call.media", call=token.call_id, **parse_statistics(statistics))
+        port.media_delete()
+    if not port.is_known_dialog():
+        # The dialog event that ends a call will not come: the proxy restarted while this call was set up.
+        worker.journal.event(
+            "call.end",
+            call=token.call_id,
+            by=_party(from_caller),
+            code=int(SipCode.OK),
+            cause="BYE",
+            method="BYE",
+        )
+
+
+def parse_statistics(text: str) -> dict[str, Any]:
+    """Read RTPProxy's Q reply, "ttl from_caller from_callee relayed dropped"; what is no number stays as raw."""
+    fields = text.split()
+    if len(fields) >= 5 and all(field.lstrip("-").isdecimal() for field in fields[:5]):
+        a_packets, b_packets, relayed, dropped = (int(field) for field in fields[1:5])
+        return {
+            "a_packets": a_packets,
+            "b_packets": b_packets,
+            "relayed": relayed,
+            "dropped": dropped,
+            "raw": text,
+        }
+    return {"raw": text}

@@ -1,0 +1,428 @@
+"""Kamailio's KSR object as typed Python: ints and None become bool, str and exceptions, in this one place.
+
+KSR never raises on a refused operation: it answers a negative int (which is truthy), 0 or False. Here success is
+True, refusal is False, and a value that Kamailio cannot give as text (bytes that are not UTF-8) is UndecodableValue.
+Decides nothing; imports nothing of Kamailio: kamailio.py hands the module in.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from kemi.sip_request import SipRequest
+
+#: Branch flags of usrloc contacts: behind NAT (keep-alive packets), wants OPTIONS as keep-alive.
+BRANCH_FLAG_NAT = 6
+BRANCH_FLAG_PING = 7
+#: nathelper tests for signalling: Contact is private (1), Via address differs from the source (2), Via port does (16).
+NAT_TESTS_SIGNALLING = 1 | 2 | 16
+#: Tests for media: Contact is private (1), Via address differs (2), SDP holds a private address (8). A port that
+#: differs is what every TCP client has, and says nothing of its media.
+NAT_TESTS_MEDIA = 1 | 2 | 8
+#: The Via of a reply is ours: only its Contact can tell (1).
+NAT_TESTS_REPLY = 1
+#: auth module: the password argument is HA1; do not check the URI of the digest (a mask may have changed it).
+AUTH_HA1 = 1
+#: sanity module: every check but digest duplicates (flags of its manual), URIs: Request-URI, From, To.
+SANITY_CHECKS = 17895
+SANITY_URIS = 7
+
+
+class UndecodableValue(Exception):
+    """A SIP field holds bytes that are not UTF-8 (RFC 3261 section 7 demands UTF-8)."""
+
+
+class KsrPort:
+    """Everything that kemi/ asks of Kamailio."""
+
+    def __init__(self, ksr: Any) -> None:
+        self._ksr = ksr
+
+    # ---- reading
+
+    def read(self, name: str) -> str | None:
+        """Return a pseudo-variable as text; None when it is null."""
+        try:
+            value = self._ksr.pv.get(name)
+        except UnicodeDecodeError as error:
+            raise UndecodableValue(name) from error
+        return None if value is None else str(value)
+
+    def text(self, name: str) -> str:
+        """Return a pseudo-variable as text, "" when it is null."""
+        return self.read(name) or ""
+
+    def number(self, name: str) -> int:
+        """Return a pseudo-variable as int, 0 when it is null or no number."""
+        value = self.text(name)
+        return int(value) if value.isdecimal() else 0
+
+    def set_avp(self, name: str, value: str) -> None:
+        """Set an AVP of the transaction; an earlier value is replaced, not stacked."""
+        self._ksr.pv.unset(f"$avp({name})")
+        self._ksr.pv.sets(f"$avp({name})", value)
+
+    def avp(self, name: str) -> str | None:
+        """Return an AVP of the transaction."""
+        return self.read(f"$avp({name})")
+
+    def request(self) -> SipRequest:
+        """Read the request. Raises UndecodableValue if a field that we need is not UTF-8."""
+        text = self.text
+        return SipRequest(
+            method=text("$rm"),
+            ruri=text("$ru"),
+            ruri_user=text("$rU"),
+            ruri_host=text("$rd").lower(),
+            from_user=text("$fU"),
+            from_host=text("$fd").lower(),
+            from_tag=text("$ft"),
+            to_user=text("$tU"),
+            to_host=text("$td").lower(),
+            to_tag=self.read("$tt"),
+            sip_call_id=text("$ci"),
+            cseq=self.number("$cs"),
+            source_ip=text("$si"),
+            source_port=self.number("$sp"),
+            transport=text("$proto"),
+            local_port=self.number("$Rp"),
+            size_bytes=self.number("$ml"),
+            auth_user=self.read("$au"),
+        )
+
+    def header(self, name: str) -> str | None:
+        """Return the first header of this name."""
+        return self.read(f"$hdr({name})")
+
+    def headers(self, name: str) -> str:
+        """Return all headers of this name, joined by commas; "" if there is none."""
+        values: list[str] = []
+        while (value := self.read(f"$(hdr({name})[{len(values)}])")) is not None:
+            values.append(value)
+        return ",".join(values)
+
+    def has_body(self) -> bool:
+        """Tell whether the message carries SDP."""
+        return bool(self._ksr.textops.has_body_type("application/sdp") > 0)
+
+    def audio_on_hold(self) -> bool:
+        """Tell whether the SDP puts the audio on hold (RFC 3264 section 8.4)."""
+        return bool(self._ksr.textops.is_audio_on_hold() > 0)
+
+    def branch_index(self) -> int:
+        """Return the number of the branch that is sent or that a reply came from."""
+        return self.number("$T_branch_idx")
+
+    # ---- checks
+
+    def is_sane(self) -> bool:
+        """Run the sanity module; it answers a bad request itself where an answer is possible."""
+        return bool(self._ksr.sanity.sanity_check(SANITY_CHECKS, SANITY_URIS) > 0)
+
+    def within_max_forwards(self) -> bool:
+        """Decrement Max-Forwards (RFC 3261 section 16.3); False when it is used up."""
+        return bool(self._ksr.maxfwd.process_maxfwd(70) > 0)
+
+    def is_flooding(self) -> bool:
+        """Count the request in pike; True when its source sends too many."""
+        return bool(self._ksr.pike.pike_check_req() < 0)
+
+    def is_for_us(self) -> bool:
+        """Tell whether the Request-URI names this proxy's own address."""
+        return bool(self._ksr.is_myself_ruri())
+
+    def is_behind_nat(self, tests: int = NAT_TESTS_SIGNALLING) -> bool:
+        """Run nathelper's tests on the message."""
+        return bool(self._ksr.nathelper.nat_uac_test(tests) > 0)
+
+    # ---- changing the message
+
+    def strip_headers(self, pattern: str) -> bool:
+        """Remove headers by name (POSIX regex, written for both cases) at once; True if any was there."""
+        if self._ksr.textops.remove_hf_re(pattern) <= 0:
+            return False
+        # Without this the attacker's value would still be read below.
+        self._ksr.textopsx.msg_apply_changes()
+        return True
+
+    def remove_headers(self, pattern: str) -> None:
+        """Remove headers by name when the message is sent on."""
+        self._ksr.textops.remove_hf_re(pattern)
+
+    def append_header(self, line: str) -> None:
+        """Add a header line (without line end) to the request that is sent on."""
+        self._ksr.hdr.append(line + "\r\n")
+
+    def append_reply_header(self, line: str) -> None:
+        """Add a header line to the reply that we send."""
+        self._ksr.hdr.append_to_reply(line + "\r\n")
+
+    def set_ruri(self, uri: str) -> bool:
+        """Set the Request-URI."""
+        return bool(self._ksr.seturi(uri))
+
+    def set_next_hop(self, uri: str) -> None:
+        """Send to this URI, whatever the Request-URI says."""
+        self._ksr.setdsturi(uri)
+
+    def clear_next_hop(self) -> None:
+        """Send by the Request-URI again."""
+        self._ksr.resetdsturi()
+
+    def replace_from(self, display: str, uri: str) -> bool:
+        """Replace From towards the callee; the uac module restores it in everything that comes back."""
+        return bool(self._ksr.uac.uac_replace_from(display, uri) > 0)
+
+    def keep_codecs(self, names: str) -> bool:
+        """Keep only these codecs (comma list) in the SDP."""
+        return bool(self._ksr.sdpops.keep_codecs_by_name(names) > 0)
+
+    def add_contact_alias(self) -> None:
+        """Remember the real source in the Contact, so that in-dialog requests reach a phone behind NAT.
+
+        Applied at once (allowed in request routes and in the reply route before tm): the dialog module must store
+        the Contact with it, for its own OPTIONS and BYE.
+        """
+        self._ksr.nathelper.set_contact_alias()
+        self._ksr.textopsx.msg_apply_changes()
+
+    def has_contact_alias(self) -> bool:
+        """Tell whether the Contact carries the mark of add_contact_alias: its sender is behind NAT."""
+        return ";alias=" in self.text("$ct")
+
+    def use_contact_alias(self) -> None:
+        """Send to the address that an earlier add_contact_alias wrote into the Request-URI."""
+        self._ksr.nathelper.handle_ruri_alias()
+
+    def force_rport(self) -> None:
+        """Answer to the source port (RFC 3581)."""
+        self._ksr.force_rport()
+
+    # ---- answering and relaying
+
+    def reply(self, code: int, reason: str) -> None:
+        """Answer the request, within its transaction if it has one."""
+        self._ksr.sl.send_reply(int(code), reason)
+
+    def new_transaction(self) -> bool:
+        """Create the transaction, so that retransmissions are absorbed from here on."""
+        return bool(self._ksr.tm.t_newtran() > 0)
+
+    def is_retransmission(self) -> bool:
+        """Tell whether a transaction handles this request already; it then has repeated its last reply."""
+        if self._ksr.tmx.t_precheck_trans() > 0:
+            self._ksr.tm.t_check_trans()
+            return True
+        return bool(self._ksr.tm.t_check_trans() == 0)
+
+    def belongs_to_transaction(self) -> bool:
+        """Tell whether a CANCEL or an ACK meets the INVITE transaction it belongs to."""
+        return bool(self._ksr.tm.t_check_trans() > 0)
+
+    def reply_has_transaction(self) -> bool:
+        """Tell whether a reply belongs to a transaction of this process's lifetime."""
+        return bool(self._ksr.tm.t_check_trans() > 0)
+
+    def relay(self) -> bool:
+        """Relay statefully."""
+        return bool(self._ksr.tm.t_relay() > 0)
+
+    def arm(self, *, branch: str = "", reply: str = "", failure: str = "") -> None:
+        """Name the callbacks for the branches, replies and failure of this transaction."""
+        if branch:
+            self._ksr.tm.t_on_branch(branch)
+        if reply:
+            self._ksr.tm.t_on_reply(reply)
+        if failure:
+            self._ksr.tm.t_on_failure(failure)
+
+    def set_timers(self, *, ring_timeout_ms: int, no_reply_timeout_ms: int) -> None:
+        """Set how long a target may ring, and how long it may give no reply at all."""
+        self._ksr.tm.t_set_fr(ring_timeout_ms, no_reply_timeout_ms)
+
+    def is_cancelled(self) -> bool:
+        """Tell whether the caller cancelled the transaction."""
+        return bool(self._ksr.tm.t_is_canceled() > 0)
+
+    def timed_out(self) -> bool:
+        """Tell whether the winning final response is our own timeout."""
+        return bool(self._ksr.tm.t_branch_timeout() > 0)
+
+    def was_answered_provisionally(self) -> bool:
+        """Tell whether any reply was received on the failed branch."""
+        return bool(self._ksr.tm.t_branch_replied() > 0)
+
+    def drop_branch(self) -> None:
+        """Do not send this branch."""
+        self._ksr.set_drop()
+
+    def loose_route(self) -> bool:
+        """Follow the Route set (RFC 3261 section 16.4)."""
+        return bool(self._ksr.rr.loose_route() > 0)
+
+    def record_route(self, parameters: str = "") -> None:
+        """Stay in the path of the dialog; the parameters (";name=value") go into our Record-Route."""
+        if parameters:
+            self._ksr.rr.add_rr_param(parameters)
+        self._ksr.rr.record_route()
+
+    def goes_downstream(self) -> bool:
+        """Tell whether an in-dialog request comes from the caller's side."""
+        return bool(self._ksr.rr.is_direction("downstream") > 0)
+
+    # ---- accounts
+
+    def has_credentials(self, realm: str) -> bool:
+        """Tell whether the request answers a challenge of this realm."""
+        return bool(self._ksr.auth.has_credentials(realm) > 0)
+
+    def check_credentials(self, realm: str, ha1: str) -> int:
+        """Check the digest against HA1; positive: right. -2 wrong, others: stale or malformed (auth module)."""
+        return int(self._ksr.auth.pv_auth_check(realm, ha1, AUTH_HA1, 0))
+
+    def challenge(self, realm: str) -> None:
+        """Send 401 to REGISTER or 407 to others, with a fresh nonce."""
+        self._ksr.auth.auth_challenge(realm, 1)
+
+    def forget_credentials(self) -> None:
+        """Remove our credentials from what is sent on."""
+        self._ksr.auth.consume_credentials()
+
+    def save_contacts(self, aor: str, max_contacts: int) -> int:
+        """Store the contacts of a REGISTER; it answers itself. 1 added, 2 updated, 3 removed, else refused."""
+        self._ksr.pv.seti("$xavp(reg=>max_contacts)", max_contacts)
+        return int(self._ksr.registrar.save_uri("location", 0, aor))
+
+    def keep_registration_source(self) -> None:
+        """Note from where this REGISTER really came: its contact is reached there."""
+        self._ksr.nathelper.fix_nated_register()
+
+    def mark_registration_nated(self) -> None:
+        """Note that the contact of this REGISTER is behind NAT: it wants keep-alives, and its media a relay."""
+        self._ksr.setbflag(BRANCH_FLAG_NAT)
+        self._ksr.setbflag(BRANCH_FLAG_PING)
+
+    def lookup_contacts(self, aor: str) -> bool:
+        """Make the contacts of an AoR the targets of the request; False when there is none."""
+        return bool(self._ksr.registrar.lookup_uri("location", aor) > 0)
+
+    def branch_is_nated(self) -> bool:
+        """Tell whether the contact of this branch registered from behind NAT."""
+        return bool(self._ksr.isbflagset(BRANCH_FLAG_NAT))
+
+    # ---- media
+
+    def media_offer(self, flags: str) -> bool:
+        """Put a relay into the path of the SDP offer; False when no relay can be had."""
+        return bool(self._ksr.rtpproxy.rtpproxy_offer(flags) > 0)
+
+    def media_answer(self, flags: str) -> bool:
+        """Put the relay into the path of the SDP answer."""
+        return bool(self._ksr.rtpproxy.rtpproxy_answer(flags) > 0)
+
+    def media_statistics(self) -> str:
+        """Return RTPProxy's counters of this session as text, "" if there is none."""
+        return self.text("$rtpstat")
+
+    def media_delete(self) -> None:
+        """End the relay session."""
+        self._ksr.rtpproxy.rtpproxy_destroy("")
+
+    # ---- dialogs
+
+    def track_dialog(self) -> bool:
+        """Follow the dialog that this INVITE opens."""
+        return bool(self._ksr.dialog.dlg_manage() > 0)
+
+    def set_dialog(self, name: str, value: str) -> None:
+        """Set a variable of the dialog."""
+        self._ksr.dialog.var_sets(name, value)
+
+    def dialog(self, name: str) -> str | None:
+        """Return a variable of the dialog."""
+        try:
+            value = self._ksr.dialog.var_get(name)
+        except UnicodeDecodeError as error:
+            raise UndecodableValue(name) from error
+        return None if value is None else str(value)
+
+    def is_known_dialog(self) -> bool:
+        """Tell whether the dialog of an in-dialog request is followed."""
+        return bool(self._ksr.dialog.is_known_dlg() > 0)
+
+    def limit_dialog(self, seconds: int) -> None:
+        """End the dialog by BYE to both sides after this time."""
+        self._ksr.dialog.dlg_set_timeout(seconds)
+        self._ksr.pv.seti("$dlg_ctx(timeout_bye)", 1)
+
+    def watch_dialog(self) -> None:
+        """Send OPTIONS within the dialog to both sides, so that a vanished phone ends it."""
+        self._ksr.dialog.dlg_set_property("ka-src")
+        self._ksr.dialog.dlg_set_property("ka-dst")
+
+    def count(self, profile: str, value: str) -> int:
+        """Return how many dialogs are in a profile."""
+        self._ksr.dialog.get_profile_size(profile, value, "$var(profile_size)")
+        return self.number("$var(profile_size)")
+
+    def enter(self, profile: str, value: str) -> None:
+        """Put the dialog into a profile."""
+        self._ksr.dialog.set_dlg_profile(profile, value)
+
+    def leave(self, profile: str, value: str) -> None:
+        """Take the dialog out of a profile."""
+        self._ksr.dialog.unset_dlg_profile(profile, value)
+
+    # ---- trunks
+
+    def authenticate_to_gateway(self, user: str, realm: str, ha1: str) -> bool:
+        """Add credentials to the next attempt, answering the 401 or 407 that failed this one."""
+        for name, value in (("uac_user", user), ("uac_realm", realm), ("uac_ha1", ha1)):
+            self.set_avp(name, value)
+        return bool(self._ksr.uac.uac_auth_mode(1) > 0)
+
+    def trunk_is_registered(self, uuid: str) -> bool:
+        """Tell whether a registration of ours stands at the carrier."""
+        return bool(self._ksr.uac.uac_reg_status(uuid) > 0)
+
+    # ---- shared tables
+
+    def table_text(self, table: str, key: str) -> str | None:
+        """Return an entry of a shared table as text."""
+        value = self._ksr.htable.sht_get(table, key)
+        return None if value is None else str(value)
+
+    def table_set(self, table: str, key: str, value: str) -> None:
+        """Set an entry of a shared table."""
+        self._ksr.htable.sht_sets(table, key, value)
+
+    def table_remove(self, table: str, key: str) -> None:
+        """Remove an entry of a shared table."""
+        self._ksr.htable.sht_rm(table, key)
+
+    def table_increment(self, table: str, key: str) -> int:
+        """Count up an entry of a shared table that has an initial value; return the new value."""
+        return int(self._ksr.htable.sht_inc(table, key))
+
+    # ---- the proxy itself
+
+    def rpc(self, method: str, *parameters: str | int) -> Any:
+        """Call one of Kamailio's own RPC methods; None when it fails."""
+        command = {"jsonrpc": "2.0", "method": method, "params": list(parameters), "id": 1}
+        self._ksr.jsonrpcs.exec(json.dumps(command))
+        body = self.text("$jsonrpl(body)")
+        return json.loads(body).get("result") if body else None
+
+    def log_error(self, text: str) -> None:
+        """Write an error line to the log."""
+        self._ksr.err(_one_line(text))
+
+    def log_info(self, text: str) -> None:
+        """Write an information line to the log."""
+        self._ksr.info(_one_line(text))
+
+
+def _one_line(text: str) -> str:
+    """Escape whatever could forge a further log line."""
+    return text.encode("unicode_escape").decode("ascii")[:2000] + "\n"

@@ -1,0 +1,101 @@
+"""Replies on their way to the caller. Shell."""
+
+from __future__ import annotations
+
+from kemi import attempts, call_token, media_policy
+from kemi.call_state import CallState
+from kemi.ksr_port import NAT_TESTS_REPLY
+from kemi.worker import Worker
+
+
+def manage(worker: Worker) -> None:
+    """A reply to the INVITE of a call in set-up (tm onreply)."""
+    port = worker.port
+    code = port.number("$rs")
+    state = attempts.load(worker)
+    if state is None or state.current is None or code < 101:
+        return
+    relayed = port.avp(f"{attempts.RELAYED}{port.branch_index()}") == "1"
+    if code < 200:
+        _journal_ring(worker, state.call_id, state.tenant_id, state.attempt, code)
+    elif code < 300:
+        _note_winner(worker, state, relayed)
+    if code < 300 and relayed and port.has_body():
+        port.media_answer(media_policy.offer_flags(sender_nat=_callee_nat(worker)))
+
+
+def _callee_nat(worker: Worker) -> bool:
+    return worker.port.branch_is_nated() or worker.port.has_contact_alias()
+
+
+def _note_winner(worker: Worker, state: CallState, relayed: bool) -> None:
+    """Keep in the dialog what was true of the branch that answered; others of a fork may have been relayed."""
+    port = worker.port
+    port.set_dialog("ks_n", str(state.attempt))
+    port.set_dialog("ks_callee_nat", "1" if _callee_nat(worker) else "")
+    port.set_dialog("ks_relay", "1" if relayed else "0")
+
+
+def _journal_ring(worker: Worker, call_id: str, tenant_id: int | None, attempt: int, code: int) -> None:
+    """Tell each provisional code of an attempt once: phones repeat them."""
+    mark = f"{attempt}:{code}"
+    if worker.port.avp("ks_rung") != mark:
+        worker.port.set_avp("ks_rung", mark)
+        worker.journal.event("call.ring", call=call_id, tenant=tenant_id, n=attempt, code=code)
+
+
+def in_dialog(worker: Worker) -> None:
+    """A reply to a re-INVITE or UPDATE (tm onreply)."""
+    port = worker.port
+    code = port.number("$rs")
+    if not 101 <= code < 300 or not port.has_body() or port.dialog("ks_relay") != "1":
+        return
+    token = call_token.find(worker.secret, port.headers("Record-Route"), port.text("$ci"))
+    nat = bool(token and token.caller_nat) or port.dialog("ks_callee_nat") == "1"
+    flags = media_policy.offer_flags(sender_nat=nat)
+    if port.avp("ks_offerless") == "1":
+        port.media_offer(flags)
+    else:
+        port.media_answer(flags)
+
+
+def orphan(worker: Worker) -> None:
+    """A reply before tm sees it: strip what is internal, and serve calls that a restart of the proxy orphaned.
+
+    A reply without transaction goes on by Via (RFC 3261 section 16.7, last paragraph but statelessly). If it is
+    the 200 of an INVITE that was relayed before the restart, the call is answered: the story must say so, and the
+    relay must be put into the SDP.
+    """
+    port = worker.port
+    port.strip_headers("^[Xx]-[Kk][Ss]-")
+    if port.is_behind_nat(NAT_TESTS_REPLY) and port.text("$rm") in ("INVITE", "UPDATE", "SUBSCRIBE"):
+        port.add_contact_alias()
+    if port.reply_has_transaction() or port.text("$rm") != "INVITE":
+        return
+    sip_call_id = port.text("$ci")
+    token = call_token.find(worker.secret, port.headers("Record-Route"), sip_call_id)
+    if token is None:
+        return
+    code = port.number("$rs")
+    if port.has_body():
+        port.media_answer(media_policy.offer_flags(sender_nat=port.has_contact_alias()))
+    key = f"{sip_call_id}\n{port.text('$ft')}\n{port.number('$cs')}"
+    if port.table_text("seen", key) != f"done:{code}" and code >= 180:
+        port.table_set("seen", key, f"done:{code}")
+        _journal_orphan(worker, str(token.call_id), code)
+
+
+def _journal_orphan(worker: Worker, call_id: str, code: int) -> None:
+    if code < 200:
+        worker.journal.event("call.ring", call=call_id, n=1, code=code, recovered=True)
+    elif code < 300:
+        worker.journal.event("call.answer", call=call_id, n=1, code=code, recovered=True)
+    else:
+        worker.journal.event(
+            "call.end",
+            call=call_id,
+            by="callee",
+            code=code,
+            cause="final response after a restart",
+            method="reject",
+        )

@@ -1,0 +1,63 @@
+"""Look-ups in the directory that name tenants, nodes and gateways as the proxy needs them. Pure reading."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from callcore.gateway import Gateway
+from kemi.directory import AccountRecord, Directory
+from kemi.ks_route.facts import SystemFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant that is served."""
+
+    tenant_id: int
+    name: str
+    #: Digest realm, and host of the AoR of its accounts.
+    realm: str
+    #: Calls at once; None: no limit.
+    max_calls: int | None
+
+
+def tenant_by_id(system: SystemFacts, tenant_id: int) -> Tenant | None:
+    """Return a tenant, None if it is unknown or disabled."""
+    facts = system.tenants.get(tenant_id)
+    return None if facts is None else Tenant(tenant_id, facts.name, facts.realm, facts.max_calls)
+
+
+def tenant_of_domain(system: SystemFacts, host: str) -> Tenant | None:
+    """Return the tenant that owns a SIP domain."""
+    tenant_id = system.domains.get(host)
+    return None if tenant_id is None else tenant_by_id(system, tenant_id)
+
+
+def is_media_host(directory: Directory, ip: str, port: int) -> bool:
+    """Tell whether an address is that of one of our media hosts (node table)."""
+    wanted = f"udp:{ip}:{port}"
+    return any(
+        node.get("kind") == "media" and node.get("address") == wanted for node in directory.system.nodes
+    )
+
+
+def ha1(account: AccountRecord, algorithm: str) -> str:
+    """Return HA1 of an account for MD5 or SHA-256."""
+    return account.ha1_md5 if algorithm == "MD5" else account.ha1_sha256
+
+
+_GATEWAY_URI = re.compile(r"sip:([^:;>]+|\[[^\]]+\]):(\d+)(?:;transport=(\w+))?")
+
+
+def gateways_of_uri(system: SystemFacts, uri: str) -> list[Gateway]:
+    """Return the gateways that a dispatcher destination stands for; several tenants may share a carrier's address."""
+    match = _GATEWAY_URI.match(uri)
+    if match is None:
+        return []
+    host, port, transport = match[1], int(match[2]), (match[3] or "udp").lower()
+    return [
+        gateway
+        for gateway in system.gateways.values()
+        if (gateway.host, gateway.port, gateway.transport) == (host, port, transport)
+    ]

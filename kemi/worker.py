@@ -1,0 +1,67 @@
+"""What one Kamailio process holds: configuration, journal, directory, the KSR port. Made once per process, lazily.
+
+Kamailio imports the script before it forks (style.md 2), so nothing here opens a file or reads a clock at import;
+a process is recognised by its pid, and each opens its own journal and its own view of the index.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from callcore.ids import uuid7
+from kalibri.config import Config
+from kalibri.journal import JournalWriter
+from kemi.directory import Directory
+from kemi.ksr_port import KsrPort
+
+
+@dataclass(slots=True)
+class Worker:
+    """The tools of a Kamailio process; shells get it as their first argument."""
+
+    port: KsrPort
+    config: Config
+    journal: JournalWriter
+    directory: Directory
+    secret: bytes
+    pid: int
+    journal_directory: Path
+
+    def now(self) -> datetime:
+        """Return the wall-clock time."""
+        return datetime.now(UTC)
+
+    def new_call_id(self) -> UUID:
+        """Make the id of a new call."""
+        return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+
+    def refresh_directory(self) -> Directory:
+        """Return the directory in its newest generation."""
+        if self.directory.refresh():
+            self.show_generation()
+        return self.directory
+
+    def show_generation(self) -> None:
+        """Tell which index generation this process serves, in the shared table "worker"."""
+        self.port.table_set("worker", str(self.pid), str(self.directory.generation))
+
+
+def make_worker(port: KsrPort, config: Config) -> Worker:
+    """Open what a process needs. Raises kalibri errors when configuration or index cannot be read."""
+    secret_file = config.secrets_directory / "kamailio_auth"
+    worker = Worker(
+        port=port,
+        config=config,
+        journal=JournalWriter(config.journal_directory, config.node_name, "kamailio"),
+        directory=Directory.open(config.index_directory),
+        secret=secret_file.read_bytes().strip(),
+        pid=os.getpid(),
+        journal_directory=config.journal_directory,
+    )
+    worker.show_generation()
+    return worker
