@@ -381,6 +381,8 @@ CREATE INDEX call_id_idx ON call (call_id);
 COMMENT ON INDEX call_id_idx IS 'call show ID.';
 CREATE INDEX call_tenant_idx ON call (tenant_id, started_at);
 COMMENT ON INDEX call_tenant_idx IS 'call list of a tenant.';
+CREATE INDEX call_open_idx ON call (node, started_at) WHERE ended_at IS NULL;
+COMMENT ON INDEX call_open_idx IS 'Calls of a node that have not ended: those that a restarted proxy may have lost.';
 
 CREATE TABLE call_event (
     event_id   uuid NOT NULL,

@@ -12,7 +12,7 @@ CREATE TEMPORARY TABLE staged_range (
 
 -- name: unstage
 -- Removes the staging table of an earlier use in the same transaction.
-DROP TABLE IF EXISTS staged_range;
+DROP TABLE IF EXISTS pg_temp.staged_range;
 
 -- name: copy
 -- Streams parsed rows into the staging table.

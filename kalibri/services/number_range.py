@@ -6,12 +6,13 @@ is in callcore/number_registry.py; calls use the range file that ks-index builds
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from callcore.errors import NotFound, Refused
+from callcore.errors import BadInput, NotFound, Refused
 from callcore.number_registry import BadRegistryRow, Columns, RegistryRange, parse_range, read_header
 from callcore.region import Region, normalise_region
 from kalibri.csv_table import Complaints
@@ -263,6 +264,28 @@ def list_regions(conn: Conn) -> list[RegionInUse]:
         )
         for region, rows in sorted(spellings.items(), key=lambda item: item[0].name)
     ]
+
+
+class NotANumber(BadInput):
+    """This is not a telephone number."""
+
+    error_id = "not-a-number"
+
+
+#: Digits of a national number without its trunk prefix.
+_NATIONAL_DIGITS = 10
+
+
+def to_e164(text: str, *, country_code: str) -> str:
+    """Return the E.164 digits of a number as a person writes it: +7 495 …, 8 495 …, 495 …; raises NotANumber."""
+    digits = re.sub(r"[\s().+-]", "", text)
+    if not re.fullmatch(r"[0-9]{3,15}", digits, re.ASCII):
+        raise NotANumber(f"{text!r} is not a telephone number")
+    if "+" in text or len(digits) not in (_NATIONAL_DIGITS, _NATIONAL_DIGITS + 1):
+        return digits
+    if len(digits) == _NATIONAL_DIGITS:
+        return country_code + digits
+    return country_code + digits[1:] if digits[0] == "8" and country_code == "7" else digits
 
 
 def lookup(conn: Conn, *, number: str) -> RangeOfNumber | None:

@@ -15,6 +15,7 @@ import pytest
 from tests.support.net_loop import NetLoop
 from tests.support.sip_carrier import Carrier
 from tests.support.sip_phone import Phone
+from tests.support.sipp import SippRun, start_sipp
 from tests.support.tiny_kamailio import TinyKamailio
 
 
@@ -51,6 +52,20 @@ def make_carrier(net_loop: NetLoop) -> Iterator[Callable[..., Carrier]]:
     yield make
     for carrier in made:
         carrier.close()
+
+
+@pytest.fixture
+def sipp() -> Iterator[Callable[..., SippRun]]:
+    """Return `start_sipp`; what it started is ended and its folder deleted after the test."""
+    runs: list[SippRun] = []
+
+    def start(scenario: str | Path, **more: Any) -> SippRun:
+        runs.append(start_sipp(scenario, **more))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.remove()
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ request_route {{
     if (has_totag()) {{
         if (loose_route()) {{
             # re-INVITE, UPDATE and their answers refresh the remote target: their Contact needs the alias
-            if (nat_uac_test("129")) set_contact_alias();
+            if (nat_uac_test("1") || proto != UDP) set_contact_alias();
             handle_ruri_alias();
             t_on_reply("NAT");
             t_relay(); exit;
@@ -88,7 +88,8 @@ request_route {{
         sl_send_reply("404", "Not Here"); exit;
     }}
     if (is_method("OPTIONS") && uri==myself && $rU==$null) {{ sl_send_reply("200", "OK"); exit; }}
-    if (nat_uac_test("147")) {{
+    # on a stream the way back is the connection, whatever Contact says
+    if (nat_uac_test("19") || proto != UDP) {{
         if (is_method("REGISTER")) {{ fix_nated_register(); setbflag(6); }}
         else if (is_first_hop()) set_contact_alias();
     }}
@@ -106,7 +107,7 @@ request_route {{
 }}
 
 onreply_route[NAT] {{
-    if (nat_uac_test("129")) set_contact_alias();
+    if (nat_uac_test("1") || proto != UDP) set_contact_alias();
 }}
 """
 
