@@ -19,7 +19,7 @@ fi
 base=${KALIBRI_STATE:-/var/lib/kalibri}
 id kalibri >/dev/null 2>&1 || tools/install.sh --user
 stage=$base/stage/$(printf %s "$top" | cksum | cut -d' ' -f1)
-install -d -o kalibri -g kalibri -m 755 "$base/stage" "$stage"
+install -d -o kalibri -g kalibri -m 755 "$base" "$base/stage" "$stage"
 
 sources() { # files of the checkout that belong to the project, whether committed yet or not
   if git -c safe.directory="$top" rev-parse --git-dir >/dev/null 2>&1; then
