@@ -17,6 +17,8 @@ from pathlib import Path
 from callcore.errors import BadInput
 from kalibri.csvfile import CsvRow, Progress, RowError, counted, open_csv, read_rows
 
+#: Taken away at both ends of a field; the schema refuses them there, so that a round trip is identical.
+BLANKS = " \t"
 #: More complaints than this help nobody on a screen; the details of CsvRefused hold all.
 SHOWN_ERRORS = 20
 
@@ -88,7 +90,7 @@ def read_table(
             elif len(row.fields) != len(columns):
                 complaints.add(row.line, f"{len(row.fields)} fields, but the heading has {len(columns)}")
             else:
-                fields = (value.strip() for value in row.fields)
+                fields = (value.strip(BLANKS) for value in row.fields)
                 yield Line(row.line, dict(zip(columns, fields, strict=True)))
 
 

@@ -6,6 +6,9 @@ import os
 
 from hypothesis import settings
 
+#: Asks the fuzz tests for a longer run; changes what is tried, not what is expected.
+_KEPT = "KALIBRI_FUZZ_SECONDS"
+
 pytest_plugins = [
     "tests.support.fix_instance",
     "tests.support.fix_ksctl",
@@ -24,4 +27,5 @@ settings.load_profile("test")
 def pytest_configure() -> None:
     """A developer's own settings must not change what a test sees."""
     for name in [name for name in os.environ if name.startswith(("KALIBRI_", "PG"))]:
-        del os.environ[name]
+        if name != _KEPT:
+            del os.environ[name]

@@ -12,6 +12,9 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from kalibri.importing import ImportResult
+from tools.ksctl.output import printable, say
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 SYSTEM = "system"
@@ -89,6 +92,18 @@ def file_argument(command: Command) -> Command:
     return click.argument(
         "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
     )(command)
+
+
+def tell_import(result: ImportResult, dry_run: bool) -> None:
+    """Say what an import did; for a dry run name every object."""
+    say(
+        f"{'dry run, nothing was changed: ' if dry_run else ''}"
+        f"{len(result.added)} added, {len(result.changed)} changed, {len(result.unchanged)} unchanged"
+    )
+    if dry_run:
+        for word, names in (("add", result.added), ("change", result.changed)):
+            for name in names:
+                click.echo(f"{word} {printable(name)}")
 
 
 @contextlib.contextmanager
