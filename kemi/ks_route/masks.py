@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from callcore.errors import Refused
@@ -95,6 +95,25 @@ def _group_number(match: re.Match[str], groups: int, names: dict[str, int]) -> i
     return number
 
 
+def _substitute(search: Callable[..., Any], expand: Callable[[Any], str], number: str) -> str:
+    """Replace every match as re.sub does; RE2's own sub takes an empty match at the end twice.
+
+    Where the pattern matches both nothing and something at one place, re.sub takes first one, then the
+    other; RE2 cannot be asked for the other.
+    """
+    text = to_ascii(number)
+    pieces: list[str] = []
+    copied = position = 0
+    while position <= len(text):
+        match = search(text, position)
+        if match is None:
+            break
+        pieces += (number[copied : match.start()], expand(match))
+        copied = match.end()
+        position = copied + (match.start() == copied)
+    return "".join((*pieces, number[copied:]))
+
+
 @lru_cache(maxsize=2048)
 def compile_mask(pattern: str, replacement: str) -> Mask:
     """Check and prepare a mask; raises PatternRefused with the reason in plain words."""
@@ -103,7 +122,7 @@ def compile_mask(pattern: str, replacement: str) -> Mask:
     if check(pattern, mask=True) is PatternClass.RE2:
         linear = re2_compile(pattern, capture=True)
         parts = parse_replacement(replacement, linear.groups, linear.groupindex)
-        return Mask(pattern, replacement, parts, lambda expand, text: str(linear.sub(expand, to_ascii(text))))
+        return Mask(pattern, replacement, parts, partial(_substitute, linear.search))
     compiled = re.compile(pattern, re.ASCII)
     parts = parse_replacement(replacement, compiled.groups, dict(compiled.groupindex))
     return Mask(pattern, replacement, parts, compiled.sub)

@@ -22,7 +22,7 @@ _PLAIN = tuple(
 
 def row_to_json(row: RouteRow) -> dict[str, Any]:
     """Return plain values; what is not set is left out."""
-    plain = {name: value for name in _PLAIN if (value := getattr(row, name)) not in (None, "")}
+    plain = {name: value for name in _PLAIN if (value := getattr(row, name)) is not None}
     return {
         **plain,
         "priority": str(row.priority),

@@ -7,6 +7,7 @@ assert proxy.replies == [(200, "OK")]
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -17,6 +18,7 @@ from kalibri.config import Config
 from kalibri.journal import JournalWriter
 from kemi import request_route
 from kemi.directory import Directory
+from kemi.ks_route.table import RouteTable
 from kemi.ksr_port import KsrPort
 from kemi.worker import Worker
 from tests.support.fake_ksr import FakeKsr
@@ -48,6 +50,16 @@ class FakeProxy:
         self.journal = JournalWriter(self.journal_folder, "n1", "kamailio")
         directory = Directory.open(self.index)
         self.worker = Worker(port, config, self.journal, directory, SECRET, os.getpid(), self.journal_folder)
+
+    def set_entries(self, entries: dict[str, dict[str, Any]]) -> None:
+        """Replace accounts and numbers of the directory; accounts 100 and 101 stay unless named."""
+        write_generation(self.index, entries={**self.accounts, **entries})
+        self.worker.directory.refresh()
+
+    def set_routes(self, table: RouteTable) -> None:
+        """Put a routing table in force."""
+        served = self.worker.directory._served
+        self.worker.directory._served = dataclasses.replace(served, routes=table)
 
     def send(self, method: str, *, auth: tuple[str, int] | None = None, **pvs: Any) -> None:
         """Let a request in. auth: user name of the credentials and what the auth module finds (1 right, -2 wrong)."""
