@@ -611,11 +611,12 @@ COMMENT ON INDEX kamailio.dialog_vars_hash_idx IS 'The dialog module updates by 
 CREATE VIEW kamailio.dispatcher AS
 SELECT gateway_id AS id,
        1 AS setid,
-       'sip:' || host || ':' || port || CASE transport WHEN 'udp' THEN '' ELSE ';transport=' || transport END AS destination,
+       ('sip:' || host || ':' || port
+           || CASE transport WHEN 'udp' THEN '' ELSE ';transport=' || transport END)::varchar AS destination,
        0 AS flags,
        0 AS priority,
-       'gw=' || gateway_id AS attrs,
-       name AS description
+       ('gw=' || gateway_id)::varchar AS attrs,
+       name::varchar AS description
 FROM public.gateway
 WHERE enabled AND probe;
 COMMENT ON VIEW kamailio.dispatcher IS 'Gateways that are probed by OPTIONS; calls are never dispatched by Kamailio''s own choice.';

@@ -610,7 +610,7 @@ COMMENT ON INDEX kamailio.dialog_vars_hash_idx IS 'The dialog module updates by 
 
 CREATE VIEW kamailio.dispatcher AS
 SELECT gateway_id AS id,
-       CASE WHEN probe THEN 1 ELSE 2 END AS setid,
+       1 AS setid,
        ('sip:' || host || ':' || port
            || CASE transport WHEN 'udp' THEN '' ELSE ';transport=' || transport END)::varchar AS destination,
        0 AS flags,
@@ -618,8 +618,8 @@ SELECT gateway_id AS id,
        ('gw=' || gateway_id)::varchar AS attrs,
        name::varchar AS description
 FROM public.gateway
-WHERE enabled;
-COMMENT ON VIEW kamailio.dispatcher IS 'Gateways that are probed by OPTIONS are in set 1, the others in set 2.';
+WHERE enabled AND probe;
+COMMENT ON VIEW kamailio.dispatcher IS 'Gateways that are probed by OPTIONS; calls are never dispatched by Kamailio''s own choice.';
 
 CREATE VIEW kamailio.uacreg AS
 SELECT trunk_id AS id,
