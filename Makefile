@@ -11,6 +11,7 @@ PYTEST := $(AS_USER) .venv/bin/pytest -q
 RUFF := $(AS_USER) .venv/bin/ruff
 # A file's tests share what they have started, so they stay in one process.
 WORKERS ?= 2
+FUZZ_SECONDS ?= 300
 PARALLEL := -n $(WORKERS) --dist loadfile
 
 .PHONY: help
@@ -66,7 +67,8 @@ test-scenarios: install ## SIP end to end, each scenario with an instance of its
 schema-check: install ## schema.sql equals the sum of the migrations
 	@$(PYTEST) tests/migration
 
-fuzz: install ## Property tests with many more examples (minutes)
+fuzz: install ## Property tests with many more examples (FUZZ_SECONDS for each, default 300)
+	@KALIBRI_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) tests/unit/ks_route
 	@$(PYTEST) -m hypothesis --hypothesis-profile fuzz tests
 
 # ---- measure

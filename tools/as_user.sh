@@ -17,7 +17,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 base=${KALIBRI_STATE:-/var/lib/kalibri}
-id kalibri >/dev/null 2>&1 || useradd --system --home-dir "$base" --shell /bin/bash kalibri
+id kalibri >/dev/null 2>&1 || tools/install.sh --user
 stage=$base/stage/$(printf %s "$top" | cksum | cut -d' ' -f1)
 install -d -o kalibri -g kalibri -m 755 "$base" "$base/stage" "$stage"
 

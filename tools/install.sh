@@ -3,6 +3,7 @@
 # exactly the pins of pyproject.toml. Does nothing, in well under two seconds, when all of it is there.
 #   tools/install.sh              packages (by root, or by sudo) and environment
 #   tools/install.sh --packages   packages only, as root
+#   tools/install.sh --user       only the system user as whom everything runs that root starts, as root
 # No service of those packages is started or left enabled: Kalibri runs its own processes as an ordinary user.
 # The environment is made with /usr/bin/python3, the interpreter that Debian's Kamailio embeds, whichever python3
 # comes first in PATH. By root it is made once for all checkouts with the same pins, in
@@ -127,6 +128,16 @@ packages_by_anyone() {
   did=1
 }
 
+# ---------------------------------------------------------------------------------------------- user
+
+make_user() {
+  if ! id kalibri >/dev/null 2>&1; then
+    say "making the system user kalibri"
+    useradd --system --home-dir "$base" --shell /bin/bash kalibri
+  fi
+  [ -d "$base" ] || install -d -o kalibri -g kalibri -m 755 "$base"
+}
+
 # ---------------------------------------------------------------------------------------------- Python environment
 
 pins() { # one requirement per line
@@ -191,11 +202,14 @@ environment() {
 
 command -v dpkg-query >/dev/null || fail "this is not Debian: see the list of packages in $0"
 did=0
-if [ "${1:-}" = --packages ]; then
-  [ "$(id -u)" -eq 0 ] || fail "--packages needs root"
-  install_packages
-  exit 0
-fi
+case ${1:-} in
+  --packages | --user)
+    [ "$(id -u)" -eq 0 ] || fail "$1 needs root"
+    if [ "$1" = --user ]; then make_user; else install_packages; fi
+    exit 0
+    ;;
+esac
 packages_by_anyone
+[ "$(id -u)" -ne 0 ] || make_user
 environment
 if [ "$did" -eq 0 ]; then say "nothing to do"; else say "done"; fi

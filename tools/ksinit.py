@@ -143,8 +143,9 @@ def logs(instance: Instance, name: str, lines: int, follow: bool) -> None:
     config = instance.as_started()
     if name != "supervisord":
         _check_names(config, (name,))
+    path = lifecycle.existing_log(config, name)
     options = ["-F"] if follow else []
-    os.execvp("tail", ["tail", "-n", str(lines), *options, str(lifecycle.log_file(config, name))])
+    os.execvp("tail", ["tail", "-n", str(lines), *options, str(path)])
 
 
 @main.command(hidden=True)

@@ -13,12 +13,13 @@ WHERE own.datname = current_database();
 SELECT seq, noun, ids FROM change_log WHERE seq > %(after)s ORDER BY seq;
 
 -- name: routes
--- All routes, in matching order, for a new base file.
+-- All routes in use, in matching order, for a new base file.
 SELECT route_id, tenant_id, priority, enabled, directions::text[] AS directions,
        a_pattern, a_host_pattern, b_pattern, b_host_pattern, b_region, b_operator, schedule_id,
        a_mask_pattern, a_mask_replacement, b_mask_pattern, b_mask_replacement,
        destination_kind::text AS destination_kind, destination, options, name
 FROM route
+WHERE enabled
 ORDER BY priority, route_id;
 
 -- name: some_routes
@@ -57,13 +58,13 @@ FROM number;
 -- name: system
 -- The content of the system file as one JSON value; disabled tenants, gateways and trunks are left out.
 WITH
-enabled_tenant AS (SELECT * FROM tenant WHERE enabled),
+enabled_tenant AS (SELECT tenant_id FROM tenant WHERE enabled),
 enabled_gateway AS (SELECT gateway.* FROM gateway JOIN enabled_tenant USING (tenant_id) WHERE gateway.enabled)
 SELECT jsonb_build_object(
     'tenants', (
         SELECT coalesce(jsonb_object_agg(tenant_id, jsonb_build_object(
             'name', name, 'realm', realm, 'time_zone', time_zone, 'max_calls', max_calls)), '{}')
-        FROM enabled_tenant),
+        FROM tenant WHERE enabled),
     'domains', (
         SELECT coalesce(jsonb_object_agg(domain.name, tenant_id), '{}')
         FROM domain JOIN enabled_tenant USING (tenant_id)),
@@ -109,7 +110,7 @@ SELECT jsonb_build_object(
         FROM caller_id JOIN enabled_tenant USING (tenant_id)),
     'nodes', (
         SELECT coalesce(jsonb_agg(jsonb_build_object(
-            'name', name, 'kind', kind, 'host', host, 'address', address, 'data', data) ORDER BY name), '[]')
+            'name', name, 'kind', kind, 'host', host, 'address', address) ORDER BY name), '[]')
         FROM node WHERE enabled)
 ) AS system;
 

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,14 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from kalibri.config import PROJECT_ROOT
 from kalibri.rpc import KamailioRpc, ProxyDown
 
-#: Every X-Var header of an INVITE, "name=value", becomes a dialog variable.
 CONFIGURATION = """\
 #!KAMAILIO
 debug=1
 log_stderror=yes
-children=1
+children=2
 disable_tcp=yes
 auto_aliases=no
 listen=udp:127.0.0.1:{port}
@@ -42,9 +43,12 @@ loadmodule "dialog.so"
 loadmodule "jsonrpcs.so"
 modparam("jsonrpcs", "transport", 4)
 modparam("jsonrpcs", "dgram_socket", "{socket}")
-request_route {{
-    if (has_totag()) {{ loose_route(); t_relay(); exit; }}
-    if (!is_method("INVITE")) {{ sl_send_reply("200", "OK"); exit; }}
+"""
+#: Calls go to the port of the header X-Callee-Port; other headers of an INVITE become dialog variables.
+ROUTE = """\
+request_route {
+    if (has_totag()) { loose_route(); t_relay(); exit; }
+    if (!is_method("INVITE")) { sl_send_reply("200", "OK"); exit; }
     record_route();
     dlg_manage();
     $dlg_var(ks_call) = $hdr(X-KS-Call);
@@ -55,7 +59,13 @@ request_route {{
     $du = "sip:127.0.0.1:" + $hdr(X-Callee-Port);
     t_relay();
     exit;
-}}
+}
+"""
+KEMI = """\
+loadmodule "app_python3.so"
+modparam("app_python3", "load", "{script}")
+kemi.onsend_route_callback="none"
+cfgengine "python"
 """
 START_ATTEMPTS = 5
 
@@ -67,6 +77,17 @@ class RpcKamailio:
     socket: Path
     port: int
     process: subprocess.Popen[bytes]
+
+    def options(self) -> None:
+        """Send an OPTIONS request and wait for its reply."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+            sock.settimeout(5)
+            via = f"Via: SIP/2.0/UDP {_address(sock)};branch=z9hG4bK{time.monotonic_ns()}"
+            common = ["Call-ID: options@test", "CSeq: 1 OPTIONS", "Max-Forwards: 70"]
+            request = _message("OPTIONS sip:127.0.0.1 SIP/2.0", [via, *common, *_parties("a", "b")])
+            sock.sendto(request, ("127.0.0.1", self.port))
+            assert sock.recv(65535).startswith(b"SIP/2.0 200")
 
     def stop(self) -> None:
         """Stop it in order."""
@@ -80,11 +101,14 @@ class RpcKamailio:
 
 
 @contextmanager
-def rpc_kamailio() -> Iterator[RpcKamailio]:
-    """Run a proxy that answers; it is gone afterwards."""
+def rpc_kamailio(script: str = "") -> Iterator[RpcKamailio]:
+    """Run a proxy that answers; it is gone afterwards.
+
+    script: Python that takes over the routing (KEMI), with our packages at hand.
+    """
     directory = Path(tempfile.mkdtemp(prefix="kskam-", dir="/tmp"))
     try:
-        proxy = _start(directory)
+        proxy = _start(directory, script)
         try:
             yield proxy
         finally:
@@ -93,29 +117,33 @@ def rpc_kamailio() -> Iterator[RpcKamailio]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start(directory: Path) -> RpcKamailio:
+def _start(directory: Path, script: str) -> RpcKamailio:
     """Somebody may take the free port first: then another one is tried."""
     for _ in range(START_ATTEMPTS):
-        proxy = _launch(directory)
+        proxy = _launch(directory, script)
         if _answers(proxy):
             return proxy
         proxy.stop()
     raise AssertionError(f"Kamailio does not start: {(directory / 'log').read_text()}")
 
 
-def _launch(directory: Path) -> RpcKamailio:
+def _launch(directory: Path, script: str) -> RpcKamailio:
     port, path = _free_port(), directory / "rpc.sock"
     file = directory / "kamailio.cfg"
-    file.write_text(CONFIGURATION.format(port=port, socket=path))
+    (directory / "script.py").write_text(script)
+    route = KEMI.format(script=directory / "script.py") if script else ROUTE
+    file.write_text(CONFIGURATION.format(port=port, socket=path) + route)
     command = (
         f"/usr/sbin/kamailio -DD -E -f {file} -P {directory}/pid -Y {directory} -w {directory} -m 64 -M 8"
     )
+    packages = f"{PROJECT_ROOT}:{sysconfig.get_path('purelib')}"
     with (directory / "log").open("ab") as log:
         process = subprocess.Popen(
             command.split(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": packages},
             start_new_session=True,
             preexec_fn=_end_with_parent(),
         )

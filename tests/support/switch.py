@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -32,6 +33,13 @@ from tests.support.sip_phone import Phone
 
 T = TypeVar("T")
 PATTERNS = ("a_pattern", "a_host_pattern", "b_pattern", "b_host_pattern")
+
+
+def _trusting() -> ssl.SSLContext:
+    """Return a client's TLS context that believes the certificate which the instance made for itself."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 class Switch:
@@ -216,7 +224,7 @@ class Switch:
     def ksctl(self, *arguments: str, code: int = 0) -> str:
         """Run ksctl and return what it printed; its exit code must be `code`."""
         done = subprocess.run(
-            [sys.executable, "-m", "tools.ksctl", "--home", str(self.instance.home), *arguments],
+            [sys.executable, "-m", "tools.ksctl.main", "--home", str(self.instance.home), *arguments],
             cwd=PROJECT_ROOT,
             env=self.instance.environ,
             stdin=subprocess.DEVNULL,
@@ -237,4 +245,6 @@ class Switch:
         """Make a phone of an account of the demo tenant."""
         more.setdefault("proxy", self.tls_address if more.get("transport") == "tls" else self.address)
         more.setdefault("password", f"pw{username}")
+        if more.get("transport") == "tls":
+            more.setdefault("client_tls", _trusting())
         return Phone(loop, username, self.DOMAIN, **more)

@@ -58,22 +58,23 @@ class Builders:
     """The builder processes of one ks-index."""
 
     def __init__(self, command: Sequence[str], *, clock: Callable[[], float] = time.monotonic) -> None:
-        """command: how ks-index is started; the builder's own arguments are added. clock: monotonic seconds."""
+        """command: how ks-index is started; a builder gets further arguments. clock: monotonic seconds."""
         self._command = list(command)
         self._clock = clock
         self._children: dict[Part, _Child] = {}
         self._failures: dict[Part, int] = {}
         self._retry_at: dict[Part, float] = {}
 
-    def start(self, part: Part, number: int) -> bool:
-        """Start building a part as file `number`, unless one is being built or it is too early to retry."""
-        if part in self._children or self._clock() < self._retry_at.get(part, 0.0):
-            return False
+    def may_start(self, part: Part) -> bool:
+        """Tell whether a part is not being built, and not so soon after a failure."""
+        return part not in self._children and self._clock() >= self._retry_at.get(part, 0.0)
+
+    def start(self, part: Part, number: int) -> None:
+        """Start building a part as file `number`."""
         command = [*self._command, "--build", part, "--number", str(number)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self._children[part] = _Child(process, self._clock())
         log.info("builds %s (pid %d)", part, process.pid)
-        return True
 
     def reap(self) -> list[Built]:
         """Return what has been finished since the last call; a failed build is retried ever later."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import psycopg
-
 from kalibri import pg_cluster
-from kalibri.config import PROJECT_ROOT, Config
+from kalibri.config import Config
+from kalibri.db import connect_tool
+from kalibri.services import schema
 
 
 def make_ready(config: Config) -> None:
-    """Make the private database and the role kamailio, and bring the schema up to date. Safe to repeat.
+    """Make the private database and the role kamailio, and bring the schema to this version. Safe to repeat.
 
-    Raises Unavailable when PostgreSQL does not answer.
+    Raises Unavailable when PostgreSQL does not answer, and what schema.apply raises.
     """
     if config.private_database:
         pg_cluster.set_up(pg_cluster.PgCluster.of(config))
-    with psycopg.connect(config.database_dsn) as conn:
-        if conn.execute("SELECT to_regclass('tenant')").fetchone() == (None,):
-            conn.execute((PROJECT_ROOT / "schema.sql").read_bytes())
+    with connect_tool(config, application_name="ksinit") as conn:
+        schema.apply(conn)

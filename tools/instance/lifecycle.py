@@ -192,6 +192,14 @@ def _tail(path: Path) -> str:
     return "\n".join(f"  {line[:300]}" for line in lines[-LOG_TAIL_LINES:])
 
 
+def existing_log(config: Config, name: str) -> Path:
+    """Return the log of a process; raises NotFound where there is none, and says where else to look."""
+    path = log_file(config, name)
+    if not path.exists():
+        raise NotFound(f"there is no {path}; under systemd: journalctl -u 'kalibri*{name}'")
+    return path
+
+
 def log_file(config: Config, name: str) -> Path:
     """Return where the output of a process goes."""
     return config.log_directory / f"{name}.log"
@@ -215,6 +223,8 @@ def statuses(config: Config) -> list[Status]:
     """Return what `ksinit status` shows; a process of an instance that does not run is STOPPED."""
     states = states_of(config)
     names = names_of(config)
+    if orphans.is_under_systemd(config):  # there the watch is Monit's part
+        names.remove("watch")
     answers = answers_of(config, states, [name for name in names if states.get(name, STOPPED).pid])
     return [_status(name, states.get(name, STOPPED), answers.get(name, Answer(False, ""))) for name in names]
 

@@ -18,7 +18,9 @@ import psycopg
 
 from callcore.errors import KalibriError
 from kalibri.config import Config
+from kalibri.db import connect
 from kalibri.heartbeat import read_beat
+from kalibri.services import schema
 from rtpproxy_ctl.ask import ask_version
 from tools.instance.processes import DATABASE, INDEX, RUNNER, reachable, rtp_control
 
@@ -86,9 +88,14 @@ def _postgres(config: Config) -> str:
 
 
 def _database(config: Config) -> str:
-    with psycopg.connect(config.database_dsn, connect_timeout=2) as conn:
-        conn.execute("SELECT tenant_id FROM tenant LIMIT 1")
-    return "schema present"
+    limit_ms = int(TIMEOUT_SECONDS * 1000)
+    with connect(
+        config, application_name="ksinit", connect_timeout_ms=limit_ms, statement_timeout_ms=limit_ms
+    ) as conn:
+        state = schema.state(conn)
+    if state.empty:
+        raise _NotReady("the database has no schema yet")
+    return f"schema {state.applied[-1]}" if state.applied else "schema present"
 
 
 def _rtp(control: tuple[str, int]) -> str:
