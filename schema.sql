@@ -102,7 +102,7 @@ CREATE TABLE account (
     account_id     integer GENERATED ALWAYS AS IDENTITY,
     username       text NOT NULL CONSTRAINT account_username_check CHECK (username ~ '^[A-Za-z0-9_.+*#-]{1,64}$'),
     display_name   text NOT NULL DEFAULT ''
-                   CONSTRAINT account_display_name_check CHECK (display_name !~ '[[:cntrl:]]' AND length(display_name) <= 128),
+                   CONSTRAINT account_display_name_check CHECK (display_name !~ '^ | $|[[:cntrl:]]' AND length(display_name) <= 128),
     ha1_md5        text NOT NULL CONSTRAINT account_ha1_md5_check CHECK (ha1_md5 ~ '^[0-9a-f]{32}$'),
     ha1_sha256     text NOT NULL CONSTRAINT account_ha1_sha256_check CHECK (ha1_sha256 ~ '^[0-9a-f]{64}$'),
     caller_number  text CONSTRAINT account_caller_number_check CHECK (caller_number ~ '^[1-9][0-9]{2,14}$'),
@@ -133,9 +133,10 @@ COMMENT ON INDEX account_domain_domain_idx IS 'Which accounts a domain holds (do
 CREATE TABLE address_book_entry (
     tenant_id  integer NOT NULL CONSTRAINT address_book_entry_tenant_fkey REFERENCES tenant,
     entry_id   integer GENERATED ALWAYS AS IDENTITY,
-    name       text NOT NULL CONSTRAINT address_book_entry_name_check CHECK (name <> ''),
+    name       text NOT NULL CONSTRAINT address_book_entry_name_check
+               CHECK (name <> '' AND name !~ '^ | $|[[:cntrl:]]' AND length(name) <= 128),
     number     text NOT NULL CONSTRAINT address_book_entry_number_check CHECK (number ~ '^[0-9A-Za-z+*#._@-]{1,128}$'),
-    note       text NOT NULL DEFAULT '',
+    note       text NOT NULL DEFAULT '' CONSTRAINT address_book_entry_note_check CHECK (note !~ '^[ \t]|[ \t]$'),
     CONSTRAINT address_book_entry_pkey PRIMARY KEY (tenant_id, entry_id),
     CONSTRAINT address_book_entry_name_key UNIQUE (tenant_id, name, number)
 );
@@ -233,7 +234,7 @@ COMMENT ON COLUMN schedule.on_holidays IS 'closed: never on a holiday; open: all
 CREATE TABLE caller_id (
     tenant_id  integer NOT NULL CONSTRAINT caller_id_tenant_fkey REFERENCES tenant,
     set_name   text NOT NULL CONSTRAINT caller_id_set_name_check CHECK (set_name ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$'),
-    region     text NOT NULL DEFAULT '',
+    region     text NOT NULL DEFAULT '' CONSTRAINT caller_id_region_check CHECK (region !~ '^ | $|[[:cntrl:]]'),
     number     text NOT NULL CONSTRAINT caller_id_number_check CHECK (number ~ '^[+]?[0-9]{1,20}$'),
     CONSTRAINT caller_id_pkey PRIMARY KEY (tenant_id, set_name, region)
 );
@@ -321,7 +322,7 @@ CREATE TABLE number (
     gateway_id        integer CONSTRAINT number_gateway_fkey REFERENCES gateway,
     destination_kind  destination_kind,
     destination       text NOT NULL DEFAULT '',
-    note              text NOT NULL DEFAULT '',
+    note              text NOT NULL DEFAULT '' CONSTRAINT number_note_check CHECK (note !~ '^[ \t]|[ \t]$'),
     changed_at        timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT number_state_check CHECK ((state IN ('reserved', 'assigned')) = (tenant_id IS NOT NULL)),
     CONSTRAINT number_destination_check CHECK (state = 'assigned' OR destination_kind IS NULL)
@@ -381,6 +382,8 @@ CREATE INDEX call_id_idx ON call (call_id);
 COMMENT ON INDEX call_id_idx IS 'call show ID.';
 CREATE INDEX call_tenant_idx ON call (tenant_id, started_at);
 COMMENT ON INDEX call_tenant_idx IS 'call list of a tenant.';
+CREATE INDEX call_open_idx ON call (node, started_at) WHERE ended_at IS NULL;
+COMMENT ON INDEX call_open_idx IS 'Calls of a node that have not ended: those that a restarted proxy may have lost.';
 
 CREATE TABLE call_event (
     event_id   uuid NOT NULL,
@@ -607,7 +610,7 @@ COMMENT ON INDEX kamailio.dialog_vars_hash_idx IS 'The dialog module updates by 
 
 CREATE VIEW kamailio.dispatcher AS
 SELECT gateway_id AS id,
-       CASE WHEN probe THEN 1 ELSE 2 END AS setid,
+       1 AS setid,
        ('sip:' || host || ':' || port
            || CASE transport WHEN 'udp' THEN '' ELSE ';transport=' || transport END)::varchar AS destination,
        0 AS flags,
@@ -615,8 +618,8 @@ SELECT gateway_id AS id,
        ('gw=' || gateway_id)::varchar AS attrs,
        name::varchar AS description
 FROM public.gateway
-WHERE enabled;
-COMMENT ON VIEW kamailio.dispatcher IS 'Gateways that are probed by OPTIONS are in set 1, the others in set 2.';
+WHERE enabled AND probe;
+COMMENT ON VIEW kamailio.dispatcher IS 'Gateways that are probed by OPTIONS; calls are never dispatched by Kamailio''s own choice.';
 
 CREATE VIEW kamailio.uacreg AS
 SELECT trunk_id AS id,

@@ -46,14 +46,14 @@ def start_parts(dialogs: Sequence[UUID | str], run: str) -> Iterator[dict[str, A
         yield {"dialogs": part, "run": run, "part": n + 1, "parts": count}
 
 
-def last_restart(events: Iterable[Event]) -> Restart | None:
-    """Return the latest start of a proxy whose list is complete, from proxy.start events of one node."""
+def restarts(events: Iterable[Event]) -> list[Restart]:
+    """Return the starts of a node's proxy whose lists are complete, from its proxy.start events, in order."""
     runs: dict[tuple[str, str], list[Event]] = {}
     for event in events:
         if event.kind == "proxy.start":
             runs.setdefault((event.process, str(event.data.get("run", event.id))), []).append(event)
     complete = [restart for parts in runs.values() if (restart := _restart(parts)) is not None]
-    return max(complete, key=lambda restart: (restart.at, restart.event_id), default=None)
+    return sorted(complete, key=lambda restart: (restart.at, restart.event_id))
 
 
 def _restart(parts: Sequence[Event]) -> Restart | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from callcore.cdr import CAUSE_TEXTS, Cdr, code_of, id_of, in_order, list_of, text_of
+from callcore.cdr import CAUSE_TEXTS, code_of, id_of, in_order, list_of, text_of
 from callcore.event import Event
 
 #: Reason phrases of RFC 3261 section 21, for replies whose own phrase was not noted.
@@ -110,16 +110,28 @@ def phrase(code: object, reason: object = "") -> str:
     return f"{known} {text_of(reason) or PHRASES.get(known, '')}".rstrip()
 
 
-def summary(cdr: Cdr) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a CDR says of the outcome of a call."""
+
+    answered: bool
+    ended: bool
+    talk_ms: int | None
+    final_code: int | None
+    cause: str
+    hung_up_by: str | None
+
+
+def summary(verdict: Verdict) -> str:
     """Return the last line of a story: how it stands or stood."""
-    if cdr.ended_at is None:
-        return "talking" if cdr.answered_at else "not answered yet"
-    who = f"; hung up first: {cdr.hung_up_by}" if cdr.hung_up_by else ""
-    why = CAUSE_TEXTS.get(cdr.cause, cdr.cause) or "cause not known"
-    code = f"{phrase(cdr.final_code)}, " if cdr.final_code else ""
-    if cdr.answered_at is None:
-        return f"not answered: {code}{why}{who}"
-    return f"talked {(cdr.talk_ms or 0) / 1000:.1f} s: {why}{who}"
+    if not verdict.ended:
+        return "talking" if verdict.answered else "not answered yet"
+    who = f"; hung up first: {verdict.hung_up_by}" if verdict.hung_up_by else ""
+    why = CAUSE_TEXTS.get(verdict.cause, verdict.cause) or "cause not known"
+    if verdict.answered:
+        return f"talked {(verdict.talk_ms or 0) / 1000:.1f} s: {why}{who}"
+    code = f"{phrase(verdict.final_code)}, " if verdict.final_code else ""
+    return f"not answered: {code}{why}{who}"
 
 
 # ------------------------------------------------------------------------------------ one per kind
@@ -203,7 +215,8 @@ def _refer(event: Event, _: Names) -> Told:
 
 
 def _media(event: Event, _: Names) -> Told:
-    known = [f"{key.replace('_', ' ')} {value}" for key, value in event.data.items() if key != "raw"]
+    told = sorted(event.data.items())
+    known = [f"{key.replace('_', ' ')} {value}" for key, value in told if key != "raw"]
     return "·", "RTP: " + (", ".join(known) or text_of(event.data.get("raw")))
 
 
@@ -216,7 +229,7 @@ def _end(event: Event, _: Names) -> Told:
 
 
 def _other(event: Event, _: Names) -> Told:
-    data = ", ".join(f"{key} {value}" for key, value in event.data.items())
+    data = ", ".join(f"{key} {value}" for key, value in sorted(event.data.items()))
     return "·", f"{event.kind}: {data}".rstrip(": ")
 
 

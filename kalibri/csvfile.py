@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
+
+#: Called with how many further bytes of a file have been read.
+Progress = Callable[[int], None]
 
 _CHUNK_BYTES = 1 << 20
 _DELIMITERS = ";,\t"
@@ -55,6 +58,17 @@ def detect_encoding(path: Path) -> str:
 def open_csv(path: Path) -> TextIO:
     """Open a file for `read_rows`; what its encoding cannot say becomes U+FFFD, which read_rows reports."""
     return path.open(encoding=detect_encoding(path), errors="replace", newline="")
+
+
+def counted(text: TextIO, progress: Progress) -> Iterator[str]:
+    """Yield the lines of an open file and tell how many bytes of it were read meanwhile."""
+    seen = 0
+    for line in text:
+        position = text.buffer.tell()
+        if position != seen:
+            progress(position - seen)
+            seen = position
+        yield line
 
 
 def detect_delimiter(header: str) -> str:

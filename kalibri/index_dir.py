@@ -40,6 +40,8 @@ class Current:
     system: str
     overlay: str | None = None
     ranges: str | None = None
+    #: Which database the files were built from (index_build.DatabaseState.database).
+    database: str = ""
     #: Like `seq`, part by part: a long build of one part does not hide that another is up to date.
     served: Mapping[str, int] = field(default_factory=dict)
 

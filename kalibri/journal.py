@@ -288,6 +288,10 @@ def _create_locked(path: str) -> int:
     except BlockingIOError:  # a reader came between and is looking whether it may delete the file
         os.close(fd)
         return -1
+    except OSError:  # a file system without locks: nothing may be written that nobody could finish
+        os.close(fd)
+        os.unlink(path)
+        raise
     if os.fstat(fd).st_nlink == 0:  # a reader came between and has deleted it
         os.close(fd)
         return -1
@@ -347,7 +351,7 @@ def parse_line(raw: bytes) -> Event:
     Characters that PostgreSQL cannot store (NUL, unpaired surrogates) come out as visible escapes.
     """
     try:
-        line = json.loads(raw.decode(), parse_constant=_no_constant, parse_float=_finite)
+        line = _decode(raw.decode())
     except (ValueError, RecursionError) as error:
         raise BadLine(f"no JSON: {error}") from error
     if not isinstance(line, dict):
@@ -405,6 +409,7 @@ def _finite(text: str) -> float:
     return value
 
 
+_decode = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite).decode
 #: NUL and unpaired surrogates; a pair has become one character when this is asked.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from callcore.sip import SipCode
 from kemi.admission import authenticate
+from kemi.ksr_port import NAT_TESTS_MEDIA
 from kemi.sip_request import SipRequest
 from kemi.tenancy import tenant_of_domain
 from kemi.worker import Worker
@@ -31,7 +32,9 @@ def register(worker: Worker, sip: SipRequest) -> None:
     if account is None:
         return
     if port.is_behind_nat():
-        port.mark_registration_nated()
+        port.keep_registration_source()
+        if port.is_behind_nat(NAT_TESTS_MEDIA):
+            port.mark_registration_nated()
     result = port.save_contacts(aor(account.username, tenant.realm), account.max_contacts)
     kind = _SAVED.get(result)
     if kind is not None:

@@ -14,6 +14,8 @@ from kemi.call_state import CallState, Target, decode
 from kemi.worker import Worker
 
 _STATE = "ks_state"
+#: Transaction variable, with the number of a branch: RTPProxy is in the SDP that this branch was offered.
+RELAYED = "ks_relay_"
 
 
 def load(worker: Worker) -> CallState | None:
@@ -89,8 +91,24 @@ def _send(worker: Worker, target: Target) -> bool:
 def _give_up(worker: Worker, state: CallState) -> None:
     """Answer a call that has no target left."""
     worker.port.media_delete()
-    worker.port.set_dialog("ks_cause", "no target left")
+    end_call(
+        worker, state, int(SipCode.TEMPORARILY_UNAVAILABLE), by="system", cause="no target could be reached"
+    )
     worker.port.reply(SipCode.TEMPORARILY_UNAVAILABLE, "Temporarily Unavailable")
+
+
+def end_call(worker: Worker, state: CallState, code: int, *, by: str, cause: str) -> None:
+    """Write the end of a call that was never answered, once: the dialog event that may follow knows less."""
+    worker.port.set_dialog("ks_ended", "1")
+    worker.journal.event(
+        "call.end",
+        call=state.call_id,
+        tenant=state.tenant_id,
+        by=by,
+        code=code,
+        cause=cause,
+        method="CANCEL" if by == "caller" else "reject",
+    )
 
 
 def branch(worker: Worker) -> None:
@@ -104,7 +122,7 @@ def branch(worker: Worker) -> None:
         caller_nat=state.caller_nat, callee_nat=port.branch_is_nated(), modes=modes
     ):
         return
-    port.set_dialog("ks_relay", "1")
+    port.set_avp(f"{RELAYED}{port.branch_index()}", "1")
     if not port.media_offer(media_policy.offer_flags(sender_nat=state.caller_nat)):
         # Half a relay is a deaf call (contracts.md 7): the branch is not sent, the failure is told.
         worker.journal.event("media.unavailable", call=state.call_id, tenant=state.tenant_id)
@@ -119,8 +137,9 @@ def failure(worker: Worker) -> None:
         return
     code = port.number("$T_reply_code")
     if port.is_cancelled():
-        _journal_end(worker, state, code or int(SipCode.REQUEST_TERMINATED), "cancelled", failover=False)
+        _journal_end(worker, state, int(SipCode.REQUEST_TERMINATED), "cancelled", failover=False)
         port.media_delete()
+        end_call(worker, state, int(SipCode.REQUEST_TERMINATED), by="caller", cause="cancelled by the caller")
         return
     if code in (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED) and _authenticate(worker, state):
         return
@@ -136,8 +155,8 @@ def failure(worker: Worker) -> None:
         _leave(worker, state.current)
         try_next(worker, state)
     else:
-        port.set_dialog("ks_code", str(code))
         port.media_delete()
+        end_call(worker, state, code, by="callee", cause=verdict.reason)
 
 
 def rang(worker: Worker, state: CallState) -> bool:

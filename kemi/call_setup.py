@@ -20,6 +20,7 @@ from kemi.ks_route.model import (
     RouteRequest,
     ToService,
 )
+from kemi.ksr_port import NAT_TESTS_MEDIA
 from kemi.routing_facts import make_world
 from kemi.sip_request import SipRequest
 from kemi.targets import targets_of
@@ -192,7 +193,7 @@ def finish(
 def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: UUID) -> None:
     """Open the dialog, keep the limits, and try the first target."""
     port, options = worker.port, decision.options
-    caller_nat = port.is_behind_nat() if options.nat is None else options.nat
+    caller_nat = port.is_behind_nat(NAT_TESTS_MEDIA) if options.nat is None else options.nat
     targets = targets_of(worker, decision)
     if not targets:
         code = SipCode.TEMPORARILY_UNAVAILABLE
@@ -208,15 +209,15 @@ def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, 
         caller_nat=caller_nat,
         media_relay=_media_mode(decision, sender),
     )
+    if port.is_behind_nat():
+        port.add_contact_alias()
     port.track_dialog()
     refusal = limits.enter(worker, decision, account=sender.account, tenant=sender.tenant)
-    _describe_dialog(worker, decision, state)
     if refusal is not None:
-        port.set_dialog("ks_cause", refusal)
+        attempts.end_call(worker, state, int(SipCode.FORBIDDEN), by="system", cause=refusal)
         port.reply(SipCode.FORBIDDEN, "Call Limit Reached")
         return
-    if caller_nat:
-        port.add_contact_alias()
+    _describe_dialog(worker, decision, state)
     _present(worker, sip, decision, targets)
     port.record_route(
         call_token.seal(worker.secret, call_token.CallToken(call_id, caller_nat), sip.sip_call_id)

@@ -22,10 +22,11 @@ from kalibri.index_dir import CURRENT, Current, read_current
 from kalibri.rangefile import RangeFile
 from kemi.ks_route.facts import SystemFacts
 from kemi.ks_route.model import DestinationKind, NumberRecord, NumberRegion
+from kemi.ks_route.table import RouteTable
 from kemi.source_address import SourceAddresses
 
 #: The parts of a generation, as fields of Current.
-_PARTS = ("system", "directory", "ranges")
+_PARTS = ("routes", "overlay", "system", "directory", "ranges")
 #: A generation that could not be opened is tried again after this time, though CURRENT did not change.
 RETRY_SECONDS = 1.0
 
@@ -61,6 +62,7 @@ class Generation:
     entries: HashFile | None = None
     ranges: RangeFile | None = None
     sources: SourceAddresses = field(default_factory=lambda: SourceAddresses(()))
+    routes: RouteTable = field(default_factory=lambda: RouteTable.from_rows(()))
 
 
 class Directory:
@@ -124,7 +126,12 @@ class Directory:
             sources=old.sources if "system" in same else SourceAddresses(system.gateways.values()),
             entries=old.entries if "directory" in same else HashFile(self._dir / current.directory),
             ranges=old.ranges if "ranges" in same else self._open_ranges(current.ranges),
+            routes=old.routes if {"routes", "overlay"} <= same else self._open_routes(current, old.routes),
         )
+
+    def _open_routes(self, current: Current, old: RouteTable) -> RouteTable:
+        overlay = None if current.overlay is None else self._dir / current.overlay
+        return RouteTable.open(self._dir / current.routes, overlay, previous=old)
 
     def _open_ranges(self, name: str | None) -> RangeFile | None:
         return None if name is None else RangeFile(self._dir / name)
@@ -143,6 +150,11 @@ class Directory:
     def system(self) -> SystemFacts:
         """Tenants, domains, gateways, groups, schedules, caller ids."""
         return self._served.system
+
+    @property
+    def routes(self) -> RouteTable:
+        """The routes, with every change that is in force."""
+        return self._served.routes
 
     @property
     def ranges(self) -> RangeFile | None:

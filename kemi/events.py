@@ -42,17 +42,19 @@ def _ended(worker: Worker, call_id: str, tenant_id: int | None) -> None:
 
 
 def _failed(worker: Worker, call_id: str, tenant_id: int | None) -> None:
+    """A call ended before it was answered; mostly the failure route has told it already, and better."""
     port = worker.port
-    code = port.number("$T_reply_code") or int(port.dialog("ks_code") or 0)
-    refused = port.dialog("ks_cause")
-    by = "system" if refused else "caller" if code == SipCode.REQUEST_TERMINATED else "callee"
+    if port.dialog("ks_ended") == "1":
+        return
+    code = port.number("$T_reply_code")
+    by = "caller" if code == SipCode.REQUEST_TERMINATED else "callee" if code else "system"
     worker.journal.event(
         "call.end",
         call=call_id,
         tenant=tenant_id,
         by=by,
-        code=code,
-        cause=refused or reason_phrase(code),
+        code=code or None,
+        cause=reason_phrase(code) if code else "set-up failed",
         method="CANCEL" if by == "caller" else "reject",
     )
 

@@ -11,7 +11,6 @@ from typing import Any
 from callcore.sip import SipCode
 from kemi import call_token, media_policy
 from kemi.call_token import CallToken
-from kemi.ksr_port import NAT_TESTS_REQUEST
 from kemi.sip_request import SipRequest
 from kemi.worker import Worker
 
@@ -51,9 +50,7 @@ def _relay(worker: Worker, sip: SipRequest, token: CallToken) -> None:
     port = worker.port
     port.use_contact_alias()
     port.remove_headers("^[Xx]-[Kk][Ss]-")
-    if sip.method in ("INVITE", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY") and port.is_behind_nat(
-        NAT_TESTS_REQUEST
-    ):
+    if sip.method in ("INVITE", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY") and port.is_behind_nat():
         port.add_contact_alias()
     from_caller = port.goes_downstream()
     if sip.method in ("INVITE", "UPDATE"):

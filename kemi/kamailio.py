@@ -100,6 +100,11 @@ class Kalibri:
         """Note that a contact expired."""
         return self._guard("registrar", events.contact_expired)
 
+    def ksr_tm_local_request(self, msg: Any, name: str) -> int:
+        """Send a request of Kamailio's own to where its Contact was seen."""
+        self._port.use_contact_alias()
+        return DONE
+
     def ksr_htable_event(self, msg: Any, name: str) -> int:
         """Fill the shared tables before the first request."""
         return self._guard("htable", recovery.load_seen)

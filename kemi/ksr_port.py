@@ -15,9 +15,12 @@ from kemi.sip_request import SipRequest
 #: Branch flags of usrloc contacts: behind NAT (keep-alive packets), wants OPTIONS as keep-alive.
 BRANCH_FLAG_NAT = 6
 BRANCH_FLAG_PING = 7
-#: nathelper tests: Contact is private (1), Via address differs from the source (2), Via port does (16).
-NAT_TESTS_REQUEST = 1 | 2 | 16
-#: Contact is private (1): the Via of a reply is ours.
+#: nathelper tests for signalling: Contact is private (1), Via address differs from the source (2), Via port does (16).
+NAT_TESTS_SIGNALLING = 1 | 2 | 16
+#: Tests for media: Contact is private (1), Via address differs (2), SDP holds a private address (8). A port that
+#: differs is what every TCP client has, and says nothing of its media.
+NAT_TESTS_MEDIA = 1 | 2 | 8
+#: The Via of a reply is ours: only its Contact can tell (1).
 NAT_TESTS_REPLY = 1
 #: auth module: the password argument is HA1; do not check the URI of the digest (a mask may have changed it).
 AUTH_HA1 = 1
@@ -107,6 +110,10 @@ class KsrPort:
         """Tell whether the SDP puts the audio on hold (RFC 3264 section 8.4)."""
         return bool(self._ksr.textops.is_audio_on_hold() > 0)
 
+    def branch_index(self) -> int:
+        """Return the number of the branch that is sent or that a reply came from."""
+        return self.number("$T_branch_idx")
+
     # ---- checks
 
     def is_sane(self) -> bool:
@@ -125,7 +132,7 @@ class KsrPort:
         """Tell whether the Request-URI names this proxy's own address."""
         return bool(self._ksr.is_myself_ruri())
 
-    def is_behind_nat(self, tests: int = NAT_TESTS_REQUEST) -> bool:
+    def is_behind_nat(self, tests: int = NAT_TESTS_SIGNALLING) -> bool:
         """Run nathelper's tests on the message."""
         return bool(self._ksr.nathelper.nat_uac_test(tests) > 0)
 
@@ -172,8 +179,13 @@ class KsrPort:
         return bool(self._ksr.sdpops.keep_codecs_by_name(names) > 0)
 
     def add_contact_alias(self) -> None:
-        """Remember the real source in the Contact, so that in-dialog requests reach a phone behind NAT."""
+        """Remember the real source in the Contact, so that in-dialog requests reach a phone behind NAT.
+
+        Applied at once (allowed in request routes and in the reply route before tm): the dialog module must store
+        the Contact with it, for its own OPTIONS and BYE.
+        """
         self._ksr.nathelper.set_contact_alias()
+        self._ksr.textopsx.msg_apply_changes()
 
     def use_contact_alias(self) -> None:
         """Send to the address that an earlier add_contact_alias wrote into the Request-URI."""
@@ -187,7 +199,7 @@ class KsrPort:
 
     def reply(self, code: int, reason: str) -> None:
         """Answer the request, within its transaction if it has one."""
-        self._ksr.sl.send_reply(code, reason)
+        self._ksr.sl.send_reply(int(code), reason)
 
     def new_transaction(self) -> bool:
         """Create the transaction, so that retransmissions are absorbed from here on."""
@@ -278,9 +290,12 @@ class KsrPort:
         self._ksr.pv.seti("$xavp(reg=>max_contacts)", max_contacts)
         return int(self._ksr.registrar.save_uri("location", 0, aor))
 
-    def mark_registration_nated(self) -> None:
-        """Note that the contact of this REGISTER is behind NAT and wants keep-alives."""
+    def keep_registration_source(self) -> None:
+        """Note from where this REGISTER really came: its contact is reached there."""
         self._ksr.nathelper.fix_nated_register()
+
+    def mark_registration_nated(self) -> None:
+        """Note that the contact of this REGISTER is behind NAT: it wants keep-alives, and its media a relay."""
         self._ksr.setbflag(BRANCH_FLAG_NAT)
         self._ksr.setbflag(BRANCH_FLAG_PING)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +30,40 @@ _recovered: dict[str, str] = {}
 _closed = False
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A call of the run before that has not ended, as its journal tells."""
+
+    call_id: str
+    #: It was answered: its dialog, or the token in its BYE, will end it.
+    answered: bool
+
+
 def load_seen(worker: Worker) -> None:
-    """Fill the table "seen" with the INVITEs of calls that were being set up when the proxy died."""
-    for key, call_id in _calls_in_setup(worker.journal_directory, since=time.time() - SETUP_SECONDS).items():
-        worker.port.table_set("seen", key, RECOVERED + call_id)
-        _recovered[key] = call_id
+    """Fill the table "seen" with the INVITEs of calls that were alive when the proxy died."""
+    for key, found in _living_calls(worker.journal_directory, since=time.time() - SETUP_SECONDS).items():
+        worker.port.table_set("seen", key, RECOVERED + found.call_id)
+        if not found.answered:
+            _recovered[key] = found.call_id
 
 
-def _calls_in_setup(directory: Path, *, since: float) -> dict[str, str]:
-    """Return transaction keys and call ids of calls that began lately and neither failed nor ended."""
+def _living_calls(directory: Path, *, since: float) -> dict[str, Found]:
+    """Return calls that began lately and have not ended, by the transaction key of their INVITE."""
     started: dict[str, str] = {}
-    over: set[str] = set()
+    seen: dict[str, set[str]] = {"call.answer": set(), "call.end": set()}
     for line in _recent_lines(directory, since=since):
         kind, call_id, data = line.get("kind"), line.get("call"), line.get("data")
         if not isinstance(call_id, str) or not isinstance(data, dict):
             continue
-        if kind == "call.start":
-            key = f"{data.get('sip_call_id')}\n{data.get('from_tag')}\n{data.get('cseq')}"
-            started[key] = call_id
-        elif kind == "call.end":
-            over.add(call_id)
-    return {key: call_id for key, call_id in started.items() if call_id not in over}
+        if kind == "call.start" and {"sip_call_id", "from_tag", "cseq"} <= data.keys():
+            started[f"{data['sip_call_id']}\n{data['from_tag']}\n{data['cseq']}"] = call_id
+        elif kind in seen:
+            seen[kind].add(call_id)
+    return {
+        key: Found(call_id, call_id in seen["call.answer"])
+        for key, call_id in started.items()
+        if call_id not in seen["call.end"]
+    }
 
 
 def _recent_lines(directory: Path, *, since: float) -> Iterator[dict[str, Any]]:

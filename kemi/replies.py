@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kemi import attempts, call_token, media_policy
+from kemi.call_state import CallState
 from kemi.ksr_port import NAT_TESTS_REPLY
 from kemi.worker import Worker
 
@@ -14,16 +15,26 @@ def manage(worker: Worker) -> None:
     state = attempts.load(worker)
     if state is None or state.current is None or code < 101:
         return
-    callee_nat = port.is_behind_nat(NAT_TESTS_REPLY) or port.branch_is_nated()
-    if callee_nat:
-        port.add_contact_alias()
+    relayed = port.avp(f"{attempts.RELAYED}{port.branch_index()}") == "1"
     if code < 200:
         _journal_ring(worker, state.call_id, state.tenant_id, state.attempt, code)
     elif code < 300:
-        port.set_dialog("ks_n", str(state.attempt))
-        port.set_dialog("ks_callee_nat", "1" if callee_nat else "")
-    if code < 300 and port.has_body() and port.dialog("ks_relay") == "1":
-        port.media_answer(media_policy.offer_flags(sender_nat=callee_nat))
+        _note_winner(worker, state, relayed)
+    if code < 300 and relayed and port.has_body():
+        port.media_answer(media_policy.offer_flags(sender_nat=_callee_nat(worker)))
+
+
+def _callee_nat(worker: Worker) -> bool:
+    """Tell whether the media address of a reply is not to be believed."""
+    return worker.port.branch_is_nated() or worker.port.is_behind_nat(NAT_TESTS_REPLY)
+
+
+def _note_winner(worker: Worker, state: CallState, relayed: bool) -> None:
+    """Keep in the dialog what was true of the branch that answered; others of a fork may have been relayed."""
+    port = worker.port
+    port.set_dialog("ks_n", str(state.attempt))
+    port.set_dialog("ks_callee_nat", "1" if _callee_nat(worker) else "")
+    port.set_dialog("ks_relay", "1" if relayed else "0")
 
 
 def _journal_ring(worker: Worker, call_id: str, tenant_id: int | None, attempt: int, code: int) -> None:
@@ -37,8 +48,6 @@ def _journal_ring(worker: Worker, call_id: str, tenant_id: int | None, attempt: 
 def in_dialog(worker: Worker) -> None:
     """A reply to a re-INVITE or UPDATE (tm onreply)."""
     port = worker.port
-    if port.is_behind_nat(NAT_TESTS_REPLY):
-        port.add_contact_alias()
     code = port.number("$rs")
     if not 101 <= code < 300 or not port.has_body() or port.dialog("ks_relay") != "1":
         return
@@ -59,7 +68,12 @@ def orphan(worker: Worker) -> None:
     relay must be put into the SDP.
     """
     port = worker.port
-    port.remove_headers("^[Xx]-[Kk][Ss]-")
+    port.strip_headers("^[Xx]-[Kk][Ss]-")
+    if port.text("$rm") in ("INVITE", "UPDATE", "SUBSCRIBE") and (
+        # A phone on a connection is reached by it, rarely by the port that its Contact names (RFC 5626 section 1).
+        port.text("$proto") != "udp" or port.is_behind_nat(NAT_TESTS_REPLY)
+    ):
+        port.add_contact_alias()
     if port.reply_has_transaction() or port.text("$rm") != "INVITE":
         return
     sip_call_id = port.text("$ci")

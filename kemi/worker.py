@@ -41,16 +41,20 @@ class Worker:
         return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
 
     def refresh_directory(self) -> Directory:
-        """Return the directory in its newest generation; workers show theirs in the table worker."""
+        """Return the directory in its newest generation."""
         if self.directory.refresh():
-            self.port.table_set("worker", str(self.pid), str(self.directory.generation))
+            self.show_generation()
         return self.directory
+
+    def show_generation(self) -> None:
+        """Tell which index generation this process serves, in the shared table "worker"."""
+        self.port.table_set("worker", str(self.pid), str(self.directory.generation))
 
 
 def make_worker(port: KsrPort, config: Config) -> Worker:
     """Open what a process needs. Raises kalibri errors when configuration or index cannot be read."""
-    secret_file = config.secrets_directory / "kamailio_auth_secret"
-    return Worker(
+    secret_file = config.secrets_directory / "kamailio_auth"
+    worker = Worker(
         port=port,
         config=config,
         journal=JournalWriter(config.journal_directory, config.node_name, "kamailio"),
@@ -59,3 +63,5 @@ def make_worker(port: KsrPort, config: Config) -> Worker:
         pid=os.getpid(),
         journal_directory=config.journal_directory,
     )
+    worker.show_generation()
+    return worker

@@ -1,16 +1,246 @@
-"""From a request to a decision: the routes in order, masks, chains, gateways."""
+"""From a request to a decision: the routes in order, conditions, masks, chains.
+
+The first route in order (priority, then id) whose every condition holds is taken. Its masks rewrite the numbers and
+its options add to those of earlier hops. Destination "next" goes on with the routes behind it, "next" with the value
+"top" starts again at the first route; at most MAX_HOPS hops, and no route twice. What a destination becomes is decided
+in destinations.py. Pure: every fact is in `world`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
-from kemi.ks_route.model import Decision, RouteRequest, World
+from callcore.sip import SipCode
+from kemi.ks_route.destinations import Chosen, arrive, inventory_destination
+from kemi.ks_route.masks import MaskTooLong, compile_mask
+from kemi.ks_route.model import (
+    Decision,
+    DestinationKind,
+    Direction,
+    NumberRegion,
+    RejectCall,
+    RelayToAccount,
+    RouteRequest,
+    RouteRow,
+    World,
+)
+from kemi.ks_route.options import RouteOptions, parse_options
+from kemi.ks_route.patterns import matcher_for
+from kemi.ks_route.syntax import MAX_INPUT
+from kemi.ks_route.table import RouteTable
+from kemi.ks_route.trace import MAX_LOOKED_AT, HopTrace, LookedAt, Trace
 
-if TYPE_CHECKING:
-    from kemi.ks_route.table import RouteTable
-    from kemi.ks_route.trace import Trace
+#: Hops of a chain ("next"); more is a mistake in the table.
+MAX_HOPS = 8
+#: Value of a "next" destination that starts again at the first route.
+FROM_THE_TOP = "top"
 
 
 def decide(request: RouteRequest, table: RouteTable, world: World, *, trace: Trace | None = None) -> Decision:
     """Return what to do with the call; with `trace`, also write down what was looked at and why."""
-    raise NotImplementedError
+    if not _usable(request):
+        return _reject(
+            request, SipCode.BAD_REQUEST, "a number or host is longer than 128 characters or no text"
+        )
+    hops: tuple[int, ...] = ()
+    options = RouteOptions()
+    after: tuple[int, int] | None = None
+    while True:
+        row = _first_match(request, table, world, after, trace)
+        chosen = Chosen(request, hops, options, _place(request, world))
+        if row is None:
+            return _without_route(chosen, world, trace)
+        if row.route_id in hops:
+            return chosen.reject(SipCode.LOOP_DETECTED, f"route {row.route_id} comes up twice: a loop")
+        if len(hops) == MAX_HOPS and row.destination_kind is DestinationKind.NEXT:
+            return chosen.reject(SipCode.SERVER_ERROR, f"more than {MAX_HOPS} hops")
+        try:
+            request = _masked(request, row)
+        except MaskTooLong:
+            return chosen.reject(
+                SipCode.BAD_REQUEST, f"the mask of route {row.route_id} makes a number too long"
+            )
+        hops = (*hops, row.route_id)
+        options = options.merged(parse_options(row.options))
+        if trace is not None:
+            trace.hops[-1].a_after, trace.hops[-1].b_after = request.a_number, request.b_number
+        if row.destination_kind is not DestinationKind.NEXT:
+            return arrive(Chosen(request, hops, options, _place(request, world)), row, world, trace)
+        after = None if row.destination == FROM_THE_TOP else row.order
+
+
+def _usable(request: RouteRequest) -> bool:
+    """Tell whether the index may look at these texts (facts: capped inputs, no line end)."""
+    texts = (request.a_number, request.a_host, request.b_number, request.b_host)
+    return all(len(text) <= MAX_INPUT and "\n" not in text for text in texts)
+
+
+def _reject(request: RouteRequest, code: int, reason: str) -> RejectCall:
+    return Chosen(request, (), RouteOptions(), None).reject(code, reason)
+
+
+def e164(number: str, home_country_code: str) -> str | None:
+    """Return a number as E.164 digits, or None if it is none.
+
+    +7…, 7…: as it is. 8 and ten digits: the national prefix of country 7. Ten digits: a number of the home country.
+    """
+    digits = number.removeprefix("+")
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 15:
+        return None
+    if home_country_code == "7" and len(digits) == 11 and digits[0] == "8" and digits == number:
+        return "7" + digits[1:]
+    if len(digits) == 10 and digits == number:
+        return home_country_code + digits
+    return digits
+
+
+def _place(request: RouteRequest, world: World) -> NumberRegion | None:
+    number = e164(request.b_number, world.home_country_code)
+    return None if number is None else world.region(number)
+
+
+def _first_match(
+    request: RouteRequest, table: RouteTable, world: World, after: tuple[int, int] | None, trace: Trace | None
+) -> RouteRow | None:
+    if trace is not None:
+        return _traced_match(request, table, world, after, trace)
+    for row in table.candidates(request, after=after, place=lambda: _place(request, world)):
+        if not not_now(row, world):
+            return row
+    return None
+
+
+def not_now(row: RouteRow, world: World) -> str:
+    """Return why a route whose patterns fit is passed over at this moment; empty if it is not."""
+    if row.schedule_id is not None:
+        schedule = world.system.schedules.get(row.schedule_id)
+        if schedule is None:
+            return f"its schedule {row.schedule_id} does not exist or cannot be read"
+        if not schedule.is_open(world.now):
+            return f"schedule {schedule.name}: {schedule.why_closed(world.now)}"
+    limit = row.options.get("max_calls")
+    if limit is not None and not row.options.get("emergency"):
+        calls = world.route_calls(row.route_id)
+        if calls >= limit:
+            return f"full: {calls} of {limit} calls"
+    return ""
+
+
+def _traced_match(
+    request: RouteRequest, table: RouteTable, world: World, after: tuple[int, int] | None, trace: Trace
+) -> RouteRow | None:
+    """Like the quick search, but tell of every route that shares a key with the call."""
+    place = _place(request, world)
+    hop = HopTrace(a_number=request.a_number, b_number=request.b_number)
+    if place is not None:
+        hop.b_region, hop.b_operator = place.region, place.operator
+    trace.hops.append(hop)
+    for row in table.looked_at(request, after=after, place=lambda: place):
+        reason = why_not(row, request, place) or not_now(row, world)
+        if len(hop.looked_at) < MAX_LOOKED_AT or not reason:
+            hop.looked_at.append(_line(row, reason))
+        else:
+            hop.omitted += 1
+        if not reason:
+            hop.route_id = row.route_id
+            return row
+    return None
+
+
+def _line(row: RouteRow, reason: str) -> LookedAt:
+    destination = f"{row.destination_kind.value} {row.destination}".strip()
+    return LookedAt(
+        route_id=row.route_id,
+        tenant_id=row.tenant_id,
+        priority=row.priority,
+        name=row.name,
+        taken=not reason,
+        reason=reason or f"matches: {destination}",
+    )
+
+
+def why_not(row: RouteRow, request: RouteRequest, place: NumberRegion | None) -> str:
+    """Return why a route does not match a call, leaving the clock aside; empty if it matches."""
+    if not row.enabled:
+        return "disabled"
+    if row.directions and request.direction not in row.directions:
+        return f"is for calls from {', '.join(row.directions)}, this one is from {request.direction}"
+    for name, pattern, text in (
+        ("A number", row.a_pattern, request.a_number),
+        ("A host", row.a_host_pattern, request.a_host),
+        ("B number", row.b_pattern, request.b_number),
+        ("B host", row.b_host_pattern, request.b_host),
+    ):
+        if pattern and not matcher_for(pattern)(text):
+            return f"{name} {text!r} does not match {pattern}"
+    if row.b_region is not None and (place is None or place.region != row.b_region):
+        return f"region of B is {place.region if place else 'unknown'}, not {row.b_region}"
+    if row.b_operator is not None and (place is None or place.operator != row.b_operator):
+        return f"operator of B is {place.operator if place else 'unknown'}, not {row.b_operator}"
+    return ""
+
+
+def _masked(request: RouteRequest, row: RouteRow) -> RouteRequest:
+    """Return the request with the masks of a route applied."""
+    a_number, b_number = request.a_number, request.b_number
+    if row.a_mask_pattern is not None and row.a_mask_replacement is not None:
+        a_number = compile_mask(row.a_mask_pattern, row.a_mask_replacement).apply(a_number)
+    if row.b_mask_pattern is not None and row.b_mask_replacement is not None:
+        b_number = compile_mask(row.b_mask_pattern, row.b_mask_replacement).apply(b_number)
+    if (a_number, b_number) == (request.a_number, request.b_number):
+        return request
+    return replace(request, a_number=a_number, b_number=b_number)
+
+
+@dataclass(frozen=True, slots=True)
+class _Implicit:
+    """Where a call goes that no route takes."""
+
+    decision: Decision
+    note: str
+
+
+def _without_route(chosen: Chosen, world: World, trace: Trace | None) -> Decision:
+    """Follow the number inventory, then the tenant's own accounts; else 404."""
+    implicit = _by_inventory(chosen, world, trace) or _own_account(chosen, world)
+    if implicit is None:
+        implicit = _Implicit(
+            chosen.reject(SipCode.NOT_FOUND, "no route matches"), "no route, number or account matches"
+        )
+    if trace is not None:
+        trace.notes.append(implicit.note)
+    return implicit.decision
+
+
+def _by_inventory(chosen: Chosen, world: World, trace: Trace | None) -> _Implicit | None:
+    request = chosen.request
+    number = e164(request.b_number, world.home_country_code)
+    record = None if number is None else world.number(number)
+    if record is None or record.tenant_id is None or record.state != "assigned":
+        return None
+    if request.tenant_id not in (0, record.tenant_id):
+        return None
+    row = inventory_destination(record)
+    if row is None:
+        return None
+    owner = replace(chosen, request=replace(request, tenant_id=record.tenant_id))
+    note = f"number {record.number} of the inventory leads to {row.destination_kind.value} {row.destination}"
+    return _Implicit(arrive(owner, row, world, trace, reason="number inventory"), note)
+
+
+def _own_account(chosen: Chosen, world: World) -> _Implicit | None:
+    """An account calls a colleague by user name, in a domain of the tenant or at the proxy's own address."""
+    request = chosen.request
+    if request.direction is Direction.GATEWAY or not world.account_exists(
+        request.tenant_id, request.b_number
+    ):
+        return None
+    owner = world.system.domains.get(request.b_host)
+    if owner != request.tenant_id and not _is_address(request.b_host):
+        return None
+    decision = RelayToAccount(username=request.b_number, **chosen.common(reason="account of the tenant"))
+    return _Implicit(decision, f"B is the account {request.b_number} of the tenant")
+
+
+def _is_address(host: str) -> bool:
+    return host.startswith("[") or host.replace(".", "").isdigit()

@@ -7,7 +7,7 @@ import enum
 import itertools
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psycopg
@@ -121,7 +121,7 @@ def test_every_constraint_of_the_schema_has_a_readable_message(db: Conn) -> None
         " UNION SELECT 'u', indexrelid::regclass::text FROM pg_index JOIN pg_class ON oid = indrelid"
         " WHERE indisunique AND relnamespace = 'public'::regnamespace"
     ).fetchall()
-    known = {"u": UNIQUE, "c": CHECKS, "f": REFERENCES}
+    known: dict[str, Mapping[str, object]] = {"u": UNIQUE, "c": CHECKS, "f": REFERENCES}
     # A generated key never collides: those primary keys need no message.
     for kind, messages in known.items():
         wanted = {name for type_, name in rows if type_ == kind and "_pkey" not in name}

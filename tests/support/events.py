@@ -1,14 +1,17 @@
-"""Builders of journal events for tests: calls as the proxy tells them, with times that a test can say."""
+"""Builders of journal events for tests: calls as the proxy tells them, and the files they come in."""
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from callcore.event import Event
 from callcore.ids import uuid7
+from kalibri.config import Config
 
 START = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
 
@@ -113,3 +116,33 @@ def talked_call(seed: int = 1, **where: Any) -> CallBuilder:
     call.answer(5103, 2)
     call.end(65103)
     return call
+
+
+def line_of(event: Event) -> bytes:
+    """Return the journal line of an event."""
+    told = {
+        "id": str(event.id),
+        "at": event.at.isoformat(),
+        "kind": event.kind,
+        "call": None if event.call is None else str(event.call),
+        "tenant": event.tenant,
+        "node": event.node,
+        "process": event.process,
+        "data": event.data,
+    }
+    return json.dumps(told).encode() + b"\n"
+
+
+class Journals:
+    """The journal directory of an instance, written by hand."""
+
+    def __init__(self, config: Config) -> None:
+        self.directory = config.journal_directory
+        self.directory.mkdir(parents=True)
+
+    def append(self, name: str, *events: Event | bytes) -> Path:
+        """Append events, or raw bytes, to a file that no writer holds."""
+        path = self.directory / f"{name}.jsonl"
+        with path.open("ab") as file:
+            file.write(b"".join(e if isinstance(e, bytes) else line_of(e) for e in events))
+        return path

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kalibri import hashfile, rangefile
 from kalibri.index_dir import Current, file_name, next_number, read_current, write_current
+from kemi.ks_route.index_build import build_index
+from kemi.ks_route.model import RouteRow
+from kemi.ks_route.overlay import write_overlay
+from kemi.ks_route.rows import row_to_json
 
 EMPTY_SYSTEM: dict[str, Any] = {
     "tenants": {"0": {"name": "system", "realm": "system.invalid", "time_zone": "UTC", "max_calls": None}},
@@ -27,14 +31,25 @@ def write_generation(
     entries: Mapping[str, Mapping[str, Any]] | None = None,
     system: Mapping[str, Any] | None = None,
     ranges: list[tuple[int, int, str, str]] | None = None,
+    routes: Iterable[RouteRow] | None = None,
+    overlay: Mapping[int, RouteRow | None] | None = None,
     seq: int = 0,
 ) -> Current:
     """Write new files for what is given, keep the others of the last generation, and switch CURRENT."""
     was = read_current(directory)
     number = next_number(directory)
-    names = {"routes": "routes.000001.ksr", "directory": "", "system": "", "ranges": None}
+    names = {"routes": "", "overlay": None, "directory": "", "system": "", "ranges": None}
     if was is not None:
         names = {part: getattr(was, part) for part in names}
+    if routes is not None or was is None:
+        names["routes"] = file_name("routes", number)
+        build_index(sorted(routes or [], key=lambda row: row.order), directory / file_name("routes", number))
+        names["overlay"] = None
+    if overlay is not None:
+        names["overlay"] = file_name("overlay", number)
+        gone = [route_id for route_id, row in overlay.items() if row is None]
+        rows = [row_to_json(row) for row in overlay.values() if row is not None]
+        (directory / file_name("overlay", number)).write_bytes(write_overlay(rows, gone))
     if entries is not None or was is None:
         names["directory"] = file_name("directory", number)
         content = ((key.encode(), json.dumps(value).encode()) for key, value in (entries or {}).items())

@@ -7,7 +7,7 @@ from typing import Any
 
 from callcore.cdr import PROXY_RESTART, fold
 from callcore.event import Event
-from callcore.restart import DIALOGS_PER_EVENT, Restart, is_gone, last_restart, restart_end, start_parts
+from callcore.restart import DIALOGS_PER_EVENT, Restart, is_gone, restart_end, restarts, start_parts
 from tests.support.events import START, CallBuilder
 
 
@@ -16,8 +16,7 @@ def told(builder: CallBuilder, ms: float, **data: Any) -> Event:
 
 
 def restart_of(call: CallBuilder, ms: float, dialogs: list[str]) -> Restart:
-    restart = last_restart([told(CallBuilder(99, start=call.start_time), ms, dialogs=dialogs)])
-    assert restart is not None
+    [restart] = restarts([told(CallBuilder(99, start=call.start_time), ms, dialogs=dialogs)])
     return restart
 
 
@@ -86,35 +85,34 @@ def test_a_long_list_is_told_in_parts_and_counts_only_when_all_are_there() -> No
     proxy = CallBuilder(99)
     parts = [told(proxy, n, **part) for n, part in enumerate(start_parts(ids, "run-1"))]
     assert len(parts) == 2
-    restart = last_restart(parts)
-    assert restart is not None
+    [restart] = restarts(parts)
     assert restart.dialogs == set(ids)
     assert restart.at == START
-    assert last_restart(parts[:1]) is None
-    assert last_restart(parts[1:]) is None
+    assert restarts(parts[:1]) == []
+    assert restarts(parts[1:]) == []
 
 
 def test_a_list_without_dialogs_is_told_too() -> None:
     [part] = start_parts([], "run-1")
-    assert last_restart([told(CallBuilder(), 0, **part)]) is not None
+    assert len(restarts([told(CallBuilder(), 0, **part)])) == 1
 
 
 def test_a_cut_or_missing_list_is_not_trusted() -> None:
     proxy = CallBuilder()
-    assert last_restart([told(proxy, 0, dialogs=["x"], cut_from_bytes=70000)]) is None
-    assert last_restart([told(proxy, 0)]) is None
-    assert last_restart([told(proxy, 0, dialogs="x")]) is None
-    assert last_restart([told(proxy, 0, dialogs=[], parts="two")]) is None
+    assert restarts([told(proxy, 0, dialogs=["x"], cut_from_bytes=70000)]) == []
+    assert restarts([told(proxy, 0)]) == []
+    assert restarts([told(proxy, 0, dialogs="x")]) == []
+    assert restarts([told(proxy, 0, dialogs=[], parts="two")]) == []
 
 
-def test_the_latest_complete_restart_counts() -> None:
+def test_complete_restarts_come_in_order() -> None:
     proxy = CallBuilder()
     events = [
-        told(proxy, 0, dialogs=["a"]),
         told(proxy, 1000, dialogs=["b"]),
+        told(proxy, 0, dialogs=["a"]),
         told(proxy, 2000, dialogs=["c"], part=1, parts=2, run="r"),
     ]
-    restart = last_restart(events)
-    assert restart is not None
-    assert restart.dialogs == {"b"}
-    assert restart.at == START + timedelta(seconds=1)
+    assert [(r.at - START, set(r.dialogs)) for r in restarts(events)] == [
+        (timedelta(0), {"a"}),
+        (timedelta(seconds=1), {"b"}),
+    ]

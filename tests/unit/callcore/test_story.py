@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callcore.cdr import PROXY_RESTART, fold
-from callcore.story import _TELLERS, Names, phrase, summary, tell
+from callcore.cdr import PROXY_RESTART, Cdr, fold
+from callcore.story import _TELLERS, Names, Verdict, phrase, summary, tell
 from tests.support.events import START, CallBuilder, talked_call
 
 NAMES = Names(gateways={5: "carrier-a", 6: "carrier-b"}, routes={12: "mobile"})
@@ -59,15 +59,26 @@ def test_a_reply_is_told_with_its_phrase(code: int | None, reason: str, text: st
     assert phrase(code, reason) == text
 
 
+def verdict(cdr: Cdr) -> Verdict:
+    return Verdict(
+        answered=cdr.answered_at is not None,
+        ended=cdr.ended_at is not None,
+        talk_ms=cdr.talk_ms,
+        final_code=cdr.final_code,
+        cause=cdr.cause,
+        hung_up_by=cdr.hung_up_by,
+    )
+
+
 def test_the_summary_says_how_it_ended() -> None:
     def summed(*steps: tuple[str, dict[str, Any]]) -> str:
         call = CallBuilder()
         for n, (kind, data) in enumerate(steps):
             call.add(n * 1000, kind, **data)
-        return summary(fold(call.call_id, call.events))
+        return summary(verdict(fold(call.call_id, call.events)))
 
     answer = ("call.answer", {"code": 200})
-    assert summary(fold(talked_call().call_id, talked_call().events)) == (
+    assert summary(verdict(fold(talked_call().call_id, talked_call().events))) == (
         "talked 60.0 s: hung up after talking; hung up first: callee"
     )
     assert summed() == "not answered yet"

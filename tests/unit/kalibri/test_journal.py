@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -200,6 +201,19 @@ def test_losses_are_counted_reported_once_and_told_when_writing_works_again(tmp_
     told = events_of(writer.path)
     assert [e.kind for e in told] == ["y", "journal.lost"]
     assert told[1].data == {"count": 6}
+
+
+def test_a_file_system_without_locks_loses_events_but_leaves_no_heap_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    writer = JournalWriter(tmp_path, "n1", "kamailio", report=lambda _: None)
+    writer.event("x")
+    assert writer.lost == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_tears_one_line_and_no_other(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kemi.directory import RETRY_SECONDS, AccountRecord, Directory
-from kemi.ks_route.model import DestinationKind, NumberRegion
+from kemi.ks_route.model import DestinationKind, Direction, NumberRegion, RouteRequest, RouteRow
 from tests.support.index_files import account_record, gateway_record, write_generation
 
 
@@ -78,6 +80,41 @@ def test_refresh_follows_current_and_keeps_unchanged_files(tmp_path: Path) -> No
     assert directory.system is system
     assert directory.ranges is ranges
     assert directory.region("1") == NumberRegion("Москва", "o")
+
+
+def route(route_id: int, destination: str, **changes: Any) -> RouteRow:
+    return RouteRow(
+        route_id=route_id,
+        tenant_id=5,
+        priority=Decimal(10),
+        destination_kind=DestinationKind.REJECT,
+        destination=destination,
+        **changes,
+    )
+
+
+def taken(directory: Directory) -> list[tuple[int, str]]:
+    request = RouteRequest(
+        tenant_id=5, direction=Direction.ACCOUNT, a_number="1", a_host="a", b_number="2", b_host="a"
+    )
+    return [(row.route_id, row.destination) for row in directory.routes.candidates(request)]
+
+
+def test_routes_come_from_base_and_overlay(tmp_path: Path) -> None:
+    assert taken(Directory.open(tmp_path)) == []
+    write_generation(tmp_path, routes=[route(1, "486"), route(2, "503")])
+    directory = Directory.open(tmp_path)
+    assert taken(directory) == [(1, "486"), (2, "503")]
+    table = directory.routes
+    write_generation(tmp_path, entries={})
+    assert directory.refresh()
+    assert directory.routes is table
+    write_generation(tmp_path, overlay={1: None, 2: route(2, "600"), 3: route(3, "404")})
+    assert directory.refresh()
+    assert taken(directory) == [(2, "600"), (3, "404")]
+    write_generation(tmp_path, routes=[route(2, "600")])
+    assert directory.refresh()
+    assert taken(directory) == [(2, "600")]
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "senseless current"])

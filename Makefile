@@ -1,0 +1,86 @@
+# `make help` lists the targets. All of them may be called by root (then everything runs as the user kalibri, from a
+# copy of the checkout: tools/as_user.sh) or by an ordinary user (who needs root or sudo once, for Debian packages).
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+AS_USER := tools/as_user.sh
+PYTHON := $(AS_USER) .venv/bin/python
+PYTEST := $(AS_USER) .venv/bin/pytest -q
+RUFF := $(AS_USER) .venv/bin/ruff
+# A file's tests share what they have started, so they stay in one process.
+WORKERS ?= 2
+FUZZ_SECONDS ?= 300
+PARALLEL := -n $(WORKERS) --dist loadfile
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z -]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- run
+
+.PHONY: install venv demo run down status
+install venv: ## Install what is missing: Debian packages (root or sudo) and .venv
+	@tools/install.sh
+
+demo: run ## Start everything on loopback, place real calls, say what happened; leaves it running
+	@tools/launch.sh tools.demo
+
+run: install ## Start everything on loopback
+	@./ksinit up
+
+down: ## Stop everything that run or demo started
+	@[ ! -e .venv ] || ./ksinit down
+
+status: ## Show every process: does it run, does it answer?
+	@./ksinit status
+
+# ---- check and test
+
+.PHONY: check test lint type format test-unit test-integration test-scenarios schema-check fuzz
+check: lint type test-unit schema-check ## Lint, types, unit tests, schema = sum of migrations
+
+test: install lint type ## All that continuous integration runs: check, integration, scenarios
+	@$(PYTEST) $(PARALLEL) tests
+
+lint: install ## Style and format (ruff)
+	@$(RUFF) check
+	@$(RUFF) format --check
+
+format: install ## Mend style and format
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+type: install ## Types (mypy --strict)
+	@$(AS_USER) .venv/bin/mypy
+
+test-unit: install ## Tests without server, socket or sleep
+	@$(PYTEST) tests/unit
+
+test-integration: install ## Tests with real PostgreSQL, RTPProxy, Kamailio
+	@$(PYTEST) $(PARALLEL) tests/integration
+
+test-scenarios: install ## SIP end to end, each scenario with an instance of its own
+	@$(PYTEST) $(PARALLEL) tests/scenarios
+
+schema-check: install ## schema.sql equals the sum of the migrations
+	@$(PYTEST) tests/migration
+
+fuzz: install ## Property tests with many more examples (FUZZ_SECONDS for each, default 300)
+	@KALIBRI_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) tests/unit/ks_route
+	@$(PYTEST) -m hypothesis --hypothesis-profile fuzz tests
+
+# ---- measure
+
+.PHONY: bench-route bench-proxy
+bench-route: install ## Routing core: table and bench/out/route.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.route
+
+bench-proxy: install ## Cost of a call in the proxy: table and bench/out/proxy.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.proxy
+
+.PHONY: clean
+clean: ## Remove the Python environment and caches; run data (KALIBRI_HOME) stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,205 @@
+"""What a call costs in the proxy: CPU per INVITE…BYE against a bare native Kamailio, and how many are clean.
+
+    make bench-proxy        table, and bench/out/proxy.json
+
+Both proxies run on this machine, take the same SIPp load, and are measured in turn, round by round, by the CPU time
+of all their processes. The native one only record-routes and relays; ours also finds the route among 1,000, keeps
+the limits, follows the dialog, and writes the journal.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.report import write_report
+from tests.support.fix_instance import Instance
+from tests.support.kamailio_probe import wait_options
+from tests.support.net_ports import free_port
+from tests.support.switch import Switch
+
+HERE = Path(__file__).parent
+ROUNDS = 7
+CALLS_A_ROUND = 600
+CALLS_PER_SECOND = 60
+#: Rates tried for max_clean_calls_per_s, each for RATE_SECONDS.
+RATES = (50, 100, 150, 200, 250, 300, 400, 500)
+RATE_SECONDS = 10
+WORKERS = 2
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What SIPp saw."""
+
+    done: int
+    failed: int
+    retransmissions: int
+
+
+def cpu_seconds(main_pid: int) -> float:
+    """Return user and system CPU time of a process and all its children, in seconds."""
+    total = 0
+    for pid in (main_pid, *children(main_pid)):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS_PER_SECOND
+
+
+def children(pid: int) -> list[int]:
+    """Return the child processes of a process."""
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@contextmanager
+def native_proxy(folder: Path, uas_port: int) -> Iterator[tuple[int, int]]:
+    """Run the native configuration; yield its port and pid."""
+    port = free_port()
+    text = (HERE / "native.cfg").read_text()
+    for name, value in (("BENCH_WORKERS", WORKERS), ("BENCH_PORT", port), ("BENCH_UAS", uas_port)):
+        text = text.replace(name, str(value))
+    configuration = folder / "native.cfg"
+    configuration.write_text(text)
+    log = (folder / "native.log").open("w")
+    command = ["/usr/sbin/kamailio", "-DD", "-E", "-f", str(configuration), "-P", str(folder / "native.pid")]
+    command += ["-Y", str(folder), "-w", str(folder), "-m", "64"]
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        wait_options(("127.0.0.1", port))
+        yield port, process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        log.close()
+
+
+@contextmanager
+def answering_gateway(port: int) -> Iterator[None]:
+    """Run SIPp as the gateway that answers every call."""
+    command = [
+        "sipp",
+        "-sf",
+        str(HERE / "sipp/uas.xml"),
+        "-i",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-aa",
+        "-nostdin",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def place_calls(proxy_port: int, source_port: int, calls: int, rate: int, folder: Path) -> Load:
+    """Place calls at an even rate and wait for their end."""
+    statistics_file = folder / f"stat-{time.monotonic_ns()}.csv"
+    command = ["sipp", "-sf", str(HERE / "sipp/uac.xml"), f"127.0.0.1:{proxy_port}", "-i", "127.0.0.1"]
+    command += ["-p", str(source_port), "-m", str(calls), "-r", str(rate), "-nostdin", "-trace_stat"]
+    command += [
+        "-stf",
+        str(statistics_file),
+        "-fd",
+        "1",
+        "-timeout",
+        str(calls // rate + 40),
+        "-recv_timeout",
+        "20000",
+    ]
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    header, *rows = statistics_file.read_text().splitlines()
+    last = dict(zip(header.split(";"), rows[-1].split(";"), strict=False))
+    return Load(int(last["SuccessfulCall(C)"]), int(last["FailedCall(C)"]), int(last["Retransmissions(C)"]))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A proxy to be measured."""
+
+    name: str
+    port: int
+    pid: int
+
+
+def cost_ms(subject: Subject, source_port: int, folder: Path) -> float:
+    """Return CPU milliseconds of the proxy per call, over one round."""
+    before = cpu_seconds(subject.pid)
+    load = place_calls(subject.port, source_port, CALLS_A_ROUND, CALLS_PER_SECOND, folder)
+    if load.failed or load.done != CALLS_A_ROUND:
+        sys.exit(
+            f"{subject.name}: {load.failed} of {CALLS_A_ROUND} calls failed at {CALLS_PER_SECOND} calls/s"
+        )
+    return 1000 * (cpu_seconds(subject.pid) - before) / CALLS_A_ROUND
+
+
+def clean_rate(subject: Subject, source_port: int, folder: Path) -> int:
+    """Return the highest rate at which no call failed."""
+    best = 0
+    for rate in RATES:
+        load = place_calls(subject.port, source_port, rate * RATE_SECONDS, rate, folder)
+        print(
+            f"  {rate:>4} calls/s: {load.failed} failed, {load.retransmissions} retransmissions", flush=True
+        )
+        if load.failed:
+            break
+        best = rate
+    return best
+
+
+def measure(subjects: list[Subject], source_port: int, folder: Path) -> dict[str, float]:
+    """Run the rounds, interleaved, and the search for the highest clean rate."""
+    costs: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+    for number in range(ROUNDS):
+        for subject in subjects:
+            costs[subject.name].append(cost_ms(subject, source_port, folder))
+        shown = ", ".join(f"{name} {values[-1]:.2f} ms" for name, values in costs.items())
+        print(f"round {number + 1} of {ROUNDS}: {shown}", flush=True)
+    ratios = [ours / native for ours, native in zip(costs["kalibri"], costs["native"], strict=True)]
+    print("highest clean rate, kalibri:", flush=True)
+    return {
+        "native_cpu_ms_per_call": statistics.median(costs["native"]),
+        "kalibri_cpu_ms_per_call": statistics.median(costs["kalibri"]),
+        "cpu_ratio_to_native": statistics.median(ratios),
+        "max_clean_calls_per_s": clean_rate(subjects[0], source_port, folder),
+    }
+
+
+def main() -> None:
+    """Measure and report."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kalibri-bench-")))
+        uas_port, source_port = free_port(), free_port()
+        instance = Instance({"proxy.workers": WORKERS, "proxy.flood_requests_per_2s": 0})
+        stack.callback(instance.remove)
+        instance.up()
+        switch = Switch(instance)
+        switch.add_gateway("caller", port=source_port, source_port=source_port, probe=False)
+        switch.add_gateway("callee", port=uas_port, probe=False)
+        for number in range(999):
+            switch.queue_route(f"^7{number + 1000}\\d{{7}}$", destination="gateway:callee", priority=number)
+        switch.queue_route("^7495", destination="gateway:callee", priority=5000)
+        switch.save_routes()
+        stack.enter_context(answering_gateway(uas_port))
+        native_port, native_pid = stack.enter_context(native_proxy(folder, uas_port))
+        ours = Subject("kalibri", instance.config.proxy.sip_port, instance.pid("kamailio"))
+        metrics = measure([ours, Subject("native", native_port, native_pid)], source_port, folder)
+    write_report("proxy", metrics)
+
+
+if __name__ == "__main__":
+    main()

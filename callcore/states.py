@@ -1,0 +1,51 @@
+"""Words for states and kinds that the database stores as enums; tests compare them with schema.sql."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class GatewayHealth(StrEnum):
+    """Whether a gateway answers (SQL enum gateway_health)."""
+
+    #: Not probed yet.
+    UNKNOWN = "unknown"
+    #: Answers OPTIONS, or is not probed and has not failed.
+    UP = "up"
+    #: OPTIONS unanswered, registration lost, or too many real failures.
+    DOWN = "down"
+
+
+class RegistrationState(StrEnum):
+    """Our registration at a carrier (SQL enum registration_state)."""
+
+    #: Not tried, or given up.
+    UNREGISTERED = "unregistered"
+    #: The carrier accepted the registration.
+    REGISTERED = "registered"
+    #: It was registered and is not any more.
+    LOST = "lost"
+
+
+class RelayMode(StrEnum):
+    """When media goes through RTPProxy (SQL enum relay_mode)."""
+
+    #: When a leg is behind NAT.
+    AUTO = "auto"
+    #: In every call.
+    ALWAYS = "always"
+    #: Never.
+    NEVER = "never"
+
+
+class NodeKind(StrEnum):
+    """What a node runs (SQL enum node_kind)."""
+
+    #: Kamailio.
+    PROXY = "proxy"
+    #: One RTPProxy process.
+    RTP = "rtp"
+    #: RTP controller.
+    CONTROLLER = "controller"
+    #: Media host.
+    MEDIA = "media"

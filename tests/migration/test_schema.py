@@ -1,0 +1,109 @@
+"""schema.sql is the sum of the migrations, explains itself, and uses the words that Python uses."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import subprocess
+from enum import StrEnum
+
+import psycopg
+import pytest
+
+from callcore.inventory import NumberState
+from callcore.states import GatewayHealth, NodeKind, RegistrationState, RelayMode
+from kalibri.pg_cluster import binary
+from kalibri.services import schema
+from kemi.ks_route.model import DestinationKind, Direction, PatternClass
+
+ENUMS: dict[str, type[StrEnum]] = {
+    "destination_kind": DestinationKind,
+    "gateway_health": GatewayHealth,
+    "node_kind": NodeKind,
+    "number_state": NumberState,
+    "pattern_class": PatternClass,
+    "registration_state": RegistrationState,
+    "relay_mode": RelayMode,
+    "route_direction": Direction,
+}
+
+REMEDY = (
+    "schema.sql and the sum of migrations/ differ. A released schema changes by a new file"
+    " migrations/NNNN_pre_what.sql (or _post_). As long as nothing is released:"
+    " cp schema.sql migrations/0001_pre_initial.sql"
+)
+
+
+def dump(dsn: str) -> list[str]:
+    command = [str(binary("pg_dump")), "--schema-only", "--no-owner", dsn]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [line for line in text.splitlines() if not line.startswith(("\\", "-- Dumped"))]  # a random token
+
+
+def test_migrations_in_order_give_schema_sql(empty_dsn: str, pg_dsn: str) -> None:
+    with psycopg.connect(empty_dsn) as conn:
+        for path in schema.migration_files().values():
+            conn.execute(path.read_bytes())
+    difference = list(difflib.unified_diff(dump(pg_dsn), dump(empty_dsn), "schema.sql", "migrations", n=1))
+    assert not difference, REMEDY + "\n" + "\n".join(difference)
+
+
+def test_tables_views_indexes_and_functions_have_comments(db: psycopg.Connection) -> None:
+    uncommented = db.execute(
+        """
+        SELECT oid::regclass::text FROM pg_class c
+        WHERE relnamespace::regnamespace::text IN ('public', 'kamailio')
+          AND relkind IN ('r', 'p', 'v', 'i', 'I')
+          AND obj_description(oid, 'pg_class') IS NULL
+          AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid)
+        UNION ALL
+        SELECT oid::regprocedure::text FROM pg_proc
+        WHERE pronamespace::regnamespace::text IN ('public', 'kamailio')
+          AND obj_description(oid, 'pg_proc') IS NULL
+        """
+    ).fetchall()
+    assert uncommented == []
+
+
+def enum_labels() -> dict[str, list[tuple[str, str]]]:
+    """Name of the enum → its labels with their comments, as schema.sql has them."""
+    found = {}
+    for name, body in re.findall(
+        r"^CREATE TYPE (\w+) AS ENUM \((.*?)^\);", schema.read(), re.MULTILINE | re.DOTALL
+    ):
+        found[name] = re.findall(r"^    '(\w+)',? *(?:-- *(.*))?$", body, re.MULTILINE)
+        assert len(found[name]) == len(body.strip().splitlines())
+    return found
+
+
+def test_every_enum_label_says_what_it_means() -> None:
+    for name, labels in enum_labels().items():
+        for label, comment in labels:
+            assert len(comment) > 5, f"{name}: {label} has no comment"
+
+
+@pytest.mark.parametrize("name", sorted(enum_labels()))
+def test_python_has_the_words_of_the_database(name: str, db: psycopg.Connection) -> None:
+    rows = db.execute(
+        "SELECT enumlabel FROM pg_enum WHERE enumtypid = %s::regtype ORDER BY enumsortorder", [name]
+    ).fetchall()
+    assert (
+        [label for (label,) in rows]
+        == [member.value for member in ENUMS[name]]
+        == [label for label, _ in enum_labels()[name]]
+    )
+
+
+def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
+    """Who forgets the tenant in a look-up by key then finds nothing, instead of somebody else's object."""
+    rows = db.execute(
+        """
+        SELECT conrelid::regclass::text, min(a.attname) FILTER (WHERE a.attnum = conkey[1])
+        FROM pg_constraint JOIN pg_attribute a ON attrelid = conrelid
+        WHERE contype = 'p' AND connamespace = 'public'::regnamespace
+        GROUP BY 1
+        """
+    ).fetchall()
+    keys: dict[str, str] = dict(rows)
+    owned = ["account", "account_domain", "address_book_entry", "caller_id", "domain", "route", "schedule"]
+    assert {keys[table] for table in owned} == {"tenant_id"}

@@ -1,0 +1,115 @@
+"""The proxy's logic on a strict fake of KSR: real directory files, real journal, no Kamailio and no socket.
+
+proxy = FakeProxy(tmp_path)
+proxy.send("REGISTER", to="sip:100@demo.example", auth=("100", 1))
+assert proxy.replies == [(200, "OK")]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from kalibri.config import Config
+from kalibri.journal import JournalWriter
+from kemi import request_route
+from kemi.directory import Directory
+from kemi.ks_route.table import RouteTable
+from kemi.ksr_port import KsrPort
+from kemi.worker import Worker
+from tests.support.fake_ksr import FakeKsr
+from tests.support.index_files import account_record, write_generation
+
+SECRET = b"secret of the test"
+TENANT = {"name": "demo", "realm": "demo.example", "time_zone": "UTC", "max_calls": None}
+_serial = itertools.count(1)
+
+
+class FakeProxy:
+    """One Kamailio process without Kamailio."""
+
+    def __init__(self, folder: Path, **system: Any) -> None:
+        self.index, self.journal_folder = folder / "index", folder / "journal"
+        self.index.mkdir()
+        self.accounts = {
+            f"a:1:{name}": account_record(username=name, tenant_id=1, domains=["demo.example"])
+            for name in ("100", "101")
+        }
+        facts = {
+            "tenants": {"0": {**TENANT, "realm": "system.invalid"}, "1": TENANT},
+            "domains": {"demo.example": 1},
+        }
+        write_generation(self.index, entries=self.accounts, system={**facts, **system}, seq=1)
+        self.ksr = FakeKsr()
+        port = KsrPort(self.ksr)
+        config = Config(home=folder)
+        self.journal = JournalWriter(self.journal_folder, "n1", "kamailio")
+        directory = Directory.open(self.index)
+        self.worker = Worker(port, config, self.journal, directory, SECRET, os.getpid(), self.journal_folder)
+
+    def set_entries(self, entries: dict[str, dict[str, Any]]) -> None:
+        """Replace accounts and numbers of the directory; accounts 100 and 101 stay unless named."""
+        write_generation(self.index, entries={**self.accounts, **entries})
+        self.worker.directory.refresh()
+
+    def set_routes(self, table: RouteTable) -> None:
+        """Put a routing table in force."""
+        served = self.worker.directory._served
+        self.worker.directory._served = dataclasses.replace(served, routes=table)
+
+    def send(self, method: str, *, auth: tuple[str, int] | None = None, **pvs: Any) -> None:
+        """Let a request in. auth: user name of the credentials and what the auth module finds (1 right, -2 wrong)."""
+        number = next(_serial)
+        self.ksr.pvs = {
+            "$rm": method,
+            "$ru": "sip:101@demo.example",
+            "$rU": "101",
+            "$rd": "demo.example",
+            "$fU": "100",
+            "$fd": "demo.example",
+            "$ft": f"tag{number}",
+            "$tU": "101",
+            "$td": "demo.example",
+            "$ci": f"call-{number}@phone",
+            "$cs": "1",
+            "$si": "192.0.2.10",
+            "$sp": 5062,
+            "$proto": "udp",
+            "$Rp": 5060,
+            "$ml": 500,
+            **{f"${name}" if not name.startswith("$") else name: value for name, value in pvs.items()},
+        }
+        self.ksr.results.setdefault("auth.has_credentials", -1)
+        if auth is not None:
+            self.ksr.pvs["$au"] = auth[0]
+            self.ksr.results |= {"auth.has_credentials": 1, "auth.pv_auth_check": auth[1]}
+        self.ksr.calls.clear()
+        request_route.request_route(self.worker)
+
+    @property
+    def replies(self) -> list[tuple[int, str]]:
+        """What the last request was answered."""
+        return [(code, reason) for code, reason in self.ksr.called("sl.send_reply")]
+
+    @property
+    def challenged(self) -> bool:
+        """Whether the last request was challenged."""
+        return bool(self.ksr.called("auth.auth_challenge"))
+
+    @property
+    def relayed(self) -> bool:
+        """Whether the last request was sent on."""
+        return bool(self.ksr.called("tm.t_relay"))
+
+    def events(self, kind: str = "") -> list[dict[str, Any]]:
+        """Return the journal lines of a kind, in order."""
+        lines = [
+            json.loads(line)
+            for file in sorted(self.journal_folder.glob("*"))
+            for line in file.read_text().splitlines()
+        ]
+        return [line for line in lines if line["kind"].startswith(kind)]

@@ -1,0 +1,43 @@
+"""Fixture `switch`: one instance for all scenarios of a test process that leave it up; see switch.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.fix_instance import Instance
+from tests.support.switch import Switch
+
+#: Quick enough for tests: gateways are probed each second, and loopback phones are no flood.
+SETTINGS = {"proxy.flood_requests_per_2s": 0, "proxy.options_ping_seconds": 1, "rtp.nodes": 1}
+
+
+@pytest.fixture(scope="session")
+def switch(_swept: None) -> Iterator[Switch]:
+    """An instance that is up, with the tenant demo and accounts 100 to 103."""
+    instance = Instance(SETTINGS)
+    try:
+        instance.up()
+        made = Switch(instance)
+        for username in ("100", "101", "102", "103"):
+            made.add_account(username)
+        made.save()
+        yield made
+    finally:
+        instance.remove()
+
+
+@pytest.fixture
+def own_switch(_swept: None) -> Iterator[Switch]:
+    """An instance of the test's own, to be killed and restarted."""
+    instance = Instance(SETTINGS)
+    try:
+        instance.up()
+        made = Switch(instance)
+        for username in ("100", "101"):
+            made.add_account(username)
+        made.save()
+        yield made
+    finally:
+        instance.remove()

@@ -1,0 +1,149 @@
+"""The processes of one instance: name, command, order, and how each is stopped. Pure: it starts nothing.
+
+The names are those of docs/contracts.md. Every process is started through runner.py, which waits until the
+ones it needs are ready, so the order here only says in which order they are shown and stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kalibri.config import PROJECT_ROOT, Config
+from kalibri.pg_cluster import PgCluster
+
+#: Where servers of Debian look for programs. Kamailio's embedded Python takes its prefix from the first
+#: python3 of PATH, so nobody else's may come first.
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#: RTPProxy's control protocol knows no password: never reachable from another machine.
+CONTROL_ADDRESS = "127.0.0.1"
+
+#: What a process may need besides processes: PostgreSQL answers and has the schema; there is a route index
+#: on disk (whether or not its builder runs at this moment).
+DATABASE = "database"
+INDEX = "index"
+
+#: The module that becomes each process.
+RUNNER = "tools.instance.runner"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """One supervised process."""
+
+    name: str
+    argv: tuple[str, ...]
+    #: Must be ready before this one is started: DATABASE, INDEX.
+    needs: tuple[str, ...] = ()
+    #: Added to (or put in place of) the environment of an ordinary process.
+    environment: Mapping[str, str] = field(default_factory=dict)
+    #: Asks it to end, and how long it may take before it is killed.
+    stop_signal: str = "TERM"
+    stop_seconds: int = 10
+    #: How long it may be unready, at its start and later, before the watch restarts it.
+    patience_seconds: int = 30
+
+
+def processes(config: Config) -> list[Process]:
+    """Return every process of the instance, in the order in which they start."""
+    return [
+        *([_postgres(config)] if config.private_database else []),
+        *(_rtp_node(config, number) for number in range(1, config.rtp_nodes + 1)),
+        *([_stun(config)] if config.stun.enabled else []),
+        _daemon("ks-index", "tools.ks_index", "--home", str(config.home)),
+        _kamailio(config),
+        _daemon("ks-cdr", "tools.ks_cdr", "--home", str(config.home)),
+        Process(name="watch", argv=_module("tools.instance.watch")),
+    ]
+
+
+def process(config: Config, name: str) -> Process:
+    """Return one process by name; KeyError if the instance has none of that name."""
+    return {item.name: item for item in processes(config)}[name]
+
+
+def reachable(address: str) -> str:
+    """Return where a server that listens on this address can be asked: a wildcard means any, so loopback."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+
+
+def python_path() -> str:
+    """Return where Python code of ours lies: installed packages first, then the project."""
+    return f"{sysconfig.get_path('purelib')}:{PROJECT_ROOT}"
+
+
+def rtp_control(config: Config, number: int) -> tuple[str, int]:
+    """Return the control socket of a node; the first has number 1."""
+    return CONTROL_ADDRESS, config.rtp.control_base_port + number - 1
+
+
+def rtp_ports(config: Config, number: int) -> tuple[int, int]:
+    """Return the first and the last media port of a node: an equal share, beginning at an even port."""
+    first = config.rtp.port_min + config.rtp.port_min % 2
+    share = (config.rtp.port_max - first + 1) // config.rtp_nodes // 2 * 2
+    return first + (number - 1) * share, first + number * share - 1
+
+
+def rtp_spool(config: Config, name: str) -> Path:
+    """Return the spool of a node: its own, because a start moves everything out of it."""
+    return config.rtp_spool_directory / name
+
+
+def _postgres(config: Config) -> Process:
+    return Process(
+        name="postgres",
+        argv=tuple(PgCluster.of(config).arguments()),
+        stop_signal="INT",  # ends connections, writes a checkpoint
+        stop_seconds=60,
+        patience_seconds=60,  # recovery after a kill
+    )
+
+
+def _rtp_node(config: Config, number: int) -> Process:
+    name = f"rtp-{number}"
+    host, port = rtp_control(config, number)
+    first, last = rtp_ports(config, number)
+    listen = (
+        "--control",
+        f"{host}:{port}",
+        "--listen",
+        config.rtp.listen_address,
+        "--ports",
+        f"{first}-{last}",
+    )
+    folders = ("--spool", str(rtp_spool(config, name)), "--recordings", str(config.rtp_recording_directory))
+    return Process(name=name, argv=_module("rtpproxy_ctl.node", *listen, *folders))
+
+
+def _stun(config: Config) -> Process:
+    return Process(
+        name="stun", argv=("/usr/bin/turnserver", "-c", str(config.etc_directory / "turnserver.conf"))
+    )
+
+
+def _daemon(name: str, module: str, *arguments: str) -> Process:
+    return Process(name=name, argv=_module(module, *arguments), needs=(DATABASE,))
+
+
+def _kamailio(config: Config) -> Process:
+    run = str(config.run_directory)
+    return Process(
+        name="kamailio",
+        argv=(
+            "/usr/sbin/kamailio",
+            *("-DD", "-E"),  # foreground, log to stderr
+            *("-f", str(config.etc_directory / "kamailio.cfg")),
+            *("-P", str(config.run_directory / "kamailio.pid"), "-Y", run, "-w", run),
+            *("-m", str(config.proxy.shared_memory_mb), "-M", str(config.proxy.private_memory_mb)),
+        ),
+        needs=(DATABASE, INDEX),
+        environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": python_path()},
+    )
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *arguments)

@@ -1,0 +1,100 @@
+"""Start one process of an instance in place of this one: `python -m tools.instance.runner NAME`.
+
+Called by supervisord and by the systemd units, with KALIBRI_HOME in the environment. It ends what an
+earlier life of the process left behind, waits until what the process needs is ready, and becomes the
+process (exec), which so has the pid that its supervisor knows. A restart therefore waits for the database
+just as the first start does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from callcore.errors import KalibriError
+from kalibri import pg_cluster, remembered
+from kalibri.config import Config, load_config
+from kalibri.heartbeat import forget_beat
+from tools.instance import files, orphans
+from tools.instance.probes import probe
+from tools.instance.processes import SYSTEM_PATH, Process, process, python_path
+
+ASK_AGAIN_SECONDS = 0.2
+#: How often a process that waits says for what.
+SAY_SECONDS = 10.0
+
+#: What a process may see of the environment in which the instance was started; the rest is the person's own.
+KEPT = ("HOME", "LANG", "TZ", "USER", "LOGNAME", "PGPASSFILE", orphans.SUPERVISOR)
+
+
+def main(name: str) -> None:
+    environ = _told()
+    config = load_config(environ=environ)
+    item = process(config, name)
+    left_behind = orphans.end(config, name)
+    if left_behind:
+        _say(f"ended what an earlier {name} left behind: {left_behind}")
+    files.write_files(config)
+    wait_for(config, item)
+    _prepare(config, name)
+    environment = process_environment(config, item, environ)
+    os.chdir(config.run_directory)
+    sys.stdout.flush()
+    os.execve(item.argv[0], item.argv, environment)
+
+
+def _told() -> Mapping[str, str]:
+    """What the instance was told: by `ksinit up`, who wrote it down; by systemd's unit, for whom it is done here."""
+    home = Path(os.environ["KALIBRI_HOME"])
+    if orphans.SUPERVISOR not in os.environ:
+        return remembered.recall(home, os.environ)
+    config = load_config()
+    files.make_folders(config)
+    files.write(remembered.remembered_file(home), remembered.to_text(os.environ))
+    return os.environ
+
+
+def process_environment(config: Config, item: Process, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of a process: short, and with the mark by which orphans are known."""
+    return {
+        **{key: environ[key] for key in KEPT if key in environ},
+        **remembered.settings(environ),
+        "PATH": SYSTEM_PATH,
+        "PYTHONPATH": python_path(),
+        "PYTHONUNBUFFERED": "1",
+        **item.environment,
+        "KALIBRI_HOME": str(config.home),
+        "KALIBRI_PROCESS": item.name,
+    }
+
+
+def wait_for(config: Config, item: Process) -> None:
+    """Return when everything that the process needs is ready, however long that takes."""
+    for need in item.needs:
+        say_at = time.monotonic() + SAY_SECONDS
+        while not (answer := probe(config, need)).ready:
+            if time.monotonic() >= say_at:
+                _say(f"{item.name} still waits for the {need}: {answer.detail}")
+                say_at += SAY_SECONDS
+            time.sleep(ASK_AGAIN_SECONDS)
+
+
+def _prepare(config: Config, name: str) -> None:
+    forget_beat(config.run_directory, name)
+    if name == "postgres":
+        pg_cluster.prepare(pg_cluster.PgCluster.of(config))
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"ksinit: {text}\n")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1])
+    except KalibriError as error:
+        _say(error.message)
+        sys.exit(1)

@@ -1,0 +1,170 @@
+"""ksctl call: which calls there were, the story of each, which there are now."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from callcore.errors import KalibriError
+from callcore.story import StoryLine
+from kalibri.rpc import KamailioRpc
+from kalibri.services import call as calls
+from kalibri.services import tenant as tenants
+from kalibri.services.call import Call, CallStory, LiveCall
+from tools.ksctl.app import App, pass_app
+from tools.ksctl.options import tenant_filter_option
+from tools.ksctl.output import Column, output_option, printable, say, show, show_one
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Moment(click.ParamType[datetime]):
+    """A point in time: ISO 8601 (UTC unless it says otherwise), or how long ago."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return an aware time."""
+        if isinstance(value, datetime):
+            return value
+        ago = re.fullmatch(r"([0-9]{1,6})([smhdw])", value)
+        if ago:
+            return datetime.now(UTC) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time: write 2026-11-22T10:30, or 90m, 2h, 3d ago", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _seconds(ms: int | None) -> str | None:
+    return None if ms is None else f"{ms / 1000:.1f}"
+
+
+def _gateway(call: Call) -> str | int | None:
+    """Where the call went, else where it came from; the id of a gateway that is gone."""
+    return call.gateway_out or call.gateway_out_id or call.gateway_in or call.gateway_in_id
+
+
+LIST_COLUMNS = (
+    "started_at",
+    "call_id",
+    "tenant",
+    Column("a", value=lambda call: call.a_number),
+    Column("b", value=lambda call: call.b_number),
+    Column("b_sent"),
+    Column("gateway", value=_gateway),
+    Column("code", value=lambda call: call.final_code),
+    "cause",
+    Column("ring_seconds", "ring s", value=lambda call: _seconds(call.ring_ms)),
+    Column("talk_seconds", "talk s", value=lambda call: _seconds(call.talk_ms)),
+    "hung_up_by",
+)
+STORY_COLUMNS = ("at_ms", "arrow", "kind", "text", "process")
+
+
+@click.group("call")
+def cli() -> None:
+    """Calls: which there were, the story of each, which there are now."""
+
+
+@cli.command("list")
+@tenant_filter_option
+@click.option(
+    "--since", type=Moment(), help="Began then or later: 2026-11-22T10:30 (UTC), or 2h for 2 hours ago."
+)
+@click.option("--until", type=Moment(), help="Began before.")
+@click.option("--number", help="Either number begins so, dialled or sent.")
+@click.option("--a", help="The calling number begins so.")
+@click.option("--b", help="The called number begins so.")
+@click.option("--gateway", help="Came from this gateway, or was tried there.")
+@click.option("--code", type=click.IntRange(100, 699), help="Final SIP code.")
+@click.option("--answered/--unanswered", default=None, help="Only answered calls, or only the others.")
+@click.option("--min-talk", "min_talk_seconds", type=float, help="Talked at least so many seconds.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@output_option
+@pass_app
+def list_(app: App, tenant: str | None, limit: int, output: str, **filters: Any) -> None:
+    """List calls, the latest first."""
+    tenant_id = app.optional_tenant_id(tenant)
+    found = calls.list_calls(app.conn, tenant_id=tenant_id, limit=limit, **filters)
+    show(found, LIST_COLUMNS, output)
+    if len(found) == limit:
+        say(f"the latest {limit} calls; --limit shows more")
+
+
+@cli.command("show")
+@click.argument("call_id", metavar="ID")
+@output_option
+@pass_app
+def show_(app: App, call_id: str, output: str) -> None:
+    """Tell the story of a call; the first digits of its id will do if no other call's begins so."""
+    story = calls.story(app.conn, call_id=calls.find_id(app.conn, text=call_id))
+    if output == "json":
+        show_one(story, output)
+    elif output == "csv":
+        show(story.lines, STORY_COLUMNS, output)
+    else:
+        click.echo("\n".join(_told(story)))
+
+
+def _told(story: CallStory) -> list[str]:
+    call = story.call
+    return [
+        f"call {call.call_id}",
+        printable(_headline(call)),
+        "",
+        *(printable(f"{_relative(line)}  {line.arrow} {line.text}") for line in story.lines),
+        "",
+        printable(story.summary),
+        *([printable(f"RTP: {_media(call)}")] if call.media else []),
+    ]
+
+
+def _headline(call: Call) -> str:
+    began = call.started_at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    whose = f"tenant {call.tenant or call.tenant_id}" if call.tenant_id is not None else "no tenant"
+    return f"{began} UTC, {whose}, node {call.node or '?'}, SIP Call-ID {call.sip_call_id or '?'}"
+
+
+def _relative(line: StoryLine) -> str:
+    return f"{line.at_ms / 1000:+11.3f} s"
+
+
+def _media(call: Call) -> str:
+    told = sorted(call.media.items())
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told if name != "raw")
+
+
+@cli.command("live")
+@tenant_filter_option
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Calls on a page.")
+@click.option("--page", type=click.IntRange(1), default=1, show_default=True, help="Which page.")
+@output_option
+@pass_app
+def live(app: App, tenant: str | None, limit: int, page: int, output: str) -> None:
+    """List the calls that the proxy holds now, the longest first."""
+    wanted = None if tenant is None else str(app.tenant_id(tenant))
+    with KamailioRpc(app.config.kamailio_rpc_socket) as rpc:
+        found = calls.live_calls(rpc, now=datetime.now(UTC), tenant=wanted)
+    shown = found[(page - 1) * limit : page * limit]
+    names = _tenant_names(app, shown)
+    tenant_column = Column("tenant", value=lambda call: names.get(call.tenant, call.tenant))
+    columns = ("started_at", "call_id", tenant_column, "a", "b", "state", "seconds", "sip_call_id")
+    show(shown, columns, output)
+    if len(found) > len(shown):
+        say(f"page {page} of {-(-len(found) // limit)}, {len(found)} calls")
+
+
+def _tenant_names(app: App, shown: Sequence[LiveCall]) -> dict[str, str]:
+    """Return names of tenants by id as text; none while the database is away: live calls need none."""
+    if not shown:
+        return {}
+    try:
+        return {str(tenant.tenant_id): tenant.name for tenant in tenants.list_tenants(app.conn)}
+    except KalibriError:
+        return {}
