@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.support.fix_pg",
     "tests.support.fix_phones",
     "tests.support.fix_switch",
+    "tests.support.fix_switch",
 ]
 
 #: `make fuzz`: the property tests, for minutes. A test that sets max_examples itself keeps its own number.

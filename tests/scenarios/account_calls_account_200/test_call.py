@@ -11,7 +11,8 @@ from tests.support.switch import Switch
 
 
 @pytest.mark.parametrize(
-    ("caller", "callee"), [("udp", "udp"), ("tcp", "udp"), ("udp", "tcp"), ("tls", "udp"), ("udp", "tls")]
+    ("caller", "callee"),
+    [("udp", "udp"), ("tcp", "udp"), ("udp", "tcp"), ("tls", "udp"), ("udp", "tls"), ("tls", "tcp")],
 )
 def test_phones_of_every_transport_talk(switch: Switch, net_loop: NetLoop, caller: str, callee: str) -> None:
     with (
