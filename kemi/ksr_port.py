@@ -187,10 +187,6 @@ class KsrPort:
         self._ksr.nathelper.set_contact_alias()
         self._ksr.textopsx.msg_apply_changes()
 
-    def has_contact_alias(self) -> bool:
-        """Tell whether the Contact carries the mark of add_contact_alias: its sender is behind NAT."""
-        return ";alias=" in self.text("$ct")
-
     def use_contact_alias(self) -> None:
         """Send to the address that an earlier add_contact_alias wrote into the Request-URI."""
         self._ksr.nathelper.handle_ruri_alias()

@@ -25,7 +25,8 @@ def manage(worker: Worker) -> None:
 
 
 def _callee_nat(worker: Worker) -> bool:
-    return worker.port.branch_is_nated() or worker.port.has_contact_alias()
+    """Tell whether the media address of a reply is not to be believed."""
+    return worker.port.branch_is_nated() or worker.port.is_behind_nat(NAT_TESTS_REPLY)
 
 
 def _note_winner(worker: Worker, state: CallState, relayed: bool) -> None:
@@ -68,7 +69,10 @@ def orphan(worker: Worker) -> None:
     """
     port = worker.port
     port.strip_headers("^[Xx]-[Kk][Ss]-")
-    if port.is_behind_nat(NAT_TESTS_REPLY) and port.text("$rm") in ("INVITE", "UPDATE", "SUBSCRIBE"):
+    if port.text("$rm") in ("INVITE", "UPDATE", "SUBSCRIBE") and (
+        # A phone on a connection is reached by it, rarely by the port that its Contact names (RFC 5626 section 1).
+        port.text("$proto") != "udp" or port.is_behind_nat(NAT_TESTS_REPLY)
+    ):
         port.add_contact_alias()
     if port.reply_has_transaction() or port.text("$rm") != "INVITE":
         return
@@ -78,7 +82,7 @@ def orphan(worker: Worker) -> None:
         return
     code = port.number("$rs")
     if port.has_body():
-        port.media_answer(media_policy.offer_flags(sender_nat=port.has_contact_alias()))
+        port.media_answer(media_policy.offer_flags(sender_nat=port.is_behind_nat(NAT_TESTS_REPLY)))
     key = f"{sip_call_id}\n{port.text('$ft')}\n{port.number('$cs')}"
     if port.table_text("seen", key) != f"done:{code}" and code >= 180:
         port.table_set("seen", key, f"done:{code}")

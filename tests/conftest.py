@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 
+from hypothesis import settings
+
 #: Asks the fuzz tests for a longer run; changes what is tried, not what is expected.
 _KEPT = "KALIBRI_FUZZ_SECONDS"
 
 pytest_plugins = [
     "tests.support.fix_instance",
     "tests.support.fix_ksctl",
+    "tests.support.fix_leftovers",
     "tests.support.fix_pg",
     "tests.support.fix_phones",
     "tests.support.fix_switch",
+    "tests.support.fix_switch",
 ]
+
+#: `make fuzz`: the property tests, for minutes. A test that sets max_examples itself keeps its own number.
+settings.register_profile("fuzz", max_examples=20_000, deadline=None)
 
 
 def pytest_configure() -> None:

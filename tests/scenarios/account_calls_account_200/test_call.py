@@ -6,13 +6,13 @@ import pytest
 
 from tests.support.net_loop import NetLoop
 from tests.support.rtp_peer import known_payload
-from tests.support.sip_phone import Nat
 from tests.support.sip_plan import Plan
 from tests.support.switch import Switch
 
 
 @pytest.mark.parametrize(
-    ("caller", "callee"), [("udp", "udp"), ("tcp", "udp"), ("udp", "tcp"), ("tls", "udp"), ("udp", "tls")]
+    ("caller", "callee"),
+    [("udp", "udp"), ("tcp", "udp"), ("udp", "tcp"), ("tls", "udp"), ("udp", "tls"), ("tls", "tcp")],
 )
 def test_phones_of_every_transport_talk(switch: Switch, net_loop: NetLoop, caller: str, callee: str) -> None:
     with (
