@@ -73,7 +73,9 @@ class RouteMaker:
         rnd = self._rnd
         left = max(4, 11 - len(prefix))
         tail = rnd.choice((rf"\d{{{left}}}$", rf"\d{{{left - 2},{left}}}$", "", ".*$"))
-        spelling = rnd.choice(("plain", "plain", "plain", "plus", "international", "russian", "class", "several"))
+        spelling = rnd.choice(
+            ("plain", "plain", "plain", "plus", "international", "russian", "class", "several")
+        )
         if spelling == "plus":
             return rf"^\+?{prefix}{tail}"
         if spelling == "international":
@@ -102,12 +104,14 @@ class RouteMaker:
 
     def _caller(self) -> str:
         rnd = self._rnd
-        return rnd.choice((rf"^7{rnd.randint(300, 999)}", rf"^{rnd.randint(100, 999)}$", rf"^\+?7{rnd.randint(900, 999)}\d{{7}}$"))
+        mobile = rf"^\+?7{rnd.randint(900, 999)}\d{{7}}$"
+        return rnd.choice((rf"^7{rnd.randint(300, 999)}", rf"^{rnd.randint(100, 999)}$", mobile))
 
     def _host(self) -> str:
         rnd = self._rnd
         number = rnd.randint(1, 5000)
-        return rnd.choice((rf"^t{number}\.example\.com$", rf"^(t{number}|trunk{number})\.example\.(com|net)$", rf"^10\.{number % 256}\."))
+        either = rf"^(t{number}|trunk{number})\.example\.(com|net)$"
+        return rnd.choice((rf"^t{number}\.example\.com$", either, rf"^10\.{number % 256}\."))
 
     def call(self, row: RouteRow | None) -> RouteRequest:
         """Return a call made to fit this row, or a random one."""
@@ -141,7 +145,9 @@ class RouteMaker:
         )
 
 
-def calls(maker: RouteMaker, row_at: object, routes: int, count: int, seed: int) -> list[tuple[str, RouteRequest]]:
+def calls(
+    maker: RouteMaker, row_at: object, routes: int, count: int, seed: int
+) -> list[tuple[str, RouteRequest]]:
     """Return (kind, call): 20 % hits in the first tenth, 30 % anywhere, 20 % last tenth, 15 % random, 15 % misses."""
     rnd = random.Random(seed)
     made: list[tuple[str, RouteRequest]] = []
