@@ -24,4 +24,5 @@ else
 fi
 unset PYTHONHOME
 export PYTHONPATH=$top
-exec "$top/.venv/bin/python" -m "$module" "$@"
+# -P: a folder called tools where the caller stands must not take the place of ours.
+exec "$top/.venv/bin/python" -P -m "$module" "$@"
