@@ -25,7 +25,9 @@ def checkout(tmp_path: Path) -> Path:
 
 def make_program(top: Path, says: str) -> None:
     (top / "tools" / "ksctl").mkdir(parents=True)
-    (top / "tools" / "ksctl" / "main.py").write_text(f"import sys; print({says!r}, sys.argv[1:])")
+    (top / "tools" / "ksctl" / "main.py").write_text(
+        f"import os, sys; print({says!r}, sys.argv[1:], os.environ.get('KALIBRI_HOME'))"
+    )
 
 
 def run(checkout: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -47,12 +49,13 @@ def test_missing_environment_is_told_with_what_to_do(checkout: Path, tmp_path: P
 
 
 def test_program_of_the_checkout_runs_wherever_the_caller_stands(checkout: Path, tmp_path: Path) -> None:
+    """And no KALIBRI_HOME is made up: it would beat the home of a configuration file."""
     (checkout / ".venv" / "bin").mkdir(parents=True)
     (checkout / ".venv" / "bin" / "python").symlink_to(sys.executable)
     other = tmp_path / "other checkout"
     make_program(other, "theirs")
     for cwd in (checkout, other, tmp_path):
-        assert run(checkout, cwd).stdout == "ours ['two words']\n"
+        assert run(checkout, cwd).stdout == "ours ['two words'] None\n"
 
 
 def test_link_to_the_launcher_works_too(checkout: Path, tmp_path: Path) -> None:
