@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,13 @@ def test_status_finds_what_up_was_told(shared: Instance) -> None:
     done = shared.ksinit("status", "-o", "csv", told=False)
     assert done.returncode == 0, done.stdout
     assert [row["ready"] for row in csv.DictReader(done.stdout.splitlines())] == ["true"] * len(ALL)
+
+
+def test_ksctl_finds_what_up_was_told(shared: Instance) -> None:
+    environ = {name: value for name, value in shared.environ.items() if not name.startswith("KALIBRI_")}
+    command = [sys.executable, "-m", "tools.ksctl.main", "--home", str(shared.home), "schema", "check"]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_up_again_changes_nothing(shared: Instance) -> None:

@@ -67,8 +67,8 @@ class IndexDaemon:
 
     def builders(self) -> list[int]:
         """Return the pids of this daemon's builder processes."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in children if _is_builder(int(pid))]
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
 
     def stop(self) -> int:
         """End it in order; return its exit code."""
@@ -79,13 +79,6 @@ class IndexDaemon:
         """End it as `kill -9` would."""
         self.process.kill()
         self.process.wait()
-
-
-def _is_builder(pid: int) -> bool:
-    try:
-        return b"--build" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 @contextmanager

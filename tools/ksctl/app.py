@@ -26,10 +26,10 @@ class App:
 
     @cached_property
     def config(self) -> Config:
-        """The configuration with which the instance was started, and what is said now; raises ConfigError."""
+        """The configuration of the instance, with what `ksinit up` was told; raises ConfigError."""
         home = load_config(path=self.config_file, overrides=self.overrides).home
-        told = remembered.recall(home, os.environ)
-        return load_config(path=self.config_file, overrides=self.overrides, environ=told)
+        environ = remembered.recall(home, os.environ)
+        return load_config(path=self.config_file, overrides=self.overrides, environ=environ)
 
     @cached_property
     def conn(self) -> Conn:

@@ -108,7 +108,7 @@ def route_options(command: Command) -> Command:
     options = [
         click.option("--name", help="What people call it."),
         click.option("--folder", type=TEXT_OR_NONE, help="Folder, as russia/mobile; made when it is missing."),
-        click.option("--direction", "directions", multiple=True, type=click.Choice([*Direction, "any"]),
+        click.option("--direction", "directions", multiple=True, type=click.Choice(DIRECTIONS),
                      help="Where the call comes from (default: anywhere); may be repeated."),
         click.option("--a", "a_pattern", type=TEXT_OR_NONE, help="Regular expression on the calling number."),
         click.option("--a-host", "a_host_pattern", type=TEXT_OR_NONE, help="... on the calling host."),
@@ -148,6 +148,9 @@ def _changes(values: dict[str, Any], before: Route | None) -> dict[str, Any]:
     if words:
         changes["options"] = options_from_words(words, before.options if before else {})
     return changes
+
+
+DIRECTIONS = [*(item.value for item in Direction), "any"]
 
 
 @click.group("route")
