@@ -66,7 +66,8 @@ def _numbers(view: memoryview, form: str) -> memoryview[int]:
 def _at(places: Sequence[int], view: memoryview[int]) -> Sequence[int]:
     """Return the numbers at these places."""
     if len(places) > 1:
-        return itemgetter(*places)(view)
+        found: tuple[int, ...] = itemgetter(*places)(view)
+        return found
     return [view[place] for place in places]
 
 
