@@ -116,6 +116,10 @@ class Sampler:
             text = text[:place] + rnd.choice("0178aBkS+.é\u212a") + text[place + 1 :]
         return text.swapcase() if rnd.random() < 0.2 else text
 
+    def fitting(self, tree: Sequence[Node]) -> str:
+        """Return one text along the tree, undamaged."""
+        return self._sequence(tree)
+
     def _sequence(self, nodes: Sequence[Node]) -> str:
         return "".join(self._node(node) for node in nodes)
 

@@ -50,7 +50,11 @@ def settings_options(command: Command) -> Command:
         click.option("--caller-number", type=TEXT_OR_NONE, help="E.164 number shown to gateways, or none."),
         click.option("--max-contacts", type=int, help="Phones at once (1-100, default 5)."),
         click.option("--max-calls", type=NUMBER_OR_NONE, help="Calls at once, or none for no limit."),
-        click.option("--media-relay", type=click.Choice(list(RelayMode)), help="When media is relayed."),
+        click.option(
+            "--media-relay",
+            type=click.Choice([item.value for item in RelayMode]),
+            help="When media is relayed.",
+        ),
         click.option("--ring-timeout", "ring_timeout_seconds", type=NUMBER_OR_NONE, help="Seconds, or none."),
     ]
     for option in reversed(options):

@@ -71,7 +71,11 @@ def settings_options(command: Command) -> Command:
         click.option(
             "--probe/--no-probe", default=None, help="Whether it is asked by OPTIONS (default yes)."
         ),
-        click.option("--media-relay", type=click.Choice(list(RelayMode)), help="When media is relayed."),
+        click.option(
+            "--media-relay",
+            type=click.Choice([item.value for item in RelayMode]),
+            help="When media is relayed.",
+        ),
         click.option(
             "--no-reply-timeout-ms", type=int, help="No reply at all within this: the next gateway."
         ),
