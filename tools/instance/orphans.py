@@ -17,7 +17,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kalibri.config import Config
-from kalibri.pg_cluster import PgCluster
 
 PROC = Path("/proc")
 
@@ -69,11 +68,14 @@ def _belongs(config: Config, name: str | None, pid: int) -> bool:
     if f"KALIBRI_HOME={config.home}".encode() in environment:
         names = [entry[16:] for entry in environment if entry.startswith(b"KALIBRI_PROCESS=")]
         return bool(names) and (name is None or name.encode() in names)
+    return name in (None, "postgres") and _works_in(config.pg_directory / "data", pid)
+
+
+def _works_in(folder: Path, pid: int) -> bool:
     try:
-        is_postgres = (PROC / str(pid) / "cwd").readlink() == PgCluster.of(config).data
+        return (PROC / str(pid) / "cwd").readlink() == folder
     except OSError:  # ended meanwhile
         return False
-    return is_postgres and name in (None, "postgres")
 
 
 def _environment(pid: int) -> list[bytes]:
