@@ -13,7 +13,7 @@ pytest_plugins = [
     "tests.support.fix_pg",
     "tests.support.fix_phones",
     "tests.support.fix_switch",
-    "tests.support.fix_switch",
+    "tests.support.fix_carriers",
 ]
 
 
