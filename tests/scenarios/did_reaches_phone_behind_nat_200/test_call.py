@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.fix_carriers import Carriers
 from tests.support.net_loop import NetLoop
+from tests.support.net_ports import free_port
 from tests.support.rtp_peer import compare, known_payload
 from tests.support.sip_phone import Nat
 from tests.support.sip_plan import Plan
@@ -98,8 +99,6 @@ def test_sipp_carrier_reaches_the_number(
     switch: Switch, carriers: Carriers, net_loop: NetLoop, sipp: type[SippRun]
 ) -> None:
     """The same with a carrier that is not of our own making, ten calls at once."""
-    from tests.support.net_ports import free_port
-
     port = free_port("127.0.0.1")
     carriers.add_gateway("did-sipp", port, probe=False)
     _own_number(switch, "74951110004", destination_kind="account", destination="103")
