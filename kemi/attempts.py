@@ -15,6 +15,7 @@ from kemi.call_state import CallState, Target, decode
 from kemi.worker import Worker
 
 _STATE = "ks_state"
+_CHALLENGES = (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED)
 #: Transaction variable, with the number of a branch: RTPProxy is in the SDP that this branch was offered.
 RELAYED = "ks_relay_"
 
@@ -154,7 +155,7 @@ def failure(worker: Worker) -> None:
             worker, state, int(SipCode.REQUEST_TERMINATED), by="caller", reason="cancelled by the caller"
         )
         return
-    if code in (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED) and _authenticate(worker, state):
+    if code in _CHALLENGES and _authenticate(worker, state):
         return
     silent, alerted = port.timed_out(), rang(worker, state)
     verdict = should_fail_over(
@@ -171,13 +172,30 @@ def failure(worker: Worker) -> None:
         port.forget_replies()
         try_next(worker, state)
     else:
-        port.media_delete()
-        by, cause = (
-            ("system", "no_answer" if alerted else "timeout") if silent else ("callee", cause_of(code))
-        )
-        # A 503 would make the caller's proxy believe that we are out of order: tm sends 500 (RFC 3261 section 16.7).
-        sent = int(SipCode.SERVER_ERROR) if code == SipCode.SERVICE_UNAVAILABLE else code
-        end_call(worker, state, sent, by=by, cause=cause, reason=verdict.reason)
+        _conclude(worker, state, code, verdict.reason, silent=silent, alerted=alerted)
+
+
+def _conclude(
+    worker: Worker, state: CallState, code: int, reason: str, *, silent: bool, alerted: bool
+) -> None:
+    """End a call whose last attempt failed; tm sends its response to the caller, unless we put another in its place.
+
+    silent: our timer ended the attempt; alerted: the callee had rung before.
+    """
+    worker.port.media_delete()
+    by, cause = "callee", cause_of(code)
+    if silent:
+        by, cause = "system", "no_answer" if alerted else "timeout"
+    refused = code in _CHALLENGES and state.current is not None and state.current.kind == "gateway"
+    if refused:
+        # Whose credentials we lack is no business of the caller, whose phone would ask for a password.
+        code, cause = int(SipCode.SERVICE_UNAVAILABLE), "unavailable"
+    elif code == SipCode.SERVICE_UNAVAILABLE:
+        # It would make the caller's proxy believe that we are out of order: tm sends 500 (RFC 3261 section 16.7).
+        code = int(SipCode.SERVER_ERROR)
+    end_call(worker, state, code, by=by, cause=cause, reason=reason)
+    if refused:
+        worker.port.reply(code, reason_phrase(code))
 
 
 def rang(worker: Worker, state: CallState) -> bool:
@@ -206,6 +224,8 @@ def _authenticate(worker: Worker, state: CallState) -> bool:
     if not worker.port.authenticate_to_gateway(trunk.auth_username, trunk.auth_realm, trunk.auth_ha1):
         return False
     store(worker, state.evolve(authenticated=True))
+    # The challenge would count as the better response when the authenticated INVITE is refused.
+    worker.port.forget_replies()
     return _send(worker, target)
 
 

@@ -87,8 +87,8 @@ def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: UUI
         direction = Direction.GATEWAY
         trunk = sender.gateway.trunk
         # A carrier that knows us by registration calls our Contact; the number is in To (RFC 3261 section 16.5).
-        if trunk is not None and b_number in (f"t{trunk.trunk_id}", trunk.username) and sip.to_user:
-            b_number = sip.to_user
+        if trunk is not None and b_number in (trunk.contact_user, trunk.username):
+            b_number = trunk.username if sip.to_user in ("", trunk.contact_user) else sip.to_user
         if sender.tenant is None:
             owner = worker.directory.number(b_number.removeprefix("+"))
             tenant_id = owner.tenant_id if owner is not None and owner.tenant_id else 0

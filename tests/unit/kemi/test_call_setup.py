@@ -131,6 +131,29 @@ def test_a_gateway_that_fails_is_followed_by_the_next(proxy: FakeProxy) -> None:
     assert (last(proxy, "call.end")["code"], last(proxy, "call.end")["by"]) == (500, "callee")
 
 
+def test_each_attempt_is_judged_by_its_own_response(proxy: FakeProxy) -> None:
+    routes(proxy, ("^7", "group:out", {}))
+    call(proxy, "7495")
+    fail(proxy, 408, ours=True)
+    assert proxy.ksr.called("tm.t_drop_replies") == [("a",)]
+
+
+def test_a_challenge_that_we_cannot_answer_is_no_business_of_the_caller(proxy: FakeProxy) -> None:
+    routes(proxy, ("^7", "gateway:near", {}))
+    call(proxy, "7495")
+    fail(proxy, 407)
+    assert proxy.replies == [(503, "Service Unavailable")]
+    end = last(proxy, "call.end")
+    assert (end["code"], end["cause"], end["by"]) == (503, "unavailable", "callee")
+
+
+def test_a_503_of_the_last_gateway_reaches_the_caller_as_500(proxy: FakeProxy) -> None:
+    routes(proxy, ("^7", "gateway:near", {}))
+    call(proxy, "7495")
+    fail(proxy, 503)
+    assert (last(proxy, "call.end")["code"], last(proxy, "call.attempt_end")["code"]) == (500, 503)
+
+
 @pytest.mark.parametrize("code", [404, 486, 603, 480])
 def test_an_answer_about_the_call_is_not_failed_over(proxy: FakeProxy, code: int) -> None:
     routes(proxy, ("^7", "group:out", {}))

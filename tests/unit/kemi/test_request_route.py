@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from callcore.ids import uuid7
 from kemi.call_token import CallToken, seal
 from tests.support.fake_proxy import SECRET, FakeProxy
 
@@ -141,6 +143,17 @@ def test_an_invented_dialog_is_no_open_relay(proxy: FakeProxy) -> None:
     assert (proxy.relayed, proxy.replies) == (False, [(481, "Call/Transaction Does Not Exist")])
     in_dialog(proxy, "ACK", token_for="another@phone")
     assert (proxy.relayed, proxy.replies) == (False, [])
+
+
+@pytest.mark.parametrize("method", ["INVITE", "REFER", "INFO", "UPDATE", "MESSAGE"])
+def test_our_token_alone_opens_nothing(proxy: FakeProxy, method: str) -> None:
+    proxy.ksr.results["dialog.is_known_dlg"] = -1
+    recent = uuid7(time.time_ns() // 1_000_000 + 1000, bytes(10))
+    route = f"<sip:192.0.2.1;lr{seal(SECRET, CallToken(recent), 'c@phone')}>"
+    proxy.send(method, ci="c@phone", tt="forged", **{"$(hdr(Route)[0])": route})
+    assert (proxy.relayed, proxy.replies) == (False, [(481, "Call/Transaction Does Not Exist")])
+    in_dialog(proxy, method)
+    assert proxy.relayed, "the call is older than this run of the proxy, which may have forgotten its dialog"
 
 
 def test_bye_of_a_dialog_that_a_restart_forgot_still_ends_the_story(proxy: FakeProxy) -> None:
