@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kemi import attempts, events, replies
+from kemi.call_setup import RECOVERED
 from kemi.ks_route.model import DestinationKind, RouteRow
 from kemi.ks_route.table import RouteTable
 from tests.support.fake_proxy import FakeProxy
@@ -285,7 +286,10 @@ def test_an_orphaned_200_after_a_restart_is_part_of_its_call(proxy: FakeProxy) -
         "$rm": "INVITE",
         "$(hdr(Record-Route)[0])": f"<sip:192.0.2.1;lr{parameter}>",
     }
+    [(key, _)] = proxy.ksr.tables["seen"].items()
+    proxy.ksr.tables["seen"][key] = RECOVERED + call_id
     for _ in range(2):
         replies.orphan(proxy.worker)
+    assert proxy.ksr.tables["seen"][key] == RECOVERED + call_id
     answers = proxy.events("call.answer")
     assert [(event["call"], event["data"]["recovered"]) for event in answers] == [(call_id, True)]
