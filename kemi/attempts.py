@@ -16,6 +16,8 @@ from kemi.worker import Worker
 _STATE = "ks_state"
 #: Transaction variable, with the number of a branch: RTPProxy is in the SDP that this branch was offered.
 RELAYED = "ks_relay_"
+#: Transaction variable: a branch was not sent, because the relay that it needs could not be had.
+_NO_MEDIA = "ks_no_media"
 
 
 def load(worker: Worker) -> CallState | None:
@@ -90,11 +92,15 @@ def _send(worker: Worker, target: Target) -> bool:
 
 def _give_up(worker: Worker, state: CallState) -> None:
     """Answer a call that has no target left."""
-    worker.port.media_delete()
-    end_call(
-        worker, state, int(SipCode.TEMPORARILY_UNAVAILABLE), by="system", cause="no target could be reached"
-    )
-    worker.port.reply(SipCode.TEMPORARILY_UNAVAILABLE, "Temporarily Unavailable")
+    port = worker.port
+    port.media_delete()
+    if port.avp(_NO_MEDIA) == "1":
+        code, phrase, cause = SipCode.SERVICE_UNAVAILABLE, "No Media Relay", "no media relay could be had"
+    else:
+        code, phrase = SipCode.TEMPORARILY_UNAVAILABLE, "Temporarily Unavailable"
+        cause = "no target could be reached"
+    end_call(worker, state, int(code), by="system", cause=cause)
+    port.reply(code, phrase)
 
 
 def end_call(worker: Worker, state: CallState, code: int, *, by: str, cause: str) -> None:
@@ -126,6 +132,7 @@ def branch(worker: Worker) -> None:
     if not port.media_offer(media_policy.offer_flags(sender_nat=state.caller_nat)):
         # Half a relay is a deaf call (contracts.md 7): the branch is not sent, the failure is told.
         worker.journal.event("media.unavailable", call=state.call_id, tenant=state.tenant_id)
+        port.set_avp(_NO_MEDIA, "1")
         port.drop_branch()
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kemi import attempts, call_token, media_policy
-from kemi.call_state import CallState
 from kemi.call_setup import RECOVERED
+from kemi.call_state import CallState
 from kemi.ksr_port import NAT_TESTS_REPLY
 from kemi.worker import Worker
 

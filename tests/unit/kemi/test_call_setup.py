@@ -10,6 +10,7 @@ import pytest
 
 from kemi import attempts, events, replies
 from kemi.call_setup import RECOVERED
+from kemi.call_state import CallState, Target
 from kemi.ks_route.model import DestinationKind, RouteRow
 from kemi.ks_route.table import RouteTable
 from tests.support.fake_proxy import FakeProxy
@@ -229,6 +230,11 @@ def test_no_relay_to_be_had_is_never_half_a_relay(proxy: FakeProxy) -> None:
     attempts.branch(proxy.worker)
     assert proxy.ksr.called("set_drop") == [()]
     assert proxy.events("media.unavailable")
+    proxy.ksr.results["tm.t_relay"] = -1
+    attempts.try_next(
+        proxy.worker, CallState(call_id="c1", tenant_id=1, remaining=(Target("uri", "sip:7@192.0.2.9"),))
+    )
+    assert proxy.replies[-1] == (503, "No Media Relay")
 
 
 def test_only_the_branch_that_was_relayed_is_answered_through_the_relay(proxy: FakeProxy) -> None:
