@@ -1,4 +1,4 @@
-"""kill -9 of a worker ends the whole proxy: talking calls keep media, BYE and CDR; calls in set-up make no second call."""
+"""kill -9 of a worker ends the proxy: talking calls go on, and calls in set-up make no second call."""
 
 from __future__ import annotations
 
