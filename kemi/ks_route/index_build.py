@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from callcore.errors import KalibriError
 from kemi.ks_route.buckets import Buckets, HotBucket
@@ -135,10 +135,18 @@ def check_row(row: RouteRow) -> tuple[PatternFacts | None, ...]:
     return facts
 
 
-class _Builder:
+class Sink(Protocol):
+    """Where records go as they come."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take bytes; return how many."""
+        ...
+
+
+class IndexBuilder:
     """Turns rows into the sections of the file; ranks are given in the order of `add`."""
 
-    def __init__(self, records: BinaryIO) -> None:
+    def __init__(self, records: Sink) -> None:
         self._records = records
         self.report = BuildReport()
         self.offsets = array("I", [0])
@@ -156,6 +164,7 @@ class _Builder:
         self._last: tuple[int, int] | None = None
 
     def add(self, row: RouteRow) -> None:
+        """Take the next row in matching order; raises RowsOutOfOrder, IndexTooLarge."""
         order = row.order
         if self._last is not None and order <= self._last:
             raise RowsOutOfOrder(route_id=row.route_id)
@@ -320,7 +329,7 @@ def build_index(rows: Iterable[RouteRow], path: Path) -> BuildReport:
 
 def _write(rows: Iterable[RouteRow], out: BinaryIO) -> BuildReport:
     out.write(bytes(HEADER_BYTES))
-    builder = _Builder(out)
+    builder = IndexBuilder(out)
     for row in rows:
         builder.add(row)
     builder.make_buckets()

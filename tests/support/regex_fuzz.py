@@ -12,7 +12,7 @@ from typing import Any
 from kemi.ks_route.syntax import REPEATS, Node, children
 
 #: Seconds that each fuzz test runs; `make fuzz` sets it to more.
-FUZZ_SECONDS = float(os.environ.get("KALIBRI_FUZZ_SECONDS", "3"))
+FUZZ_SECONDS = float(os.environ.get("KALIBRI_FUZZ_SECONDS", "1.5"))
 
 _CHARACTERS = ("0", "1", "2", "7", "8", "9", "a", "B", "k", "S", r"\+", "~", "#", "@", r"\.", "-", "é")
 _CLASSES = (
