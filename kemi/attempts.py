@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 
+from callcore.cdr import cause_of
 from callcore.gateway import penalty_after_failures, should_fail_over
-from callcore.sip import SipCode
+from callcore.sip import SipCode, reason_phrase
 from kemi import media_policy
 from kemi.call_state import CallState, Target, decode
 from kemi.worker import Worker
@@ -91,14 +92,21 @@ def _send(worker: Worker, target: Target) -> bool:
 def _give_up(worker: Worker, state: CallState) -> None:
     """Answer a call that has no target left."""
     worker.port.media_delete()
-    end_call(
-        worker, state, int(SipCode.TEMPORARILY_UNAVAILABLE), by="system", cause="no target could be reached"
-    )
-    worker.port.reply(SipCode.TEMPORARILY_UNAVAILABLE, "Temporarily Unavailable")
+    to_account = state.current is not None and state.current.kind == "account"
+    code = SipCode.TEMPORARILY_UNAVAILABLE if to_account else SipCode.SERVICE_UNAVAILABLE
+    cause = "offline" if to_account else "unavailable"
+    end_call(worker, state, int(code), by="system", cause=cause, reason="no target could be reached")
+    worker.port.reply(code, reason_phrase(code))
 
 
-def end_call(worker: Worker, state: CallState, code: int, *, by: str, cause: str) -> None:
-    """Write the end of a call that was never answered, once: the dialog event that may follow knows less."""
+def end_call(
+    worker: Worker, state: CallState, code: int, *, by: str, reason: str, cause: str | None = None
+) -> None:
+    """Write the end of a call that was never answered, once: the dialog event that may follow knows less.
+
+    cause: a key of callcore.cdr.CAUSE_TEXTS, by default what the code means; reason: plain words.
+    """
+    method = "CANCEL" if by == "caller" else "reject"
     worker.port.set_dialog("ks_ended", "1")
     worker.journal.event(
         "call.end",
@@ -106,8 +114,9 @@ def end_call(worker: Worker, state: CallState, code: int, *, by: str, cause: str
         tenant=state.tenant_id,
         by=by,
         code=code,
-        cause=cause,
-        method="CANCEL" if by == "caller" else "reject",
+        cause=cause or cause_of(code, method),
+        reason=reason,
+        method=method,
     )
 
 
@@ -135,17 +144,22 @@ def failure(worker: Worker) -> None:
     state = load(worker)
     if state is None or state.current is None:
         return
+    # This process, maybe a timer's, may not have seen a request since a gateway was added or changed.
+    worker.refresh_directory()
     code = port.number("$T_reply_code")
     if port.is_cancelled():
         _journal_end(worker, state, int(SipCode.REQUEST_TERMINATED), "cancelled", failover=False)
         port.media_delete()
-        end_call(worker, state, int(SipCode.REQUEST_TERMINATED), by="caller", cause="cancelled by the caller")
+        end_call(
+            worker, state, int(SipCode.REQUEST_TERMINATED), by="caller", reason="cancelled by the caller"
+        )
         return
     if code in (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED) and _authenticate(worker, state):
         return
+    silent, alerted = port.timed_out(), rang(worker, state)
     verdict = should_fail_over(
-        None if port.timed_out() else code,
-        had_provisional=rang(worker, state),
+        None if silent else code,
+        had_provisional=alerted,
         retry_after_seconds=_retry_after(worker),
     )
     _judge_gateway(worker, state, verdict.penalty_seconds, verdict.gateway_failed, code)
@@ -153,10 +167,17 @@ def failure(worker: Worker) -> None:
     _journal_end(worker, state, code, verdict.reason, failover=failover)
     if failover:
         _leave(worker, state.current)
+        # Else tm would judge the next attempt, and answer the caller, by the best response of all attempts.
+        port.forget_replies()
         try_next(worker, state)
     else:
         port.media_delete()
-        end_call(worker, state, code, by="callee", cause=verdict.reason)
+        by, cause = (
+            ("system", "no_answer" if alerted else "timeout") if silent else ("callee", cause_of(code))
+        )
+        # A 503 would make the caller's proxy believe that we are out of order: tm sends 500 (RFC 3261 section 16.7).
+        sent = int(SipCode.SERVER_ERROR) if code == SipCode.SERVICE_UNAVAILABLE else code
+        end_call(worker, state, sent, by=by, cause=cause, reason=verdict.reason)
 
 
 def rang(worker: Worker, state: CallState) -> bool:

@@ -120,7 +120,7 @@ def _hang_up(worker: Worker, sip: SipRequest, token: CallToken, from_caller: boo
             call=token.call_id,
             by=_party(from_caller),
             code=int(SipCode.OK),
-            cause="BYE",
+            cause="normal",
             method="BYE",
         )
 

@@ -175,8 +175,8 @@ class KsrPort:
         return bool(self._ksr.uac.uac_replace_from(display, uri) > 0)
 
     def keep_codecs(self, names: str) -> bool:
-        """Keep only these codecs (comma list) in the SDP."""
-        return bool(self._ksr.sdpops.keep_codecs_by_name(names) > 0)
+        """Keep only these codecs (comma list) in the audio of the SDP."""
+        return bool(self._ksr.sdpops.keep_codecs_by_name(names, "audio") > 0)
 
     def add_contact_alias(self) -> None:
         """Remember the real source in the Contact, so that in-dialog requests reach a phone behind NAT.
@@ -248,6 +248,10 @@ class KsrPort:
     def was_answered_provisionally(self) -> bool:
         """Tell whether any reply was received on the failed branch."""
         return bool(self._ksr.tm.t_branch_replied() > 0)
+
+    def forget_replies(self) -> None:
+        """Forget the responses of earlier attempts; only before another branch or a reply of our own."""
+        self._ksr.tm.t_drop_replies("a")
 
     def drop_branch(self) -> None:
         """Do not send this branch."""

@@ -10,6 +10,7 @@ from hypothesis import settings
 _KEPT = "KALIBRI_FUZZ_SECONDS"
 
 pytest_plugins = [
+    "tests.support.fix_carriers",
     "tests.support.fix_instance",
     "tests.support.fix_ksctl",
     "tests.support.fix_leftovers",

@@ -31,7 +31,7 @@ from typing import Any
 
 from kemi.ks_route.patterns import SimplePattern
 
-MAGIC = b"KSROUTE1"
+MAGIC = b"KSROUTE2"
 HEADER_BYTES = 4096
 _HEADER = struct.Struct("<8sI")
 

@@ -149,7 +149,7 @@ def test_silence_is_failed_over_but_not_after_ringing(proxy: FakeProxy) -> None:
     replies.manage(proxy.worker)
     fail(proxy, 408, ours=True)
     assert not proxy.relayed
-    assert last(proxy, "call.end")["cause"] == "nobody answered"
+    assert last(proxy, "call.end")["cause"] == "no_answer"
 
 
 def test_a_caller_who_cancels_ends_everything(proxy: FakeProxy) -> None:
@@ -196,7 +196,7 @@ def test_the_limit_of_an_account_and_that_an_emergency_call_passes_it(tmp_path: 
     proxy.ksr.tables["profile:account"] = {"1:100": 1}
     call(proxy, "7495")
     assert proxy.replies == [(403, "Call Limit Reached")]
-    assert "limit of 1 calls" in last(proxy, "call.end")["cause"]
+    assert "limit of 1 calls" in last(proxy, "call.end")["reason"]
     call(proxy, "112")
     assert proxy.relayed
     assert last(proxy, "call.start")["emergency"] is True
