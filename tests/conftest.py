@@ -9,9 +9,10 @@ from hypothesis import settings
 #: Asks the fuzz tests for a longer run; changes what is tried, not what is expected.
 _KEPT = "KALIBRI_FUZZ_SECONDS"
 
+# One that imports another stands behind it.
 pytest_plugins = [
-    "tests.support.fix_carriers",
     "tests.support.fix_instance",
+    "tests.support.fix_carriers",
     "tests.support.fix_ksctl",
     "tests.support.fix_leftovers",
     "tests.support.fix_pg",
