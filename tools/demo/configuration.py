@@ -34,8 +34,9 @@ class Ports:
 
 
 def is_configured(ksctl: Ksctl) -> bool:
-    """Tell whether the demonstration's tenant exists already."""
-    return any(row["name"] == TENANT for row in json.loads(ksctl("tenant", "list", "-o", "json", quiet=True)))
+    """Tell whether an earlier run has configured everything: the number is what comes last."""
+    rows = json.loads(ksctl("number", "list", "-o", "json", quiet=True))
+    return any(row["number"] == DID and row["tenant"] == TENANT for row in rows)
 
 
 def configure(ksctl: Ksctl, ports: Ports) -> None:
@@ -68,8 +69,8 @@ def _gateways(ksctl: Ksctl, ports: Ports) -> None:
     ksctl(
         "gateway", "add", "incoming", "127.0.0.1", "--port", str(ports.calling_carrier), "--no-probe", *source
     )
-    ksctl("gateway", "rate", "set", "cheap", "--price", "0.80", "--increments", "60/60")
-    ksctl("gateway", "rate", "set", "dear", "--price", "1.50", "--increments", "1/1")
+    ksctl("gateway", "rate", "set", "cheap", "0.80")
+    ksctl("gateway", "rate", "set", "dear", "1.50", "--first-increment", "1", "--next-increment", "1")
     ksctl("group", "add", "carriers", "cheap", "dear")
 
 

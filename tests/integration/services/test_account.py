@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -294,7 +296,20 @@ def test_ksctl_imports_and_exports(ksctl: Ksctl, db: Conn, tmp_path: Path) -> No
     assert ksctl.ok("account import -t acme -", stdin=exported).stderr == "0 added, 0 changed, 2 unchanged\n"
     assert "password" not in exported.splitlines()[0]
     path = write(tmp_path, "username\n101\n999\n")
-    assert "line 3: a new account needs a password" in ksctl.fails(1, f"account import -t acme {path}")
+    wrong = f"account import -t acme {path} --errors {tmp_path}/wrong.csv"
+    assert "line 3: a new account needs a password" in ksctl.fails(1, wrong)
+    assert ',3,"a new account needs' in (tmp_path / "wrong.csv").read_text()
+
+
+def test_ksctl_exports_secrets_into_a_file_of_its_own(ksctl: Ksctl, db: Conn, tmp_path: Path) -> None:
+    make_account(db, make_tenant(db, "acme"), "alice")
+    before = os.umask(0o022)
+    try:
+        ksctl.ok(f"account export -t acme --to {tmp_path}/accounts.csv")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "accounts.csv").stat().st_mode) == 0o600
+    assert ksctl.ok(f"account import -t acme {tmp_path}/accounts.csv").stderr.endswith("1 unchanged\n")
 
 
 def test_ksctl_clears_a_value_with_the_word_none(ksctl: Ksctl, db: Conn) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,8 @@ import click
 
 from kalibri.services import addressbook
 from tools.ksctl.app import App, pass_app
+from tools.ksctl.bad_rows import errors_option, written_to
+from tools.ksctl.csv_files import export_option, write_lines
 from tools.ksctl.options import dry_run_option, file_argument, given, local_file, tell_import, tenant_option
 from tools.ksctl.output import output_option, say, show, show_one
 
@@ -79,19 +80,21 @@ def remove(app: App, tenant: str, entry_id: int) -> None:
 
 @cli.command("export")
 @tenant_option
+@export_option
 @pass_app
-def export(app: App, tenant: str) -> None:
-    """Print the address book as CSV."""
-    sys.stdout.writelines(addressbook.export(app.conn, tenant_id=app.tenant_id(tenant)))
+def export(app: App, tenant: str, file: Path | None) -> None:
+    """Write the address book as CSV."""
+    write_lines(addressbook.export(app.conn, tenant_id=app.tenant_id(tenant)), file)
 
 
 @cli.command("import")
 @tenant_option
 @file_argument
 @dry_run_option
+@errors_option
 @pass_app
-def import_(app: App, tenant: str, file: Path, dry_run: bool) -> None:
+def import_(app: App, tenant: str, file: Path, dry_run: bool, errors: Path | None) -> None:
     """Add entries from a CSV with the columns name, number and maybe note, all or none."""
-    with local_file(file) as path:
+    with local_file(file) as path, written_to(errors):
         result = addressbook.import_(app.conn, tenant_id=app.tenant_id(tenant), file=path, dry_run=dry_run)
     tell_import(result, dry_run)

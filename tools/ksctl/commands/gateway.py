@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from kalibri.services import gateway as gateways
 from kalibri.services import gateway_rate as rates
 from kalibri.services.gateway_rate import Rate
 from tools.ksctl.app import App, pass_app
+from tools.ksctl.bad_rows import errors_option, written_to
+from tools.ksctl.csv_files import export_option, write_lines
 from tools.ksctl.options import (
     NUMBER_OR_NONE,
     TEXT_OR_NONE,
@@ -71,7 +72,11 @@ def settings_options(command: Command) -> Command:
         click.option(
             "--probe/--no-probe", default=None, help="Whether it is asked by OPTIONS (default yes)."
         ),
-        click.option("--media-relay", type=click.Choice(list(RelayMode)), help="When media is relayed."),
+        click.option(
+            "--media-relay",
+            type=click.Choice([item.value for item in RelayMode]),
+            help="When media is relayed.",
+        ),
         click.option(
             "--no-reply-timeout-ms", type=int, help="No reply at all within this: the next gateway."
         ),
@@ -234,10 +239,11 @@ def remove_rate(app: App, tenant: str, gateway: str, prefix: str) -> None:
 @rate.command("export")
 @owner_option
 @click.argument("gateway")
+@export_option
 @pass_app
-def export_rates(app: App, tenant: str, gateway: str) -> None:
-    """Print the prices of a gateway as CSV."""
-    sys.stdout.writelines(rates.export(app.conn, tenant_id=app.tenant_id(tenant), gateway=gateway))
+def export_rates(app: App, tenant: str, gateway: str, file: Path | None) -> None:
+    """Write the prices of a gateway as CSV."""
+    write_lines(rates.export(app.conn, tenant_id=app.tenant_id(tenant), gateway=gateway), file)
 
 
 @rate.command("import")
@@ -246,15 +252,18 @@ def export_rates(app: App, tenant: str, gateway: str) -> None:
 @file_argument
 @click.option("--replace", is_flag=True, help="Remove prices for prefixes that the file does not have.")
 @dry_run_option
+@errors_option
 @pass_app
-def import_rates(app: App, tenant: str, gateway: str, file: Path, replace: bool, dry_run: bool) -> None:
+def import_rates(
+    app: App, tenant: str, gateway: str, file: Path, replace: bool, dry_run: bool, errors: Path | None
+) -> None:
     """Set prices from a CSV, all or none.
 
     Columns: prefix, price_per_minute and any of connection_fee, first_increment_seconds,
     next_increment_seconds, currency.
     """
     owner = app.tenant_id(tenant)
-    with local_file(file) as path:
+    with local_file(file) as path, written_to(errors):
         result = rates.import_(
             app.conn, tenant_id=owner, gateway=gateway, file=path, replace=replace, dry_run=dry_run
         )
