@@ -24,6 +24,8 @@ NAT_TESTS_MEDIA = 1 | 2 | 8
 NAT_TESTS_REPLY = 1
 #: auth module: the password argument is HA1; do not check the URI of the digest (a mask may have changed it).
 AUTH_HA1 = 1
+#: uac_reg_status (uac module): a REGISTER was sent and is not answered yet; so at each refresh, too.
+REGISTRATION_ONGOING = -2
 #: sanity module: every check but digest duplicates (flags of its manual), URIs: Request-URI, From, To.
 SANITY_CHECKS = 17895
 SANITY_URIS = 7
@@ -382,9 +384,10 @@ class KsrPort:
             self.set_avp(name, value)
         return bool(self._ksr.uac.uac_auth_mode(1) > 0)
 
-    def trunk_is_registered(self, uuid: str) -> bool:
-        """Tell whether a registration of ours stands at the carrier."""
-        return bool(self._ksr.uac.uac_reg_status(uuid) > 0)
+    def trunk_is_registered(self, uuid: str) -> bool | None:
+        """Tell whether a registration of ours stands at the carrier; None while a REGISTER is on its way."""
+        status = self._ksr.uac.uac_reg_status(uuid)
+        return None if status == REGISTRATION_ONGOING else bool(status > 0)
 
     # ---- shared tables
 

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+from callcore.ids import uuid7_unix_ms
 from callcore.restart import start_parts
 from callcore.sip import SipCode
 from kemi.call_setup import RECOVERED
@@ -31,6 +33,11 @@ _started_at = time.time()
 _told = False
 _recovered: dict[str, str] = {}
 _closed = False
+
+
+def is_before_start(call_id: UUID) -> bool:
+    """Tell whether a call began before this run of the proxy, which then may not know its dialog."""
+    return uuid7_unix_ms(call_id) < 1000 * _started_at
 
 
 @dataclass(frozen=True, slots=True)
