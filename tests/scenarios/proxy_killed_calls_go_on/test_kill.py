@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass
 
-from tests.support.faults import Outage, kill_proxy
+from tests.support.faults import Outage, kill_proxy, start, stop, worker_pids
 from tests.support.net_loop import NetLoop
 from tests.support.rtp_peer import FRAME_SECONDS, RtpPeer, compare, known_payload
 from tests.support.sip_call import Call
@@ -140,3 +142,31 @@ def test_calls_live_through_the_death_of_the_proxy(own_switch: Switch, net_loop:
         assert_story(switch, call, by=by, talked_ms=talked_ms)
     assert len(switch.rows("SELECT 1 FROM call")) == 5
     assert back <= BACK_SECONDS
+
+
+def test_a_call_that_died_with_the_proxy_is_closed(own_switch: Switch, net_loop: NetLoop) -> None:
+    """Database and proxy die together: what was answered meanwhile is in no table, and nobody hangs it up."""
+    switch = own_switch
+    with switch.phone(net_loop, "100") as alice, switch.phone(net_loop, "101") as bob:
+        alice.register()
+        bob.register()
+        stop(switch, "postgres")
+        lost, living = talk(alice, bob, "101"), talk(alice, bob, "101")
+        old = switch.instance.pid("kamailio")
+        os.kill(worker_pids(switch)[0], signal.SIGKILL)
+        lost.caller.abandon()
+        lost.callee.abandon()
+        start(switch, "postgres")
+        switch.instance.wait_back("kamailio", old)
+        living.caller.hang_up()  # the token in its Route is all that the proxy has of it
+        living.callee.wait_ended()
+    row = switch.cdr(lost.caller.call_id, 30)
+    assert (row["cause"], row["hung_up_by"]) == ("proxy_restart", "system")
+    assert row["answered_at"] is not None
+
+    def hung_up() -> bool:
+        """A call that shows life again is not dead, whatever was concluded before."""
+        return switch.cdr(living.caller.call_id)["hung_up_by"] == "caller"
+
+    switch.wait(hung_up, 20, "the BYE in the CDR of the living call")
+    assert len(switch.rows("SELECT 1 FROM call")) == 2
