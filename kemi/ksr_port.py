@@ -24,8 +24,9 @@ NAT_TESTS_MEDIA = 1 | 2 | 8
 NAT_TESTS_REPLY = 1
 #: auth module: the password argument is HA1; do not check the URI of the digest (a mask may have changed it).
 AUTH_HA1 = 1
-#: sanity module: every check but digest duplicates (flags of its manual), URIs: Request-URI, From, To.
-SANITY_CHECKS = 17895
+#: sanity module: Request-URI version and scheme (1, 2), required headers (4), CSeq (32, 64), Content-Length (128),
+#: Expires (256), Proxy-Require (512: 420), URIs (1024), Via (16384); URIs: Request-URI, From, To.
+SANITY_CHECKS = 1 | 2 | 4 | 32 | 64 | 128 | 256 | 512 | 1024 | 16384
 SANITY_URIS = 7
 
 
