@@ -23,14 +23,14 @@ from pathlib import Path
 
 from bench.report import write_report
 from tests.support.fix_instance import Instance
-from tests.support.kamailio_probe import wait_options
+from tests.support.kamailio_probe import ask_options, wait_until
 from tests.support.net_ports import free_port
 from tests.support.switch import Switch
 
 HERE = Path(__file__).parent
 ROUNDS = 7
 CALLS_A_ROUND = 600
-CALLS_PER_SECOND = 60
+CALLS_PER_SECOND = 40
 #: Rates tried for max_clean_calls_per_s, each for RATE_SECONDS.
 RATES = (50, 100, 150, 200, 250, 300, 400, 500)
 RATE_SECONDS = 10
@@ -76,7 +76,7 @@ def native_proxy(folder: Path, uas_port: int) -> Iterator[tuple[int, int]]:
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        wait_options(("127.0.0.1", port))
+        wait_until(lambda: ask_options(("127.0.0.1", port), 0.5), 15, "the native proxy")
         yield port, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
@@ -191,9 +191,10 @@ def main() -> None:
         switch.add_gateway("caller", port=source_port, source_port=source_port, probe=False)
         switch.add_gateway("callee", port=uas_port, probe=False)
         for number in range(999):
-            switch.queue_route(f"^7{number + 1000}\\d{{7}}$", destination="gateway:callee", priority=number)
-        switch.queue_route("^7495", destination="gateway:callee", priority=5000)
+            switch.queue_route(f"^7{number + 1000}\\d{{7}}$", "gateway:callee", priority=number, tenant_id=0)
+        switch.queue_route("^7495", "gateway:callee", priority=5000, tenant_id=0)
         switch.save_routes()
+        switch.save()
         stack.enter_context(answering_gateway(uas_port))
         native_port, native_pid = stack.enter_context(native_proxy(folder, uas_port))
         ours = Subject("kalibri", instance.config.proxy.sip_port, instance.pid("kamailio"))

@@ -47,6 +47,10 @@ class Complaints:
         """Note what is wrong with a line; file: when several are read."""
         self._errors.append(RowError(line, message, file))
 
+    def __bool__(self) -> bool:
+        """Tell whether anything is wrong so far."""
+        return bool(self._errors)
+
     def raise_if_any(self) -> None:
         """Raise CsvRefused naming the lines; does nothing when there was no complaint."""
         if not self._errors:

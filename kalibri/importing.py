@@ -33,6 +33,7 @@ class ImportResult:
     added: tuple[str, ...]
     changed: tuple[str, ...]
     unchanged: tuple[str, ...]
+    removed: tuple[str, ...] = ()
 
 
 class LineReader:
@@ -82,19 +83,24 @@ class LineReader:
             self.complain(f'{name}: "{value}" is not a whole number')
         return None
 
-    def decimal(self, name: str, default: Decimal) -> Decimal:
-        """Return an amount of money; a decimal comma is understood, an empty field is the default."""
+    def decimal(self, name: str, default: Decimal, smallest: Decimal) -> Decimal:
+        """Return an amount of money; a decimal comma is understood, an empty field is the default.
+
+        smallest: amounts are whole multiples of it; what is finer is a complaint, for it would be lost.
+        """
         value = self._line.fields.get(name)
         if not value:
             return default
         try:
             amount = Decimal(value.replace(",", "."))
+            if amount == amount.quantize(
+                smallest
+            ):  # raises for NaN and for what is too large to count so finely
+                return amount
         except InvalidOperation:
-            amount = Decimal("NaN")
-        if not amount.is_finite():
-            self.complain(f'{name}: "{value}" is not an amount')
-            return default
-        return amount
+            pass
+        self.complain(f'{name}: "{value}" is not an amount in steps of {smallest}')
+        return default
 
     def flag(self, name: str, default: bool) -> bool:
         """Return yes or no; an empty field is the default."""

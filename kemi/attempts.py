@@ -18,6 +18,8 @@ _STATE = "ks_state"
 _CHALLENGES = (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED)
 #: Transaction variable, with the number of a branch: RTPProxy is in the SDP that this branch was offered.
 RELAYED = "ks_relay_"
+#: Transaction variable: a branch was not sent, because the relay that it needs could not be had.
+_NO_MEDIA = "ks_no_media"
 
 
 def load(worker: Worker) -> CallState | None:
@@ -92,12 +94,18 @@ def _send(worker: Worker, target: Target) -> bool:
 
 def _give_up(worker: Worker, state: CallState) -> None:
     """Answer a call that has no target left."""
-    worker.port.media_delete()
+    port = worker.port
+    port.media_delete()
     to_account = state.current is not None and state.current.kind == "account"
-    code = SipCode.TEMPORARILY_UNAVAILABLE if to_account else SipCode.SERVICE_UNAVAILABLE
-    cause = "offline" if to_account else "unavailable"
-    end_call(worker, state, int(code), by="system", cause=cause, reason="no target could be reached")
-    worker.port.reply(code, reason_phrase(code))
+    code, phrase = SipCode.SERVICE_UNAVAILABLE, reason_phrase(SipCode.SERVICE_UNAVAILABLE)
+    cause, reason = "unavailable", "no target could be reached"
+    if port.avp(_NO_MEDIA) == "1":
+        phrase, reason = "No Media Relay", "no media relay could be had"
+    elif to_account:
+        code, phrase = SipCode.TEMPORARILY_UNAVAILABLE, reason_phrase(SipCode.TEMPORARILY_UNAVAILABLE)
+        cause = "offline"
+    end_call(worker, state, int(code), by="system", cause=cause, reason=reason)
+    port.reply(code, phrase)
 
 
 def end_call(
@@ -136,6 +144,7 @@ def branch(worker: Worker) -> None:
     if not port.media_offer(media_policy.offer_flags(sender_nat=state.caller_nat)):
         # Half a relay is a deaf call (contracts.md 7): the branch is not sent, the failure is told.
         worker.journal.event("media.unavailable", call=state.call_id, tenant=state.tenant_id)
+        port.set_avp(_NO_MEDIA, "1")
         port.drop_branch()
 
 

@@ -33,8 +33,12 @@ RECOVERED = "recovered:"
 
 def invite(worker: Worker, sip: SipRequest) -> None:
     """Serve an INVITE that opens a dialog."""
+    # Before identity: a nonce of the time before a restart is stale now, and an INVITE repeated with a fresh one has
+    # another CSeq, so the challenge itself would make the second call.
+    if _seen_before(worker, sip):
+        return
     sender = identify(worker, sip)
-    if sender is None or _seen_before(worker, sip):
+    if sender is None:
         return
     call_id = _call_id(worker, sip)
     worker.port.set_avp("ks_call", str(call_id))

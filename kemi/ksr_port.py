@@ -26,8 +26,9 @@ NAT_TESTS_REPLY = 1
 AUTH_HA1 = 1
 #: uac_reg_status (uac module): a REGISTER was sent and is not answered yet; so at each refresh, too.
 REGISTRATION_ONGOING = -2
-#: sanity module: every check but digest duplicates (flags of its manual), URIs: Request-URI, From, To.
-SANITY_CHECKS = 17895
+#: sanity module: Request-URI version and scheme (1, 2), required headers (4), CSeq (32, 64), Content-Length (128),
+#: Expires (256), Proxy-Require (512: 420), URIs (1024), Via (16384); URIs: Request-URI, From, To.
+SANITY_CHECKS = 1 | 2 | 4 | 32 | 64 | 128 | 256 | 512 | 1024 | 16384
 SANITY_URIS = 7
 
 

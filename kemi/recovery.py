@@ -11,13 +11,16 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from callcore.ids import uuid7_unix_ms
 from callcore.restart import start_parts
+from callcore.sip import SipCode
 from kemi.call_setup import RECOVERED
+from kemi.replies import REPLIED
 from kemi.worker import Worker
 
 #: A caller gives up an INVITE without final response after 32 s of retransmitting (timer B), or 180 s of ringing.
@@ -102,7 +105,8 @@ def tell_start(worker: Worker) -> None:
         return
     _told = True
     alive = sorted(set(dialogs) | set(_recovered.values()))
-    for part in start_parts(alive, f"{worker.pid}-{_started_at:.0f}"):
+    began_at = datetime.fromtimestamp(_started_at, UTC)
+    for part in start_parts(alive, f"{worker.pid}-{_started_at:.0f}", began_at):
         worker.journal.event("proxy.start", **part)
 
 
@@ -133,7 +137,7 @@ def close_abandoned(worker: Worker) -> None:
         return
     _closed = True
     for key, call_id in _recovered.items():
-        if (worker.port.table_text("seen", key) or "").startswith("done:"):
+        if int(worker.port.table_text("seen", key + REPLIED) or 0) >= int(SipCode.OK):
             continue
         worker.journal.event(
             "call.end", call=call_id, by="system", code=None, cause="proxy_restart", method="restart"

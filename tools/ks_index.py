@@ -16,8 +16,8 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO
 
 import click
 import psycopg
@@ -29,7 +29,7 @@ from kalibri.heartbeat import Heartbeat
 from kalibri.index_dir import file_name
 from kalibri.index_ledger import Part
 from kalibri.services import index_build, route_index
-from tools.index.builders import EXIT_BUSY, Builders, Built
+from tools.index.builders import Builders, Built
 from tools.index.indexer import Indexer
 from tools.index.kamailio_reload import KamailioReload
 from tools.index.store import Store
@@ -43,18 +43,15 @@ RECONNECT_SECONDS = (0.1, 5.0)
 CONNECT_TIMEOUT_MS = 2000
 #: For the statements of one turn; builders have no limit.
 STATEMENT_TIMEOUT_MS = 30_000
-#: A large build must not take the processor from calls.
-BUILDER_NICENESS = 5
 LOCK_FILE = "ks_index.lock"
 
 
 class Daemon:
     """The loop: connect, one turn, wait for a reason for the next."""
 
-    def __init__(self, config: Config, command: list[str]) -> None:
-        """command: how this program is started, for its builders."""
+    def __init__(self, config: Config) -> None:
         self._config = config
-        self._builders = Builders(command)
+        self._builders = Builders(partial(build_part, config))
         self._store = Store(config.index_directory)
         self._indexer = Indexer(config.index, self._store, self._builders)
         self._kamailio = KamailioReload(config.kamailio_rpc_socket, config.index_directory)
@@ -130,7 +127,7 @@ class Daemon:
         """Wait for a notification, the end of a builder, a signal, or until time is up."""
         if self._notified or self._stopping:
             return
-        watched: list[int | IO[bytes]] = [self._wake_read, *self._builders.pipes()]
+        watched = [self._wake_read, *self._builders.pipes()]
         if self._conn is not None:
             watched.append(self._conn.fileno())
         readable, _, _ = select.select(watched, [], [], seconds)
@@ -180,28 +177,18 @@ def build_part(config: Config, part: Part, number: int) -> Built:
     )
 
 
-def run_builder(config: Config, part: Part, number: int) -> int:
-    """Be a builder process; returns the exit code."""
-    with locked(config.index_directory / f"build_{part}.lock", wait=False) as ours:
-        if not ours:
-            return EXIT_BUSY
-        os.nice(BUILDER_NICENESS)
-        click.echo(build_part(config, part, number).to_line())
-        return 0
-
-
-def run_daemon(config: Config, command: list[str]) -> int:
+def run_daemon(config: Config) -> int:
     """Be the daemon until SIGTERM or SIGINT; returns the exit code."""
     with locked(config.index_directory / LOCK_FILE, wait=False) as ours:
         if ours:
-            return _run(config, command)
+            return _run(config)
     log.info("another ks-index keeps %s, waits until it ends", config.index_directory)
     with locked(config.index_directory / LOCK_FILE, wait=True):
-        return _run(config, command)
+        return _run(config)
 
 
-def _run(config: Config, command: list[str]) -> int:
-    daemon = Daemon(config, command)
+def _run(config: Config) -> int:
+    daemon = Daemon(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     daemon.run()
@@ -211,9 +198,7 @@ def _run(config: Config, command: list[str]) -> int:
 @click.command()
 @click.option("--home", type=click.Path(path_type=Path), help="Run directory of the instance.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration file.")
-@click.option("--build", type=click.Choice([part.value for part in Part]), hidden=True)
-@click.option("--number", type=int, default=0, hidden=True)
-def main(home: Path | None, config_file: Path | None, build: str | None, number: int) -> None:
+def main(home: Path | None, config_file: Path | None) -> None:
     """Keep the index of routes, accounts and number ranges that the proxy reads."""
     config = load_config(path=config_file, overrides={"home": str(home)} if home else {})
     logging.basicConfig(
@@ -221,14 +206,7 @@ def main(home: Path | None, config_file: Path | None, build: str | None, number:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    command = [sys.executable, "-m", "tools.ks_index"]
-    command += ["--home", str(home)] if home else []
-    command += ["--config", str(config_file)] if config_file else []
-    try:
-        sys.exit(run_builder(config, Part(build), number) if build else run_daemon(config, command))
-    except KalibriError as error:
-        log.error("%s", error.message)
-        sys.exit(error.exit_code)
+    sys.exit(run_daemon(config))
 
 
 if __name__ == "__main__":

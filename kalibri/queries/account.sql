@@ -74,7 +74,7 @@ DELETE FROM account WHERE tenant_id = %(tenant_id)s AND username = %(username)s;
 
 -- name: make_staging
 -- A table for imported accounts, with the same rules.
-CREATE TEMPORARY TABLE staged_account (LIKE account INCLUDING CONSTRAINTS) ON COMMIT DROP;
+CREATE TEMPORARY TABLE IF NOT EXISTS staged_account (LIKE account INCLUDING CONSTRAINTS) ON COMMIT DROP;
 
 -- name: stage_account
 -- One imported account.
@@ -84,12 +84,13 @@ VALUES (%(tenant_id)s, 0, %(username)s, %(display_name)s, %(ha1_md5)s, %(ha1_sha
         %(max_contacts)s, %(max_calls)s, %(media_relay)s, %(ring_timeout_seconds)s, %(enabled)s, now());
 
 -- name: take_over_staged
--- Imported accounts become accounts, or change those of the same name.
+-- Imported accounts become accounts, or change those of the same name; the staging table is empty afterwards.
+WITH staged AS (DELETE FROM staged_account RETURNING *)
 INSERT INTO account (tenant_id, username, display_name, ha1_md5, ha1_sha256, caller_number, max_contacts, max_calls,
                      media_relay, ring_timeout_seconds, enabled)
 SELECT tenant_id, username, display_name, ha1_md5, ha1_sha256, caller_number, max_contacts, max_calls,
        media_relay, ring_timeout_seconds, enabled
-FROM staged_account
+FROM staged
 ORDER BY username
 ON CONFLICT ON CONSTRAINT account_username_key DO UPDATE
 SET display_name = EXCLUDED.display_name, ha1_md5 = EXCLUDED.ha1_md5, ha1_sha256 = EXCLUDED.ha1_sha256,

@@ -179,6 +179,8 @@ def _row(fields: LineReader) -> tuple[tuple[str, str], str]:
     set_name, region, number = (fields.text(column) for column in COLUMNS)
     if not _SET_NAME.fullmatch(set_name):
         fields.complain(f'"{set_name}": {CHECKS["caller_id_set_name_check"]}')
+    if not region.isprintable():
+        fields.complain(CHECKS["caller_id_region_check"])
     if not _NUMBER.fullmatch(number):
         fields.complain(f'"{number}": {CHECKS["caller_id_number_check"]}')
     return (set_name, _tidy_region(region)), number

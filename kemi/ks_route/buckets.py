@@ -6,17 +6,19 @@ Decides when a bucket is split and what is reported as hot. Knows ranks and hash
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from zlib import crc32
 
-from kemi.ks_route.filing import Shelf, Shelves, length_bit, shelf_seed
+from kemi.ks_route.filing import Shelf, Shelves, key_hash, length_bit, shelf_salt
 from kemi.ks_route.index_format import SINGLE, SPLIT
 
-#: A bucket with more routes is split by the routes' next best field.
-SPLIT_ABOVE = 24
+#: A bucket with more routes is split by the routes' next best field, if so many routes share that kind of key:
+#: asking for a second key costs as much as looking at about ten candidates.
+SPLIT_ABOVE = 40
+SPLIT_SHELF = 24
 #: Buckets that stay larger are reported: look-ups of their key cost time in proportion.
 HOT_BUCKET = 200
 #: The report is cut here.
@@ -53,51 +55,52 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._places)
 
-    def file(self, key_hash: int, rank: int) -> None:
+    def file(self, bucket: int, rank: int) -> None:
         """Put a route under a first-level key."""
-        self._filed.append(key_hash << 32 | rank)
+        self._filed.append(bucket << 32 | rank)
 
     def finish(self, further: Callable[[int], Shelves]) -> None:
         """Make the postings; `further` gives the remaining shelves of a rank, best first."""
         second = array("Q")
-        for key_hash, ranks in _grouped(self._filed):
+        for bucket, ranks in _grouped(self._filed):
             if len(ranks) <= SPLIT_ABOVE:
-                self._post(key_hash, ranks)
+                self._post(bucket, ranks)
             else:
-                self._split(key_hash, ranks, second, further)
+                self._split(bucket, ranks, second, further)
         self._filed = array("Q")
-        for key_hash, ranks in _grouped(second):
-            if key_hash in self._places:  # two keys, one hash: they share a bucket
-                have, shelves = self._read(self._places[key_hash])
-                self._post(key_hash, sorted({*have, *ranks}), shelves)
+        for bucket, ranks in _grouped(second):
+            if bucket in self._places:  # two keys, one hash: they share a bucket
+                have, shelves = self._read(self._places[bucket])
+                self._post(bucket, sorted({*have, *ranks}), shelves)
             else:
-                self._post(key_hash, ranks)
+                self._post(bucket, ranks)
 
     def _split(
-        self, key_hash: int, ranks: list[int], second: array[int], further: Callable[[int], Shelves]
+        self, bucket: int, ranks: list[int], second: array[int], further: Callable[[int], Shelves]
     ) -> None:
+        """Move routes below second keys; a shelf that few would use costs every look-up more than it saves."""
+        users = Counter(shelf for rank in ranks for shelf, _keys in further(rank)[:1])
+        worthwhile = {shelf for shelf, count in users.items() if count >= SPLIT_SHELF}
         staying: list[int] = []
-        shelves = 0
         for rank in ranks:
-            choices = further(rank)
-            if not choices:
+            chosen = next((entry for entry in further(rank) if entry[0] in worthwhile), None)
+            if chosen is None:
                 staying.append(rank)
                 continue
-            shelf, keys = choices[0]
-            shelves |= 1 << shelf
-            seed = shelf_seed(key_hash, shelf)
+            shelf, keys = chosen
+            salt = shelf_salt(bucket, shelf)
             for key in keys:
-                second.append(crc32(key, seed) << 32 | rank)
+                second.append(key_hash(key, salt) << 32 | rank)
                 self.split_lengths[shelf] |= length_bit(shelf, key)
-        self._post(key_hash, staying, shelves)
+        self._post(bucket, staying, sum(1 << shelf for shelf in worthwhile))
 
-    def _post(self, key_hash: int, ranks: list[int], shelves: int = 0) -> None:
+    def _post(self, bucket: int, ranks: list[int], shelves: int = 0) -> None:
         if len(ranks) > HOT_BUCKET and len(self.hot) < MAX_REPORTED:
-            self.hot.append((key_hash, ranks))
+            self.hot.append((bucket, ranks))
         if len(ranks) == 1 and not shelves:
-            self._places[key_hash] = SINGLE | ranks[0]
+            self._places[bucket] = SINGLE | ranks[0]
             return
-        self._places[key_hash] = len(self.postings)
+        self._places[bucket] = len(self.postings)
         head = (len(ranks) | SPLIT, shelves) if shelves else (len(ranks),)
         self.postings.extend(head)
         self.postings.extend(ranks)
@@ -117,16 +120,16 @@ class Buckets:
             size *= 2
         mask = size - 1
         hashes, places = array("I", bytes(4 * size)), array("I", bytes(4 * size))
-        for key_hash, place in self._places.items():
-            slot = key_hash & mask
+        for bucket, place in self._places.items():
+            slot = bucket & mask
             while places[slot]:
                 slot = (slot + 1) & mask
-            hashes[slot], places[slot] = key_hash, place
+            hashes[slot], places[slot] = bucket, place
         return hashes, places
 
 
 def _grouped(filed: array[int]) -> Iterator[tuple[int, list[int]]]:
     """Yield (hash, ranks ascending) of packed pairs."""
     split = ((pair >> 32, pair & _LOW_WORD) for pair in sorted(filed))
-    for key_hash, pairs in groupby(split, key=itemgetter(0)):
-        yield key_hash, [rank for _hash, rank in pairs]
+    for bucket, pairs in groupby(split, key=itemgetter(0)):
+        yield bucket, [rank for _hash, rank in pairs]

@@ -18,14 +18,13 @@ from kemi.ks_route.model import (
     DestinationKind,
     Direction,
     NumberRegion,
-    RejectCall,
     RelayToAccount,
     RouteRequest,
     RouteRow,
     World,
 )
-from kemi.ks_route.options import RouteOptions, parse_options
-from kemi.ks_route.patterns import matcher_for
+from kemi.ks_route.options import NO_OPTIONS, RouteOptions, parse_options
+from kemi.ks_route.patterns import matcher_for, usable
 from kemi.ks_route.syntax import MAX_INPUT
 from kemi.ks_route.table import RouteTable
 from kemi.ks_route.trace import MAX_LOOKED_AT, HopTrace, LookedAt, Trace
@@ -36,47 +35,75 @@ MAX_HOPS = 8
 FROM_THE_TOP = "top"
 
 
+class _Place:
+    """Region and operator of a B number, looked up when first asked for."""
+
+    __slots__ = ("_asked", "_found", "_number", "_world")
+
+    def __init__(self, number: str, world: World) -> None:
+        self._number, self._world = number, world
+        self._asked = False
+        self._found: NumberRegion | None = None
+
+    def __call__(self) -> NumberRegion | None:
+        if not self._asked:
+            number = e164(self._number, self._world.home_country_code)
+            self._asked, self._found = True, None if number is None else self._world.region(number)
+        return self._found
+
+
+@dataclass(slots=True)
+class _Walk:
+    """How far a call has come along its chain of routes."""
+
+    request: RouteRequest
+    place: _Place
+    hops: tuple[int, ...] = ()
+    options: RouteOptions = NO_OPTIONS
+    #: Search on behind this (priority, id); None: from the first route.
+    after: tuple[int, int] | None = None
+    #: A route that fits but has all its calls: why, for the answer if no other one fits.
+    full: str = ""
+
+    def chosen(self) -> Chosen:
+        return Chosen(self.request, self.hops, self.options, self.place())
+
+    def take(self, row: RouteRow, world: World) -> None:
+        """Go through a route: numbers, options, where to search on. Raises MaskTooLong; then nothing changed."""
+        masked = _masked(self.request, row)
+        if masked.b_number != self.request.b_number:
+            self.place = _Place(masked.b_number, world)
+        self.request = masked
+        self.hops = (*self.hops, row.route_id)
+        self.options = self.options.merged(parse_options(row.options))
+        self.after = None if row.destination == FROM_THE_TOP else row.order
+
+
 def decide(request: RouteRequest, table: RouteTable, world: World, *, trace: Trace | None = None) -> Decision:
     """Return what to do with the call; with `trace`, also write down what was looked at and why."""
-    if not _usable(request):
-        return _reject(
-            request, SipCode.BAD_REQUEST, "a number or host is longer than 128 characters or no text"
-        )
-    hops: tuple[int, ...] = ()
-    options = RouteOptions()
-    after: tuple[int, int] | None = None
+    walk = _Walk(request, _Place(request.b_number, world))
+    if not all(map(usable, (request.a_number, request.a_host, request.b_number, request.b_host))):
+        reason = f"a number or host is longer than {MAX_INPUT} characters or holds control characters"
+        return walk.chosen().reject(SipCode.BAD_REQUEST, reason)
     while True:
-        row = _first_match(request, table, world, after, trace)
-        chosen = Chosen(request, hops, options, _place(request, world))
+        row = _first_match(walk, table, world, trace)
         if row is None:
-            return _without_route(chosen, world, trace)
-        if row.route_id in hops:
-            return chosen.reject(SipCode.LOOP_DETECTED, f"route {row.route_id} comes up twice: a loop")
-        if len(hops) == MAX_HOPS and row.destination_kind is DestinationKind.NEXT:
-            return chosen.reject(SipCode.SERVER_ERROR, f"more than {MAX_HOPS} hops")
+            return _without_route(walk, world, trace)
+        if row.route_id in walk.hops:
+            reason = f"route {row.route_id} comes up twice: a loop"
+            return walk.chosen().reject(SipCode.LOOP_DETECTED, reason)
+        chained = row.destination_kind is DestinationKind.NEXT
+        if chained and len(walk.hops) == MAX_HOPS:
+            return walk.chosen().reject(SipCode.SERVER_ERROR, f"more than {MAX_HOPS} hops")
         try:
-            request = _masked(request, row)
+            walk.take(row, world)
         except MaskTooLong:
-            return chosen.reject(
-                SipCode.BAD_REQUEST, f"the mask of route {row.route_id} makes a number too long"
-            )
-        hops = (*hops, row.route_id)
-        options = options.merged(parse_options(row.options))
+            reason = f"the mask of route {row.route_id} makes a number too long"
+            return walk.chosen().reject(SipCode.BAD_REQUEST, reason)
         if trace is not None:
-            trace.hops[-1].a_after, trace.hops[-1].b_after = request.a_number, request.b_number
-        if row.destination_kind is not DestinationKind.NEXT:
-            return arrive(Chosen(request, hops, options, _place(request, world)), row, world, trace)
-        after = None if row.destination == FROM_THE_TOP else row.order
-
-
-def _usable(request: RouteRequest) -> bool:
-    """Tell whether the index may look at these texts (facts: capped inputs, no line end)."""
-    texts = (request.a_number, request.a_host, request.b_number, request.b_host)
-    return all(len(text) <= MAX_INPUT and "\n" not in text for text in texts)
-
-
-def _reject(request: RouteRequest, code: int, reason: str) -> RejectCall:
-    return Chosen(request, (), RouteOptions(), None).reject(code, reason)
+            trace.hops[-1].a_after, trace.hops[-1].b_after = walk.request.a_number, walk.request.b_number
+        if not chained:
+            return arrive(walk.chosen(), row, world, trace)
 
 
 def e164(number: str, home_country_code: str) -> str | None:
@@ -94,49 +121,53 @@ def e164(number: str, home_country_code: str) -> str | None:
     return digits
 
 
-def _place(request: RouteRequest, world: World) -> NumberRegion | None:
-    number = e164(request.b_number, world.home_country_code)
-    return None if number is None else world.region(number)
-
-
-def _first_match(
-    request: RouteRequest, table: RouteTable, world: World, after: tuple[int, int] | None, trace: Trace | None
-) -> RouteRow | None:
+def _first_match(walk: _Walk, table: RouteTable, world: World, trace: Trace | None) -> RouteRow | None:
     if trace is not None:
-        return _traced_match(request, table, world, after, trace)
-    for row in table.candidates(request, after=after, place=lambda: _place(request, world)):
-        if not not_now(row, world):
+        return _traced_match(walk, table, world, trace)
+    for row in table.candidates(walk.request, after=walk.after, place=walk.place):
+        if (row.schedule_id is None and not row.options) or not _not_now(row, walk, world):
             return row
     return None
 
 
-def not_now(row: RouteRow, world: World) -> str:
-    """Return why a route whose patterns fit is passed over at this moment; empty if it is not."""
-    if row.schedule_id is not None:
-        schedule = world.system.schedules.get(row.schedule_id)
-        if schedule is None:
-            return f"its schedule {row.schedule_id} does not exist or cannot be read"
-        if not schedule.is_open(world.now):
-            return f"schedule {schedule.name}: {schedule.why_closed(world.now)}"
+def _not_now(row: RouteRow, walk: _Walk, world: World) -> str:
+    """Return why a route whose patterns fit is passed over at this moment; a full one is remembered."""
+    reason = closed(row, world)
+    if not reason and not walk.options.emergency:
+        reason = full(row, world)
+        if reason and not walk.full:
+            walk.full = f"route {row.route_id} is {reason}"
+    return reason
+
+
+def closed(row: RouteRow, world: World) -> str:
+    """Return why a route does not apply at this time; empty if it does."""
+    if row.schedule_id is None:
+        return ""
+    schedule = world.system.schedules.get(row.schedule_id)
+    if schedule is None:
+        return f"its schedule {row.schedule_id} does not exist or cannot be read"
+    return "" if schedule.is_open(world.now) else schedule.why_closed(world.now)
+
+
+def full(row: RouteRow, world: World) -> str:
+    """Return how full a route is that takes no further call; empty if it takes one."""
     limit = row.options.get("max_calls")
-    if limit is not None and not row.options.get("emergency"):
-        calls = world.route_calls(row.route_id)
-        if calls >= limit:
-            return f"full: {calls} of {limit} calls"
-    return ""
+    if limit is None or row.options.get("emergency"):
+        return ""
+    calls = world.route_calls(row.route_id)
+    return f"full: {calls} of {limit} calls" if calls >= limit else ""
 
 
-def _traced_match(
-    request: RouteRequest, table: RouteTable, world: World, after: tuple[int, int] | None, trace: Trace
-) -> RouteRow | None:
+def _traced_match(walk: _Walk, table: RouteTable, world: World, trace: Trace) -> RouteRow | None:
     """Like the quick search, but tell of every route that shares a key with the call."""
-    place = _place(request, world)
+    request, place = walk.request, walk.place()
     hop = HopTrace(a_number=request.a_number, b_number=request.b_number)
     if place is not None:
         hop.b_region, hop.b_operator = place.region, place.operator
     trace.hops.append(hop)
-    for row in table.looked_at(request, after=after, place=lambda: place):
-        reason = why_not(row, request, place) or not_now(row, world)
+    for row in table.looked_at(request, after=walk.after, place=walk.place):
+        reason = why_not(row, request, place) or _not_now(row, walk, world)
         if len(hop.looked_at) < MAX_LOOKED_AT or not reason:
             hop.looked_at.append(_line(row, reason))
         else:
@@ -171,6 +202,8 @@ def why_not(row: RouteRow, request: RouteRequest, place: NumberRegion | None) ->
         ("B number", row.b_pattern, request.b_number),
         ("B host", row.b_host_pattern, request.b_host),
     ):
+        if pattern and not usable(text):
+            return f"{name} is longer than {MAX_INPUT} characters or holds control characters"
         if pattern and not matcher_for(pattern)(text):
             return f"{name} {text!r} does not match {pattern}"
     if row.b_region is not None and (place is None or place.region != row.b_region):
@@ -200,13 +233,17 @@ class _Implicit:
     note: str
 
 
-def _without_route(chosen: Chosen, world: World, trace: Trace | None) -> Decision:
-    """Follow the number inventory, then the tenant's own accounts; else 404."""
+def _without_route(walk: _Walk, world: World, trace: Trace | None) -> Decision:
+    """Follow the number inventory, then the tenant's own accounts; else 404, or 503 if a full route fits."""
+    chosen = walk.chosen()
     implicit = _by_inventory(chosen, world, trace) or _own_account(chosen, world)
-    if implicit is None:
+    if implicit is None and walk.full:
         implicit = _Implicit(
-            chosen.reject(SipCode.NOT_FOUND, "no route matches"), "no route, number or account matches"
+            chosen.reject(SipCode.SERVICE_UNAVAILABLE, walk.full), f"{walk.full}, no other fits"
         )
+    if implicit is None:
+        rejected = chosen.reject(SipCode.NOT_FOUND, "no route matches")
+        implicit = _Implicit(rejected, "no route, number or account matches")
     if trace is not None:
         trace.notes.append(implicit.note)
     return implicit.decision

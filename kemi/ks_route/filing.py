@@ -8,7 +8,7 @@ tenant, kind and text; a collision only adds a candidate, which verification the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -44,24 +44,14 @@ class Shelf(IntEnum):
     A_HOST_PREFIX = 9
     A_HOST_SUFFIX = 10
     A_HOST_WHOLE = 11
-    #: Exact length of B; only splits crowded buckets.
-    B_LENGTH = 12
     #: Region and operator of B.
-    REGION = 13
-    OPERATOR = 14
+    REGION = 12
+    OPERATOR = 13
     #: No key at all: comes up for every request of the tenant.
-    EVERY = 15
+    EVERY = 14
 
 
 PREFIX, SUFFIX, WHOLE = range(3)
-#: Kinds beyond the three of a field, as they appear in plans.
-LENGTH, PLACE_REGION, PLACE_OPERATOR, ALWAYS = 3, 4, 5, 6
-_KINDS = {
-    Shelf.B_LENGTH: LENGTH,
-    Shelf.REGION: PLACE_REGION,
-    Shelf.OPERATOR: PLACE_OPERATOR,
-    Shelf.EVERY: ALWAYS,
-}
 
 DIRECTION_BITS: Mapping[Direction, int] = {
     Direction.ACCOUNT: 1,
@@ -82,7 +72,6 @@ _NUMBER_WHOLE_BONUS = 3.0
 _KEY_PENALTY = 0.5
 _REGION_SCORE = 0.9
 _OPERATOR_SCORE = 0.6
-_LENGTH_SCORE = 0.3
 
 
 class RouteUnusable(Refused):
@@ -171,20 +160,10 @@ def file_route(row: RouteRow, facts: tuple[PatternFacts | None, ...]) -> Filed:
     if row.b_operator:
         scored.append((_OPERATOR_SCORE, Shelf.OPERATOR, (row.b_operator.encode(),)))
     b_keys = facts[B].keys if facts[B] is not None else Keys()  # type: ignore[union-attr]
-    if b_keys.min_length == b_keys.max_length:
-        scored.append((_LENGTH_SCORE, Shelf.B_LENGTH, (b"%d" % b_keys.min_length,)))
     scored.sort(key=lambda entry: -entry[0])
     shelves = [(shelf, keys) for score, shelf, keys in scored if score > 0]
     bits = sum(DIRECTION_BITS[direction] for direction in set(row.directions)) or ANY_DIRECTION
     return Filed((*shelves, (Shelf.EVERY, (b"",))), b_keys.min_length, b_keys.max_length, bits)
-
-
-def primary(shelves: Shelves) -> tuple[Shelf, tuple[bytes, ...]]:
-    """Return the shelf that a route stands on first; a length alone separates too little."""
-    for shelf, keys in shelves:
-        if shelf is not Shelf.B_LENGTH:
-            return shelf, keys
-    raise AssertionError("EVERY is always there")
 
 
 def _field_shelves(field: int, keys: Keys) -> Iterable[tuple[float, Shelf, tuple[bytes, ...]]]:
@@ -212,8 +191,6 @@ def shelf_words(shelf: Shelf, key: bytes) -> str:
     text = key.decode(errors="replace")
     if shelf is Shelf.EVERY:
         return "nothing that the index can use"
-    if shelf is Shelf.B_LENGTH:
-        return f"B number has {text} characters"
     if shelf is Shelf.REGION:
         return f"region is {text}"
     if shelf is Shelf.OPERATOR:
@@ -224,24 +201,88 @@ def shelf_words(shelf: Shelf, key: bytes) -> str:
 # ------------------------------------------------------------------------------------ the request's side
 
 
+#: Shelves with the lengths of their keys in use (0 where keys have no length), in one order.
+Layout = tuple[tuple[int, tuple[int, ...]], ...]
+
+
+class Plan:
+    """What to ask for on behalf of a tenant: which keys of a request to compute, and their salts."""
+
+    __slots__ = ("_places", "_splits", "layout", "steps")
+
+    def __init__(self, tenants: Mapping[int, Mapping[int, int]], split_lengths: Mapping[int, int]) -> None:
+        """Take {tenant: {shelf: bit set of key lengths in use}}, and the same below split buckets."""
+        lengths = merged_lengths(split_lengths, *tenants.values())
+        self.layout: Layout = tuple((shelf, lengths_of(bits)) for shelf, bits in sorted(lengths.items()))
+        keys = [(shelf, size) for shelf, sizes in self.layout for size in sizes]
+        self._places = {
+            shelf: tuple(
+                place for place, (other, size) in enumerate(keys) if other == shelf and bits >> size & 1
+            )
+            for shelf, bits in split_lengths.items()
+        }
+        self._splits: dict[int, tuple[tuple[int, tuple[int, ...]], ...]] = {}
+        #: (place in the CRCs of the layout, salt)
+        self.steps = tuple(
+            (place, shelf_salt(tenant_seed(tenant), shelf))
+            for tenant, used in tenants.items()
+            for place, (shelf, size) in enumerate(keys)
+            if used.get(shelf, 0) >> size & 1
+        )
+
+    def hashes(self, crcs: Sequence[int]) -> list[int]:
+        """Return the hashes of all first-level keys."""
+        return [crcs[place] ^ salt for place, salt in self.steps]
+
+    def split_hashes(self, bucket: int, shelves: int, crcs: Sequence[int]) -> list[int]:
+        """Return the hashes of the keys below a split bucket, which has these shelves (a bit set)."""
+        steps = self._splits.get(shelves)
+        if steps is None:
+            steps = tuple((shelf, self._places[shelf]) for shelf in lengths_of(shelves))
+            self._splits[shelves] = steps
+        hashes: list[int] = []
+        for shelf, places in steps:
+            salt = shelf_salt(bucket, shelf)
+            for place in places:
+                hashes.append(crcs[place] ^ salt)
+        return hashes
+
+
+_EMPTY_CRC = crc32(b"")
+
+
 class Asked:
     """A request as the index sees it; made once a search."""
 
-    __slots__ = ("_found", "_place", "_placed", "b_length", "data", "direction_bit", "request", "texts")
+    __slots__ = (
+        "_found",
+        "_place",
+        "_placed",
+        "b_length",
+        "crcs",
+        "direction_bit",
+        "plan",
+        "request",
+        "texts",
+    )
 
-    def __init__(self, request: RouteRequest, place: Callable[[], NumberRegion | None]) -> None:
-        texts = (request.b_number, request.a_number, request.b_host, request.a_host)
+    def __init__(self, request: RouteRequest, place: Callable[[], NumberRegion | None], plan: Plan) -> None:
+        b, a, b_host, a_host = request.b_number, request.a_number, request.b_host, request.a_host
         self.request = request
+        self.plan = plan
         #: In field order; None matches no pattern at all.
-        self.texts = tuple([text if usable(text) else None for text in texts])
-        self.data = tuple(
-            [None if text is None else text.encode("utf-8", "surrogatepass").lower() for text in self.texts]
-        )
-        self.b_length = len(request.b_number) if self.texts[B] is not None else 0
+        self.texts: tuple[str | None, ...] = (b, a, b_host, a_host)
+        together = b + a + b_host + a_host
+        if len(together) > MAX_INPUT or not together.isprintable():  # rarely: look at each
+            self.texts = tuple([text if usable(text) else None for text in self.texts])
+        self.b_length = len(b) if self.texts[B] is not None else 0
         self.direction_bit = DIRECTION_BITS[request.direction] << DIRECTION_SHIFT
         self._place = place
         self._placed = False
         self._found: NumberRegion | None = None
+        #: CRC of each key of the layout; that of the empty text where the request has no such key, which
+        #: asks for a key that no route has.
+        self.crcs = self._compute(plan.layout)
 
     def place(self) -> NumberRegion | None:
         """Return region and operator of B; looked up at most once, and only if a route asks."""
@@ -249,64 +290,84 @@ class Asked:
             self._placed, self._found = True, self._place()
         return self._found
 
+    def _compute(self, layout: Layout) -> list[int]:
+        crcs: list[int] = []
+        known = -1
+        data: bytes | None = None
+        for shelf, lengths in layout:
+            if shelf >= Shelf.REGION:
+                crcs.append(self._place_crc(shelf))
+                continue
+            if known != shelf // 3:
+                known = shelf // 3
+                text = self.texts[known]
+                data = None if text is None else _lowered(text)
+            kind = shelf % 3
+            if data is None:
+                crcs += [_EMPTY_CRC] * len(lengths)
+            elif kind == WHOLE:
+                crcs.append(crc32(data))
+            elif len(data) < lengths[-1]:
+                crcs += [_edge_crc(data, kind, length) for length in lengths]
+            elif kind == PREFIX:
+                crcs += [crc32(data[:length]) for length in lengths]
+            else:
+                crcs += [crc32(data[-length:]) for length in lengths]
+        return crcs
 
-#: (field, kind, lengths of keys in use, CRC to start from)
-PlanStep = tuple[int, int, tuple[int, ...], int]
-Plan = tuple[PlanStep, ...]
+    def _place_crc(self, shelf: int) -> int:
+        if shelf == Shelf.EVERY:
+            return _EMPTY_CRC
+        place = self.place()
+        if place is None:
+            return _EMPTY_CRC
+        return crc32((place.region if shelf == Shelf.REGION else place.operator).encode())
+
+
+def _lowered(text: str) -> bytes:
+    if text.isascii():
+        return text.encode().lower()
+    return text.encode("utf-8", "surrogatepass").lower()
+
+
+def _edge_crc(data: bytes, kind: int, length: int) -> int:
+    if length > len(data):
+        return _EMPTY_CRC
+    return crc32(data[:length] if kind == PREFIX else data[-length:])
 
 
 def tenant_seed(tenant_id: int) -> int:
-    """Return the CRC that all keys of a tenant start from."""
+    """Return what the salts of a tenant's shelves are made from."""
     return crc32(b"%d" % tenant_id)
 
 
-def shelf_seed(seed: int, shelf: int) -> int:
-    """Return the CRC that the keys of one shelf start from, below a tenant or a bucket."""
-    return crc32(bytes((shelf,)), seed)
+def shelf_salt(seed: int, shelf: int) -> int:
+    """Return what the CRC of a key is mixed with on a shelf below a tenant or below a bucket's hash.
+
+    Multiplied, not chained: chained CRCs are linear, and keys of two levels that differ alike would collide.
+    """
+    return (seed * 0x9E37_79B1 + (shelf + 1) * 0x85EB_CA6B) & 0xFFFF_FFFF
 
 
-def make_plan(lengths: Mapping[int, int], seed: int) -> Plan:
-    """Return what to ask for, given {shelf: bit set of key lengths in use}."""
-    steps: list[PlanStep] = []
-    for shelf, bits in lengths.items():
-        kind = _KINDS.get(Shelf(shelf), shelf % 3)
-        used = tuple(size for size in range(32) if bits >> size & 1)
-        steps.append((shelf // 3 if shelf < Shelf.B_LENGTH else B, kind, used, shelf_seed(seed, shelf)))
-    return tuple(steps)
+def key_hash(key: bytes, salt: int) -> int:
+    """Return the hash of a key under a salt; the CRC of a key is computed once for all salts."""
+    return crc32(key) ^ salt
+
+
+def lengths_of(bits: int) -> tuple[int, ...]:
+    """Return the key lengths of a bit set."""
+    return tuple(size for size in range(bits.bit_length()) if bits >> size & 1)
+
+
+def merged_lengths(*parts: Mapping[int, int]) -> dict[int, int]:
+    """Return the union of {shelf: bit set of key lengths} of several tenants or tables."""
+    merged: dict[int, int] = {}
+    for part in parts:
+        for shelf, bits in part.items():
+            merged[shelf] = merged.get(shelf, 0) | bits
+    return merged
 
 
 def length_bit(shelf: int, key: bytes) -> int:
     """Return the bit that this key sets in the lengths of its shelf."""
-    return 1 << len(key) if shelf < Shelf.B_LENGTH and shelf % 3 != WHOLE else 1
-
-
-def asked_hashes(plan: Plan, asked: Asked) -> list[int]:
-    """Return the hashes of all keys that a request asks for."""
-    hashes: list[int] = []
-    for field, kind, lengths, seed in plan:
-        data = asked.data[field]
-        if data is None:
-            if kind >= PLACE_REGION:
-                hashes += _other_hashes(kind, seed, asked)
-        elif kind == PREFIX:
-            size = len(data)
-            hashes += [crc32(data[:length], seed) for length in lengths if length <= size]
-        elif kind == SUFFIX:
-            size = len(data)
-            hashes += [crc32(data[-length:], seed) for length in lengths if length <= size]
-        elif kind == WHOLE:
-            hashes.append(crc32(data, seed))
-        else:
-            hashes += _other_hashes(kind, seed, asked)
-    return hashes
-
-
-def _other_hashes(kind: int, seed: int, asked: Asked) -> list[int]:
-    if kind == LENGTH:
-        return [crc32(b"%d" % asked.b_length, seed)]
-    if kind == ALWAYS:
-        return [crc32(b"", seed)]
-    place = asked.place()
-    if place is None:
-        return []
-    return [crc32((place.region if kind == PLACE_REGION else place.operator).encode(), seed)]
+    return 1 << len(key) if shelf < Shelf.REGION and shelf % 3 != WHOLE else 1

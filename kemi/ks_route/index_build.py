@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO
-from zlib import crc32
+from typing import BinaryIO, Protocol
 
 from callcore.errors import KalibriError
 from kemi.ks_route.buckets import Buckets, HotBucket
@@ -31,9 +30,9 @@ from kemi.ks_route.filing import (
     Shelves,
     facts_of,
     file_route,
+    key_hash,
     length_bit,
-    primary,
-    shelf_seed,
+    shelf_salt,
     shelf_words,
     tenant_seed,
 )
@@ -136,10 +135,18 @@ def check_row(row: RouteRow) -> tuple[PatternFacts | None, ...]:
     return facts
 
 
-class _Builder:
+class Sink(Protocol):
+    """Where records go as they come."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take bytes; return how many."""
+        ...
+
+
+class IndexBuilder:
     """Turns rows into the sections of the file; ranks are given in the order of `add`."""
 
-    def __init__(self, records: BinaryIO) -> None:
+    def __init__(self, records: Sink) -> None:
         self._records = records
         self.report = BuildReport()
         self.offsets = array("I", [0])
@@ -157,6 +164,7 @@ class _Builder:
         self._last: tuple[int, int] | None = None
 
     def add(self, row: RouteRow) -> None:
+        """Take the next row in matching order; raises RowsOutOfOrder, IndexTooLarge."""
         order = row.order
         if self._last is not None and order <= self._last:
             raise RowsOutOfOrder(route_id=row.route_id)
@@ -221,23 +229,23 @@ class _Builder:
         return known
 
     def _file(self, rank: int, tenant_id: int, filed: Filed) -> None:
-        shelf, keys = primary(filed.shelves)
-        seed = shelf_seed(tenant_seed(tenant_id), shelf)
+        shelf, keys = filed.shelves[0]
+        salt = shelf_salt(tenant_seed(tenant_id), shelf)
         lengths = self.tenant_lengths.get(tenant_id)
         if lengths is None:
             lengths = self.tenant_lengths[tenant_id] = [0] * len(Shelf)
         for key in keys:
-            self.buckets.file(crc32(key, seed), rank)
+            self.buckets.file(key_hash(key, salt), rank)
             lengths[shelf] |= length_bit(shelf, key)
-        further = tuple(entry for entry in filed.shelves if entry[0] not in (shelf, Shelf.EVERY))
+        further = filed.shelves[1:-1]
         self._further.append(self._shared.setdefault(further, further))
 
     def make_buckets(self) -> None:
         """Turn what was filed into buckets, and report those that stayed large."""
         self.buckets.finish(self._further.__getitem__)
-        for key_hash, ranks in self.buckets.hot:
+        for bucket, ranks in self.buckets.hot:
             first = ranks[0]
-            what = _common_key(key_hash, self._tenants[first], file_route(*self._again(first)).shelves)
+            what = _common_key(bucket, self._tenants[first], file_route(*self._again(first)).shelves)
             ids = tuple(self.ids[rank] for rank in ranks[:_SHOWN_IDS])
             self.report.hot_buckets.append(HotBucket(self._tenants[first], what, len(ranks), ids))
 
@@ -285,17 +293,17 @@ class _Builder:
         }
 
 
-def _common_key(key_hash: int, tenant_id: int, shelves: Shelves) -> str:
+def _common_key(bucket: int, tenant_id: int, shelves: Shelves) -> str:
     """Say which of a route's keys, on the first or second level, has this hash."""
-    shelf, keys = primary(shelves)
+    shelf, keys = shelves[0]
     for key in keys:
-        first = crc32(key, shelf_seed(tenant_seed(tenant_id), shelf))
+        first = key_hash(key, shelf_salt(tenant_seed(tenant_id), shelf))
         words = shelf_words(shelf, key)
-        if first == key_hash:
+        if first == bucket:
             return words
-        for further, further_keys in shelves:
+        for further, further_keys in shelves[1:-1]:
             for second in further_keys:
-                if crc32(second, shelf_seed(first, further)) == key_hash:
+                if key_hash(second, shelf_salt(first, further)) == bucket:
                     return f"{words}, {shelf_words(further, second)}"
     return "keys of one hash"
 
@@ -321,7 +329,7 @@ def build_index(rows: Iterable[RouteRow], path: Path) -> BuildReport:
 
 def _write(rows: Iterable[RouteRow], out: BinaryIO) -> BuildReport:
     out.write(bytes(HEADER_BYTES))
-    builder = _Builder(out)
+    builder = IndexBuilder(out)
     for row in rows:
         builder.add(row)
     builder.make_buckets()

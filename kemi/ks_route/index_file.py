@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from json import loads
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,6 @@ from kemi.ks_route.filing import (
     A,
     Asked,
     B,
-    asked_hashes,
-    make_plan,
 )
 from kemi.ks_route.index_format import (
     CLASS_CODES,
@@ -64,6 +63,14 @@ def _numbers(view: memoryview, form: str) -> memoryview[int]:
     return view.cast(form)  # type: ignore[call-overload,no-any-return]
 
 
+def _at(places: Sequence[int], view: memoryview[int]) -> Sequence[int]:
+    """Return the numbers at these places."""
+    if len(places) > 1:
+        found: tuple[int, ...] = itemgetter(*places)(view)
+        return found
+    return [view[place] for place in places]
+
+
 class IndexFile:
     """One mapped index file."""
 
@@ -97,7 +104,8 @@ class IndexFile:
             raise BadIndexFile("the slots are no power of two")
         tenants = views["tenants"]
         self._tenant_rows = {tenants[place]: place for place in range(0, len(tenants), TENANT_WORDS)}
-        self._split_lengths = views["split_lengths"].tolist()
+        #: {shelf: bit set of key lengths in use} below split buckets.
+        self.split_lengths = {shelf: bits for shelf, bits in enumerate(views["split_lengths"]) if bits}
 
     def close(self) -> None:
         """Let go of the map; the object cannot be used afterwards."""
@@ -136,29 +144,32 @@ class IndexFile:
         slot_hashes, places, mask, postings = self._hashes, self._places, self._mask, self._postings
         singles: list[int] = []
         spans: list[tuple[int, int]] = []
-        for key_hash in hashes:
-            slot = key_hash & mask
-            place = places[slot]
-            while place:
-                if slot_hashes[slot] == key_hash:
-                    if place & SINGLE:
-                        singles.append(place ^ SINGLE)
-                        break
-                    head = postings[place]
-                    if head & SPLIT:
-                        self._gather_split(key_hash, postings[place + 1], asked, singles, spans)
-                        place += 1
-                    spans.append((place + 1, place + 1 + (head & ROUTES)))
-                    break
+        # One call fetches all first slots; most of them are empty.
+        for bucket, place in zip(hashes, _at([bucket & mask for bucket in hashes], places), strict=False):
+            if not place:
+                continue
+            slot = bucket & mask
+            while slot_hashes[slot] != bucket:
                 slot = (slot + 1) & mask
                 place = places[slot]
+                if not place:
+                    break
+            else:
+                if place & SINGLE:
+                    singles.append(place ^ SINGLE)
+                    continue
+                head = postings[place]
+                if head & SPLIT:
+                    self._gather_split(bucket, postings[place + 1], asked, singles, spans)
+                    place += 1
+                spans.append((place + 1, place + 1 + (head & ROUTES)))
         return singles, spans
 
     def _gather_split(
-        self, key_hash: int, shelves: int, asked: Asked, singles: list[int], spans: list[tuple[int, int]]
+        self, bucket: int, shelves: int, asked: Asked, singles: list[int], spans: list[tuple[int, int]]
     ) -> None:
-        lengths = {shelf: bits for shelf, bits in enumerate(self._split_lengths) if shelves >> shelf & 1}
-        more_singles, more_spans = self._gather(asked_hashes(make_plan(lengths, key_hash), asked), asked)
+        hashes = asked.plan.split_hashes(bucket, shelves, asked.crcs)
+        more_singles, more_spans = self._gather(hashes, asked)
         singles += more_singles
         spans += more_spans
 

@@ -17,8 +17,8 @@ A route is known by its rank: its place in the matching order (priority, route i
     text_offsets uint32[t+1], texts
     slot_hashes uint32[s], slot_places uint32[s]  open addressing, s a power of two; place 0: empty slot
     postings  uint32[]     buckets: ROUTES (lower 28 bits), SPLIT flag [, shelves of the split], ranks ascending
-    tenants   uint32[17*k] tenant id, bit sets of the key lengths in use for each of 16 shelves, sorted by id
-    split_lengths uint32[16] the same for the second level, of all tenants
+    tenants   uint32[16*k] tenant id, bit sets of the key lengths in use for each of 15 shelves, sorted by id
+    split_lengths uint32[15] the same for the second level, of all tenants
 
 A place with the SINGLE bit is not a bucket but the only rank of its key.
 """
@@ -31,7 +31,7 @@ from typing import Any
 
 from kemi.ks_route.patterns import SimplePattern
 
-MAGIC = b"KSROUTE1"
+MAGIC = b"KSROUTE2"
 HEADER_BYTES = 4096
 _HEADER = struct.Struct("<8sI")
 
@@ -66,7 +66,7 @@ LARGEST_ID = 0x7FFF_FFFF
 
 #: Numbers a row of `conditions` and of `tenants` has.
 CONDITION_WORDS = 8
-TENANT_WORDS = 17
+TENANT_WORDS = 16
 
 #: Pattern classes as stored.
 CLASS_CODES = ("none", "simple", "re", "re2")

@@ -72,6 +72,8 @@ class RouteOptions:
         for name in _FIELDS:
             theirs = getattr(later, name)
             values[name] = getattr(self, name) if theirs is None or theirs == () else theirs
+        if later.caller_id or later.caller_id_set:  # one of the two ways to substitute, the later one
+            values["caller_id"], values["caller_id_set"] = later.caller_id, later.caller_id_set
         values["flags"] = {**self.flags, **later.flags}
         values["emergency"] = self.emergency or later.emergency
         return RouteOptions(**values)

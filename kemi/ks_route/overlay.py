@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 from callcore.errors import KalibriError
 from kemi.ks_route.filing import (
@@ -19,9 +18,9 @@ from kemi.ks_route.filing import (
     Asked,
     PatternFacts,
     file_route,
+    key_hash,
     length_bit,
-    primary,
-    shelf_seed,
+    shelf_salt,
     tenant_seed,
 )
 from kemi.ks_route.index_build import UnusableRoute, check_row
@@ -40,11 +39,11 @@ class Entry:
         """Prepare a row; raises KalibriError if it cannot be used."""
         facts = check_row(row)
         filed = file_route(row, facts)
-        shelf, keys = primary(filed.shelves)
-        seed = shelf_seed(tenant_seed(row.tenant_id), shelf)
+        shelf, keys = filed.shelves[0]
+        salt = shelf_salt(tenant_seed(row.tenant_id), shelf)
         self.row = row
         self.order = row.order
-        self.hashes = tuple(crc32(key, seed) for key in keys)
+        self.hashes = tuple(key_hash(key, salt) for key in keys)
         #: (shelf, bit set of the lengths of its keys)
         self.key_lengths = (int(shelf), _all_bits(length_bit(shelf, key) for key in keys))
         self._head = filed.head()
@@ -120,8 +119,8 @@ class Overlay:
             self.entries[row.route_id] = fresh
 
     def _file(self, entry: Entry) -> None:
-        for key_hash in entry.hashes:
-            self._by_key.setdefault(key_hash, []).append(entry)
+        for key in entry.hashes:
+            self._by_key.setdefault(key, []).append(entry)
         shelf, bits = entry.key_lengths
         lengths = self._lengths.setdefault(entry.row.tenant_id, {})
         lengths[shelf] = lengths.get(shelf, 0) | bits
@@ -133,7 +132,7 @@ class Overlay:
     def candidates(self, hashes: Iterable[int]) -> list[Entry]:
         """Return the entries under these keys, each once, in matching order; not yet verified."""
         by_key = self._by_key
-        found = [entry for key_hash in hashes if key_hash in by_key for entry in by_key[key_hash]]
+        found = [entry for key in hashes if key in by_key for entry in by_key[key]]
         if len(found) > 1:
             found = list({id(entry): entry for entry in found}.values())
             found.sort(key=lambda entry: entry.order)

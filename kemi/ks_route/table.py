@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from kemi.ks_route.facts import SYSTEM_TENANT
-from kemi.ks_route.filing import Asked, Plan, asked_hashes, make_plan, tenant_seed
+from kemi.ks_route.filing import Asked, Plan, merged_lengths
 from kemi.ks_route.index_build import UnusableRoute
 from kemi.ks_route.index_file import IndexFile
 from kemi.ks_route.matchers import Engines, Recent
@@ -78,21 +78,25 @@ class RouteTable:
         `after`: only beyond this (priority in steps, route id). `place` is called at most once, and only if
         a route asks for region or operator.
         """
-        asked = Asked(request, place)
-        hashes = asked_hashes(self._plan(request.tenant_id), asked)
+        asked = Asked(request, place, self._plan(request.tenant_id))
+        hashes = asked.plan.hashes(asked.crcs)
         entries = self._overlay.candidates(hashes)
-        if entries:
-            fitting = [entry for entry in entries if entry.fits(asked) and _beyond(entry, after)]
-            return self._checked(self._merged(self._base_ranks(hashes, asked, after), fitting), request)
-        return self._from_base(hashes, asked, after)
+        if not entries:
+            return self._from_base(hashes, asked, after)
+        fitting = [entry for entry in entries if entry.fits(asked) and _beyond(entry, after)]
+        return self._checked(self._merged(self._base_ranks(hashes, asked, after), fitting), request)
 
     def _from_base(
         self, hashes: list[int], asked: Asked, after: tuple[int, int] | None
     ) -> Iterator[RouteRow]:
         base = self._base
         if base is None:
-            return iter(())
-        return self._checked(map(base.row, self._base_ranks(hashes, asked, after)), asked.request)
+            return
+        tenant_id = asked.request.tenant_id
+        for rank in self._base_ranks(hashes, asked, after):
+            row = base.row(rank)
+            if row.tenant_id == tenant_id or row.tenant_id == SYSTEM_TENANT:
+                yield row
 
     def _base_ranks(self, hashes: list[int], asked: Asked, after: tuple[int, int] | None) -> Iterator[int]:
         base, replaced = self._base, self._overlay.replaced
@@ -133,23 +137,21 @@ class RouteTable:
     def _plan(self, tenant_id: int) -> Plan:
         found = self._plans.get(tenant_id)
         if found is None:
-            tenants = {tenant_id: None, SYSTEM_TENANT: None}
-            found = tuple(chain.from_iterable(self._tenant_plan(each) for each in tenants))
+            base, overlay = self._base, self._overlay
+            lengths = {
+                each: merged_lengths(base.key_lengths(each) if base else {}, overlay.key_lengths(each))
+                for each in (tenant_id, SYSTEM_TENANT)
+            }
+            found = Plan(lengths, base.split_lengths if base else {})
             self._plans.put(tenant_id, found)
         return found
-
-    def _tenant_plan(self, tenant_id: int) -> Plan:
-        lengths = dict(self._base.key_lengths(tenant_id)) if self._base is not None else {}
-        for shelf, bits in self._overlay.key_lengths(tenant_id).items():
-            lengths[shelf] = lengths.get(shelf, 0) | bits
-        return make_plan(lengths, tenant_seed(tenant_id))
 
     def looked_at(
         self, request: RouteRequest, *, after: tuple[int, int] | None = None, place: Place = _nowhere
     ) -> Iterator[RouteRow]:
         """Yield every row that shares a key with the request, fitting or not, in order: for the trace."""
-        asked = Asked(request, place)
-        hashes = asked_hashes(self._plan(request.tenant_id), asked)
+        asked = Asked(request, place, self._plan(request.tenant_id))
+        hashes = asked.plan.hashes(asked.crcs)
         entries = [entry for entry in self._overlay.candidates(hashes) if _beyond(entry, after)]
         ranks: Iterator[int] = iter(())
         if self._base is not None:

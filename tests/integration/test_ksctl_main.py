@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kalibri.config import PROJECT_ROOT
+from kalibri.remembered import remembered_file, to_text
 from tests.support.fix_ksctl import Ksctl
 from tools.ksctl.main import COMMANDS
 
@@ -60,6 +61,15 @@ def test_database_that_is_away_is_an_error_in_one_line() -> None:
 def test_home_of_the_command_line_leads_to_its_database(tmp_path: Path) -> None:
     stderr = Ksctl({"KALIBRI_HOME": "/nowhere"}).fails(1, f"--home {tmp_path}/other tenant list")
     assert f"host={tmp_path}/other/pg" in stderr
+
+
+def test_what_the_instance_was_told_at_its_start_counts_in_every_shell(tmp_path: Path, pg_dsn: str) -> None:
+    remembered_file(tmp_path).parent.mkdir()
+    remembered_file(tmp_path).write_text(to_text({"KALIBRI_DATABASE_DSN": pg_dsn}))
+    later = Ksctl({"KALIBRI_HOME": str(tmp_path)})
+    assert later.ok("tenant list -o json").json[0]["name"] == "system"
+    # What is said now goes first.
+    assert "host=/nowhere" in later.fails(1, "--set database.dsn=host=/nowhere tenant list")
 
 
 def test_tenants_from_birth_to_removal(ksctl: Ksctl) -> None:

@@ -45,17 +45,19 @@ class IndexDaemon:
         """Everything that the process said."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def until(self, condition: Callable[[], object], what: str) -> float:
+    def until(
+        self, condition: Callable[[], object], what: str, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> float:
         """Wait until something is so; return how long that took, in seconds."""
         started = time.monotonic()
         try:
-            wait_until(lambda: condition() or self.process.poll() is not None, PATIENCE_SECONDS, what)
+            wait_until(lambda: condition() or self.process.poll() is not None, patience_seconds, what)
             assert condition(), f"ks-index has ended, not so: {what}"
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log_text()}") from error
         return time.monotonic() - started
 
-    def until_live(self, conn: Conn) -> float:
+    def until_live(self, conn: Conn, *, patience_seconds: float = PATIENCE_SECONDS) -> float:
         """Wait until everything that is saved is in force; return how long that took."""
         wanted = last_change(conn)
 
@@ -63,12 +65,12 @@ class IndexDaemon:
             current = read_current(self.directory)
             return current is not None and current.seq >= wanted
 
-        return self.until(live, f"change {wanted} is in force")
+        return self.until(live, f"change {wanted} is in force", patience_seconds=patience_seconds)
 
     def builders(self) -> list[int]:
         """Return the pids of this daemon's builder processes."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(pid) for pid in children if _is_builder(int(pid))]
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
 
     def stop(self) -> int:
         """End it in order; return its exit code."""
@@ -79,13 +81,6 @@ class IndexDaemon:
         """End it as `kill -9` would."""
         self.process.kill()
         self.process.wait()
-
-
-def _is_builder(pid: int) -> bool:
-    try:
-        return b"--build" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 @contextmanager

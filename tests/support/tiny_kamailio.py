@@ -71,9 +71,9 @@ modparam("rr", "enable_double_rr", 1)
 modparam("tm", "fr_inv_timer", 30000)
 
 request_route {{
+    force_rport();
     if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
     if (!sanity_check("17895", "7")) exit;
-    force_rport();
     if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
     t_check_trans();
     if (has_totag()) {{
@@ -81,8 +81,7 @@ request_route {{
             # re-INVITE, UPDATE and their answers refresh the remote target: their Contact needs the alias
             if (nat_uac_test("1") || proto != UDP) set_contact_alias();
             handle_ruri_alias();
-            t_on_reply("NAT");
-            t_relay(); exit;
+            route(RELAY); exit;
         }}
         if (is_method("ACK")) {{ if (t_check_trans()) t_relay(); exit; }}
         sl_send_reply("404", "Not Here"); exit;
@@ -102,8 +101,20 @@ request_route {{
     if (uri==myself && $rU!=$null) {{
         if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}
     }}
+    route(RELAY);
+}}
+
+# A host name is never looked up (a resolver that is silent would stop this worker): names go to the sink.
+route[RELAY] {{
+    $var(host) = $rd;
+    if ($du != $null) $var(host) = $(du{{uri.host}});
+    if (!($var(host) =~ "^[0-9.]+$")) {{
+        if ("{sink}" == "") {{ sl_send_reply("404", "Unknown Domain"); exit; }}
+        $du = "{sink}";
+    }}
     t_on_reply("NAT");
-    t_relay();
+    if (!t_relay()) sl_reply_error();
+    exit;
 }}
 
 onreply_route[NAT] {{
@@ -158,9 +169,12 @@ class TinyKamailio:
         auth_calls: bool = False,
         tls: bool = False,
         ping_seconds: int = 0,
+        sink: tuple[str, int] | None = None,
         ip: str = "127.0.0.1",
     ) -> None:
         self.home, self.ip = home, ip
+        #: Where requests to any host name are sent (without it they get 404).
+        self.sink = sink
         self.auth, self.auth_calls, self.tls, self.ping_seconds = auth, auth_calls, tls, ping_seconds
         self.port = self.tls_port = 0
         self.process: subprocess.Popen[bytes] | None = None
@@ -260,6 +274,7 @@ class TinyKamailio:
             home=self.home,
             ping_seconds=self.ping_seconds,
             algorithm=self.auth or "MD5",
+            sink=f"sip:{self.sink[0]}:{self.sink[1]}" if self.sink else "",
             auth_register=check("www") if self.auth else "",
             auth_invite=f'if (!is_method("ACK")) {{ {check("proxy")} }}' if self.auth_calls else "",
             tls_core=f"enable_tls=yes\nlisten=tls:{self.ip}:{self.tls_port}" if self.tls else "",

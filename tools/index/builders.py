@@ -1,25 +1,32 @@
 """Builder processes: each builds one part of the index beside the running ks-index, at most one for a part.
 
-A builder is ks-index itself, started with --build. It may be killed at any moment: it leaves an unfinished
-file that nobody reads, and is started again after a while. Never switches CURRENT.
+A builder is a fork of ks-index, so it starts at once and has nothing to load. It may be killed at any
+moment: it leaves an unfinished file that nobody reads, and is started again after a while; when ks-index
+dies, the kernel ends it too. Never switches CURRENT.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import logging
-import subprocess
+import os
+import signal
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO
 
 from kalibri.index_ledger import Part
 
 log = logging.getLogger(__name__)
 
-#: Exit code of a builder that found another builder of its part at work (sysexits.h EX_TEMPFAIL).
-EXIT_BUSY = 75
+#: Builds a part as file `number` of the index directory; runs in the builder's process.
+Build = Callable[[Part, int], "Built"]
+
+#: The build of all routes must not take the processor from calls.
+ROUTES_NICENESS = 5
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 60.0
 
@@ -48,18 +55,20 @@ class Built:
         return cls(**{**values, "part": Part(values["part"])})
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Child:
-    process: subprocess.Popen[bytes]
+    pid: int
+    #: Where its result comes out; becomes readable when it ends.
+    pipe: int
     started_at: float
 
 
 class Builders:
     """The builder processes of one ks-index."""
 
-    def __init__(self, command: Sequence[str], *, clock: Callable[[], float] = time.monotonic) -> None:
-        """command: how ks-index is started; a builder gets further arguments. clock: monotonic seconds."""
-        self._command = list(command)
+    def __init__(self, build: Build, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """build: what a builder does. clock: monotonic seconds."""
+        self._build = build
         self._clock = clock
         self._children: dict[Part, _Child] = {}
         self._failures: dict[Part, int] = {}
@@ -71,44 +80,41 @@ class Builders:
 
     def start(self, part: Part, number: int) -> None:
         """Start building a part as file `number`."""
-        command = [*self._command, "--build", part, "--number", str(number)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-        self._children[part] = _Child(process, self._clock())
-        log.info("builds %s (pid %d)", part, process.pid)
+        parent = os.getpid()
+        readable, writable = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            _be_builder(lambda: self._build(part, number), part, writable, parent)
+        os.close(writable)
+        self._children[part] = _Child(pid, readable, self._clock())
+        log.info("builds %s (pid %d)", part, pid)
 
     def reap(self) -> list[Built]:
         """Return what has been finished since the last call; a failed build is retried ever later."""
         finished = []
         for part, child in list(self._children.items()):
-            if child.process.poll() is None:
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid == 0:
                 continue
             del self._children[part]
-            built = self._result(part, child)
+            built = self._result(part, child, os.waitstatus_to_exitcode(status))
             if built is not None:
                 finished.append(built)
         return finished
 
-    def _result(self, part: Part, child: _Child) -> Built | None:
-        seconds = self._clock() - child.started_at
-        with _pipe(child) as pipe:
+    def _result(self, part: Part, child: _Child, code: int) -> Built | None:
+        with open(child.pipe, "rb") as pipe:
             line = pipe.read()
-        if child.process.returncode == 0:
-            try:
-                built = Built.from_line(line)
-            except (ValueError, TypeError, KeyError) as error:
-                log.error("the builder of %s printed nonsense: %s", part, error)
-            else:
-                self._failures.pop(part, None)
-                log.info("built %s: %s, %d entries in %.1f s", part, built.file, built.entries, seconds)
-                return built
-        self._failed(part, child.process.returncode)
-        return None
+        if code != 0:
+            self._failed(part, code)
+            return None
+        built = Built.from_line(line)
+        self._failures.pop(part, None)
+        seconds = self._clock() - child.started_at
+        log.info("built %s: %s, %d entries in %.2f s", part, built.file, built.entries, seconds)
+        return built
 
     def _failed(self, part: Part, code: int) -> None:
-        if code == EXIT_BUSY:
-            log.info("another process is building %s", part)
-            self._retry_at[part] = self._clock() + FIRST_RETRY_SECONDS
-            return
         failures = self._failures[part] = self._failures.get(part, 0) + 1
         wait = min(FIRST_RETRY_SECONDS * 2 ** (failures - 1), LAST_RETRY_SECONDS)
         self._retry_at[part] = self._clock() + wait
@@ -122,22 +128,47 @@ class Builders:
     @property
     def running(self) -> dict[Part, int]:
         """The parts that are being built, with the pid of the builder."""
-        return {part: child.process.pid for part, child in self._children.items()}
+        return {part: child.pid for part, child in self._children.items()}
 
-    def pipes(self) -> list[IO[bytes]]:
+    def pipes(self) -> list[int]:
         """Return what becomes readable when a builder ends."""
-        return [_pipe(child) for child in self._children.values()]
+        return [child.pipe for child in self._children.values()]
 
     def stop(self) -> None:
         """End every builder and wait for it."""
         for child in self._children.values():
-            child.process.terminate()
+            os.kill(child.pid, signal.SIGTERM)
         for child in self._children.values():
-            child.process.wait()
-            _pipe(child).close()
+            os.waitpid(child.pid, 0)
+            os.close(child.pipe)
         self._children.clear()
 
 
-def _pipe(child: _Child) -> IO[bytes]:
-    assert child.process.stdout is not None
-    return child.process.stdout
+def _be_builder(build: Callable[[], Built], part: Part, out: int, parent: int) -> None:
+    """Live as a builder and end; never returns into the code of ks-index."""
+    code = 1
+    try:
+        _leave(parent, keep=out)
+        if part is Part.ROUTES:
+            os.nice(ROUTES_NICENESS)
+        os.write(out, build().to_line().encode())
+        code = 0
+    except BaseException as error:
+        log.error("building %s failed: %s: %s", part, type(error).__name__, error)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _leave(parent: int, *, keep: int) -> None:
+    """Let go of what belongs to ks-index (its lock, its connection), and end when it ends."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:  # it has ended in between
+        os._exit(1)
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2 and descriptor != keep:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kalibri.config import PROJECT_ROOT, Config
-from kalibri.pg_cluster import PgCluster
 
 #: Where servers of Debian look for programs. Kamailio's embedded Python takes its prefix from the first
 #: python3 of PATH, so nobody else's may come first.
@@ -50,20 +49,25 @@ class Process:
 
 def processes(config: Config) -> list[Process]:
     """Return every process of the instance, in the order in which they start."""
-    return [
-        *([_postgres(config)] if config.private_database else []),
-        *(_rtp_node(config, number) for number in range(1, config.rtp_nodes + 1)),
-        *([_stun(config)] if config.stun.enabled else []),
-        _daemon("ks-index", "tools.ks_index", "--home", str(config.home)),
-        _kamailio(config),
-        _daemon("ks-cdr", "tools.ks_cdr", "--home", str(config.home)),
-        Process(name="watch", argv=_module("tools.instance.watch")),
-    ]
+    return [make(config, name) for name, make in _makers(config).items()]
 
 
 def process(config: Config, name: str) -> Process:
     """Return one process by name; KeyError if the instance has none of that name."""
-    return {item.name: item for item in processes(config)}[name]
+    return _makers(config)[name](config, name)
+
+
+def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
+    nodes = {f"rtp-{number}": _rtp_node for number in range(1, config.rtp_nodes + 1)}
+    return {
+        **({"postgres": _postgres} if config.private_database else {}),
+        **nodes,
+        **({"stun": _stun} if config.stun.enabled else {}),
+        "ks-index": _daemon,
+        "kamailio": _kamailio,
+        "ks-cdr": _daemon,
+        "watch": _watch,
+    }
 
 
 def reachable(address: str) -> str:
@@ -93,9 +97,11 @@ def rtp_spool(config: Config, name: str) -> Path:
     return config.rtp_spool_directory / name
 
 
-def _postgres(config: Config) -> Process:
+def _postgres(config: Config, name: str) -> Process:
+    from kalibri.pg_cluster import PgCluster  # here: psycopg takes long to load, and few processes need it
+
     return Process(
-        name="postgres",
+        name=name,
         argv=tuple(PgCluster.of(config).arguments()),
         stop_signal="INT",  # ends connections, writes a checkpoint
         stop_seconds=60,
@@ -103,8 +109,8 @@ def _postgres(config: Config) -> Process:
     )
 
 
-def _rtp_node(config: Config, number: int) -> Process:
-    name = f"rtp-{number}"
+def _rtp_node(config: Config, name: str) -> Process:
+    number = int(name.removeprefix("rtp-"))
     host, port = rtp_control(config, number)
     first, last = rtp_ports(config, number)
     listen = (
@@ -119,20 +125,25 @@ def _rtp_node(config: Config, number: int) -> Process:
     return Process(name=name, argv=_module("rtpproxy_ctl.node", *listen, *folders))
 
 
-def _stun(config: Config) -> Process:
+def _stun(config: Config, name: str) -> Process:
     return Process(
-        name="stun", argv=("/usr/bin/turnserver", "-c", str(config.etc_directory / "turnserver.conf"))
+        name=name, argv=("/usr/bin/turnserver", "-c", str(config.etc_directory / "turnserver.conf"))
     )
 
 
-def _daemon(name: str, module: str, *arguments: str) -> Process:
-    return Process(name=name, argv=_module(module, *arguments), needs=(DATABASE,))
+def _daemon(config: Config, name: str) -> Process:
+    module = f"tools.{name.replace('-', '_')}"
+    return Process(name=name, argv=_module(module, "--home", str(config.home)), needs=(DATABASE,))
 
 
-def _kamailio(config: Config) -> Process:
+def _watch(config: Config, name: str) -> Process:
+    return Process(name=name, argv=_module("tools.instance.watch"))
+
+
+def _kamailio(config: Config, name: str) -> Process:
     run = str(config.run_directory)
     return Process(
-        name="kamailio",
+        name=name,
         argv=(
             "/usr/sbin/kamailio",
             *("-DD", "-E"),  # foreground, log to stderr

@@ -4,6 +4,8 @@ Called by supervisord and by the systemd units, with KALIBRI_HOME in the environ
 earlier life of the process left behind, waits until what the process needs is ready, and becomes the
 process (exec), which so has the pid that its supervisor knows. A restart therefore waits for the database
 just as the first start does.
+
+It runs for each process at every start, so it loads no more than that process needs.
 """
 
 from __future__ import annotations
@@ -15,14 +17,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from callcore.errors import KalibriError
-from kalibri import pg_cluster, remembered
+from kalibri import remembered
 from kalibri.config import Config, load_config
 from kalibri.heartbeat import forget_beat
-from tools.instance import files, orphans
-from tools.instance.probes import probe
+from tools.instance import orphans
 from tools.instance.processes import SYSTEM_PATH, Process, process, python_path
 
-ASK_AGAIN_SECONDS = 0.2
+ASK_AGAIN_SECONDS = 0.3
 #: How often a process that waits says for what.
 SAY_SECONDS = 10.0
 
@@ -37,8 +38,10 @@ def main(name: str) -> None:
     left_behind = orphans.end(config, name)
     if left_behind:
         _say(f"ended what an earlier {name} left behind: {left_behind}")
-    files.write_files(config)
-    wait_for(config, item)
+    if orphans.SUPERVISOR in environ:
+        _write_files(config, environ)
+    if item.needs:
+        wait_for(config, item)
     _prepare(config, name)
     environment = process_environment(config, item, environ)
     os.chdir(config.run_directory)
@@ -47,14 +50,17 @@ def main(name: str) -> None:
 
 
 def _told() -> Mapping[str, str]:
-    """What the instance was told: by `ksinit up`, who wrote it down; by systemd's unit, for whom it is done here."""
-    home = Path(os.environ["KALIBRI_HOME"])
-    if orphans.SUPERVISOR not in os.environ:
-        return remembered.recall(home, os.environ)
-    config = load_config()
-    files.make_folders(config)
-    files.write(remembered.remembered_file(home), remembered.to_text(os.environ))
-    return os.environ
+    """What the instance was told: by systemd's unit, or by `ksinit up`, who wrote it down."""
+    if orphans.SUPERVISOR in os.environ:
+        return os.environ
+    return remembered.recall(Path(os.environ["KALIBRI_HOME"]), os.environ)
+
+
+def _write_files(config: Config, environ: Mapping[str, str]) -> None:
+    from tools.instance import files
+
+    files.write_files(config)
+    files.write(remembered.remembered_file(config.home), remembered.to_text(environ))
 
 
 def process_environment(config: Config, item: Process, environ: Mapping[str, str]) -> dict[str, str]:
@@ -73,6 +79,8 @@ def process_environment(config: Config, item: Process, environ: Mapping[str, str
 
 def wait_for(config: Config, item: Process) -> None:
     """Return when everything that the process needs is ready, however long that takes."""
+    from tools.instance.probes import probe
+
     for need in item.needs:
         say_at = time.monotonic() + SAY_SECONDS
         while not (answer := probe(config, need)).ready:
@@ -85,6 +93,8 @@ def wait_for(config: Config, item: Process) -> None:
 def _prepare(config: Config, name: str) -> None:
     forget_beat(config.run_directory, name)
     if name == "postgres":
+        from kalibri import pg_cluster
+
         pg_cluster.prepare(pg_cluster.PgCluster.of(config))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from kalibri import remembered
 from kalibri.config import Config, load_config
 from kalibri.db import Conn, connect_tool
 from kalibri.services import tenant as tenants
@@ -24,8 +26,10 @@ class App:
 
     @cached_property
     def config(self) -> Config:
-        """The configuration of the instance; raises ConfigError."""
-        return load_config(path=self.config_file, overrides=self.overrides)
+        """The configuration of the instance, with what `ksinit up` was told; raises ConfigError."""
+        home = load_config(path=self.config_file, overrides=self.overrides).home
+        environ = remembered.recall(home, os.environ)
+        return load_config(path=self.config_file, overrides=self.overrides, environ=environ)
 
     @cached_property
     def conn(self) -> Conn:

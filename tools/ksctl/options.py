@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -42,6 +43,22 @@ class Nullable(click.ParamType[Any]):
         if value is NOTHING or value == "none":
             return NOTHING
         return self.inner.convert(value, param, ctx)
+
+
+class AmountType(click.ParamType[Any]):
+    """An exact amount of money; a decimal comma is understood."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a Decimal."""
+        try:
+            amount = Decimal(str(value).replace(",", "."))
+        except InvalidOperation:
+            amount = Decimal("NaN")
+        if not amount.is_finite():
+            self.fail(f'"{value}" is not an amount', param, ctx)
+        return amount
 
 
 NUMBER_OR_NONE = Nullable(click.INT)
@@ -99,9 +116,10 @@ def tell_import(result: ImportResult, dry_run: bool) -> None:
     say(
         f"{'dry run, nothing was changed: ' if dry_run else ''}"
         f"{len(result.added)} added, {len(result.changed)} changed, {len(result.unchanged)} unchanged"
+        + (f", {len(result.removed)} removed" if result.removed else "")
     )
     if dry_run:
-        for word, names in (("add", result.added), ("change", result.changed)):
+        for word, names in (("add", result.added), ("change", result.changed), ("remove", result.removed)):
             for name in names:
                 click.echo(f"{word} {printable(name)}")
 

@@ -20,16 +20,20 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def password_options(command: Command) -> Command:
     """Add --password-file and --generate, called `password_file` and `generate`."""
-    file = click.option(
+    generate = click.option("--generate", is_flag=True, help="Make a random password and print it, once.")
+    return carrier_password_option(generate(command))
+
+
+def carrier_password_option(command: Command) -> Command:
+    """Add --password-file alone: a password that somebody else chose."""
+    return click.option(
         "--password-file",
         type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
         help="Read the password from the first line of a file; - is standard input.",
-    )
-    generate = click.option("--generate", is_flag=True, help="Make a random password and print it, once.")
-    return file(generate(command))
+    )(command)
 
 
-def read_password(password_file: Path | None, generate: bool) -> str:
+def read_password(password_file: Path | None, generate: bool = False) -> str:
     """Return the password that the options ask for; with none of them ask for it. Raises UsageError."""
     if generate and password_file:
         raise click.UsageError("--generate and --password-file exclude each other")
@@ -39,7 +43,7 @@ def read_password(password_file: Path | None, generate: bool) -> str:
         with click.open_file(str(password_file), encoding="utf-8") as file:
             return str(file.readline()).rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise click.UsageError("no terminal to ask for the password: give --password-file or --generate")
+        raise click.UsageError("no terminal to ask for the password: give --password-file")
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from callcore.digest import WeakPassword, ha1
 from callcore.errors import AlreadyExists, BadInput, NotFound, StillInUse
+from callcore.states import RelayMode
 from kalibri.csv_table import CsvRefused
 from kalibri.db import Conn
 from kalibri.services import account, account_csv, domain, tenant
@@ -276,7 +279,7 @@ def test_ksctl_takes_a_password_from_stdin_or_a_file_but_no_argument(
     (tmp_path / "pw").write_text("from a file\n")
     ksctl.ok(f"account passwd -t acme alice --password-file {tmp_path}/pw")
     assert account.records(db, tenant_id=acme)[0].ha1_md5 == ha1("alice", "acme", "from a file").md5
-    assert "give --password-file or --generate" in ksctl.fails(2, "account passwd -t acme alice")
+    assert "give --password-file" in ksctl.fails(2, "account passwd -t acme alice")
     assert "exclude each other" in ksctl.fails(2, "account passwd -t acme alice --generate --password-file -")
     assert "fewer than 8" in ksctl.fails(4, "account passwd -t acme alice --password-file -", stdin="x\n")
     assert "no account" in ksctl.fails(3, "account passwd -t acme nobody --generate")
@@ -294,15 +297,30 @@ def test_ksctl_imports_and_exports(ksctl: Ksctl, db: Conn, tmp_path: Path) -> No
     assert ksctl.ok("account import -t acme -", stdin=exported).stderr == "0 added, 0 changed, 2 unchanged\n"
     assert "password" not in exported.splitlines()[0]
     path = write(tmp_path, "username\n101\n999\n")
-    assert "line 3: a new account needs a password" in ksctl.fails(1, f"account import -t acme {path}")
+    wrong = f"account import -t acme {path} --errors {tmp_path}/wrong.csv"
+    assert "line 3: a new account needs a password" in ksctl.fails(1, wrong)
+    assert ',3,"a new account needs' in (tmp_path / "wrong.csv").read_text()
+
+
+def test_ksctl_exports_secrets_into_a_file_of_its_own(ksctl: Ksctl, db: Conn, tmp_path: Path) -> None:
+    make_account(db, make_tenant(db, "acme"), "alice")
+    before = os.umask(0o022)
+    try:
+        ksctl.ok(f"account export -t acme --to {tmp_path}/accounts.csv")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "accounts.csv").stat().st_mode) == 0o600
+    assert ksctl.ok(f"account import -t acme {tmp_path}/accounts.csv").stderr.endswith("1 unchanged\n")
 
 
 def test_ksctl_clears_a_value_with_the_word_none(ksctl: Ksctl, db: Conn) -> None:
     acme = make_tenant(db, "acme")
     make_account(db, acme, "alice", max_calls=2, caller_number="74951112233")
-    ksctl.ok("account set -t acme alice --max-calls none --caller-number none --disable")
+    ksctl.ok("account set -t acme alice --max-calls none --caller-number none --media-relay always --disable")
     alice = account.find(db, tenant_id=acme, username="alice")
     assert (alice.max_calls, alice.caller_number, alice.enabled) == (None, None, False)
+    assert alice.media_relay is RelayMode.ALWAYS
+    assert "'ALWAYS' is not one of" in ksctl.fails(2, "account set -t acme alice --media-relay ALWAYS")
     ksctl.ok("account rm -t acme alice")
     assert "no account" in ksctl.fails(3, "account rm -t acme alice")
 

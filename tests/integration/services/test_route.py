@@ -40,7 +40,7 @@ FULL: dict[str, Any] = {
     "b_mask_replacement": "",
     "destination_kind": "group",
     "destination": "carriers",
-    "options": {"record": True, "codecs": ["PCMA", "PCMU"], "flags": {"vip": "да"[:0] + "yes"}},
+    "options": {"record": True, "codecs": ["PCMA", "PCMU"], "flags": {"vip": "yes"}},
     "note": "two\nlines, with a comma",
 }
 

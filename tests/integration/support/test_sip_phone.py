@@ -12,7 +12,7 @@ from tests.support.sip_carrier import Carrier
 from tests.support.sip_phone import Nat, Phone
 from tests.support.sip_plan import Plan
 from tests.support.sip_transaction import ProtocolViolation
-from tests.support.tiny_kamailio import TinyKamailio, client_context
+from tests.support.tiny_kamailio import TinyKamailio, client_context, server_context
 
 MakePhone = Callable[..., Phone]
 MakeCarrier = Callable[..., Carrier]
@@ -103,6 +103,23 @@ def test_reliable_ringing_is_acknowledged_by_prack(phone_of: MakePhone, make_car
 def test_callee_hangs_up_by_plan(phone_of: MakePhone, make_carrier: MakeCarrier) -> None:
     carrier = make_carrier(plan=Plan.answer(bye_after=0.05))
     assert phone_of("150").call(outside(carrier)).wait_ended().ended_by == "remote"
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_carrier_is_called_on_a_stream(
+    phone_of: MakePhone, make_carrier: MakeCarrier, tiny_kamailio: TinyKamailio, transport: str
+) -> None:
+    tls = {
+        "server_tls": server_context(tiny_kamailio.home),
+        "client_tls": client_context(tiny_kamailio.home / "cert.pem"),
+    }
+    carrier = make_carrier(
+        domain=tiny_kamailio.DOMAIN, transport=transport, **tls if transport == "tls" else {}
+    )
+    call = phone_of("155").call(f"{outside(carrier)};transport={transport}")
+    assert carrier.calls[0].hold().code == 200
+    assert carrier.calls[0].hang_up().code == 200
+    assert call.wait_ended().held
 
 
 def test_plans_are_used_one_after_the_other(phone_of: MakePhone, make_carrier: MakeCarrier) -> None:

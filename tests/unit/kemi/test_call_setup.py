@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from kemi import attempts, events, replies
+from kemi.call_setup import RECOVERED
+from kemi.call_state import CallState, Target
 from kemi.ks_route.model import DestinationKind, RouteRow
 from kemi.ks_route.table import RouteTable
 from tests.support.fake_proxy import FakeProxy
@@ -251,6 +253,11 @@ def test_no_relay_to_be_had_is_never_half_a_relay(proxy: FakeProxy) -> None:
     attempts.branch(proxy.worker)
     assert proxy.ksr.called("set_drop") == [()]
     assert proxy.events("media.unavailable")
+    proxy.ksr.results["tm.t_relay"] = -1
+    attempts.try_next(
+        proxy.worker, CallState(call_id="c1", tenant_id=1, remaining=(Target("uri", "sip:7@192.0.2.9"),))
+    )
+    assert proxy.replies[-1] == (503, "No Media Relay")
 
 
 def test_only_the_branch_that_was_relayed_is_answered_through_the_relay(proxy: FakeProxy) -> None:
@@ -308,7 +315,10 @@ def test_an_orphaned_200_after_a_restart_is_part_of_its_call(proxy: FakeProxy) -
         "$rm": "INVITE",
         "$(hdr(Record-Route)[0])": f"<sip:192.0.2.1;lr{parameter}>",
     }
+    [(key, _)] = proxy.ksr.tables["seen"].items()
+    proxy.ksr.tables["seen"][key] = RECOVERED + call_id
     for _ in range(2):
         replies.orphan(proxy.worker)
+    assert proxy.ksr.tables["seen"][key] == RECOVERED + call_id
     answers = proxy.events("call.answer")
     assert [(event["call"], event["data"]["recovered"]) for event in answers] == [(call_id, True)]

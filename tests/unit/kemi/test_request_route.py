@@ -53,6 +53,24 @@ def test_a_user_that_is_no_user_is_refused(proxy: FakeProxy, user: str) -> None:
     assert proxy.replies[0][0] == 400
 
 
+@pytest.mark.parametrize("name", ["$rU", "$fU", "$tU", "$ci", "$ft", "$au", "$fd"])
+def test_a_nul_is_refused_before_it_becomes_a_key(proxy: FakeProxy, name: str) -> None:
+    proxy.send("INVITE", **{name: "a\x00b"})
+    assert proxy.replies == [(400, "Control Characters")]
+
+
+@pytest.mark.parametrize("uri", ["soap.beep://192.0.2.103:3002", "nobodyKnowsThisScheme:opaque", "http:x"])
+def test_a_scheme_that_nobody_knows_is_answered_416(proxy: FakeProxy, uri: str) -> None:
+    proxy.send("INVITE", ru=uri)
+    assert proxy.replies == [(416, "Unsupported URI Scheme")]
+
+
+@pytest.mark.parametrize("uri", ["SIPS:100@demo.example", "tel:+74951234567", "urn:service:sos"])
+def test_other_schemes_go_on(proxy: FakeProxy, uri: str) -> None:
+    proxy.send("INVITE", ru=uri)
+    assert proxy.challenged
+
+
 def test_a_flood_gets_silence(proxy: FakeProxy) -> None:
     proxy.ksr.results["pike.pike_check_req"] = -1
     proxy.send("INVITE")

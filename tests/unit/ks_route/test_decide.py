@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,7 +12,7 @@ import pytest
 
 from callcore.gateway import Gateway, GatewayGroup, GatewayState, GroupMember, Rate
 from callcore.schedule import Schedule
-from kemi.ks_route.decide import MAX_HOPS, decide, e164, not_now, why_not
+from kemi.ks_route.decide import MAX_HOPS, closed, decide, e164, full, why_not
 from kemi.ks_route.facts import SystemFacts, TenantFacts
 from kemi.ks_route.model import (
     DestinationKind,
@@ -30,6 +31,8 @@ from kemi.ks_route.model import (
 )
 from kemi.ks_route.table import RouteTable
 from kemi.ks_route.trace import Trace
+from tests.support.regex_fuzz import FUZZ_SECONDS, rounds
+from tests.support.route_tables import TableMaker, linear_search
 
 MONDAY_NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 CHEAP = Gateway(
@@ -147,8 +150,8 @@ def test_routes_of_the_system_serve_every_tenant_and_those_of_others_do_not() ->
 def test_every_condition_can_fail_and_says_so(changes: dict[str, Any], reason: str) -> None:
     row = replace(route(1, "^7", "reject:486"), **changes)
     assert decided("74951234567", row).hops == ()
-    said = why_not(row, call("74951234567"), NumberRegion("Moscow", "MTS")) or not_now(row, WORLD)
-    assert said == reason
+    said = why_not(row, call("74951234567"), NumberRegion("Moscow", "MTS"))
+    assert (said or closed(row, WORLD) or full(row, WORLD)) == reason
 
 
 def test_a_route_outside_its_hours_is_passed_over() -> None:
@@ -156,6 +159,40 @@ def test_a_route_outside_its_hours_is_passed_over() -> None:
     assert decided("7495", row).hops == (1,)
     night = replace(WORLD, now=MONDAY_NOON.replace(hour=20))
     assert decided("7495", row, world=night).hops == ()
+
+
+def test_a_full_route_is_passed_over_and_the_answer_is_503_if_no_other_fits() -> None:
+    rows = [route(1, "^7", "reject:486", options={"max_calls": 2}), route(2, "^8", "reject:603")]
+    busy = replace(WORLD, route_calls=lambda _route_id: 2)
+    assert decided("7495", *rows).hops == (1,)
+    decision = decided("7495", *rows, world=busy)
+    assert (decision.code, decision.reason, decision.hops) == (503, "route 1 is full: 2 of 2 calls", ())
+    assert decided("7495", *rows, route(3, None, "reject:603"), world=busy).hops == (3,)
+
+
+def test_an_emergency_hop_passes_the_limits_of_later_ones() -> None:
+    rows = [
+        route(1, "^112$", "next:", options={"emergency": True}),
+        route(2, "^112$", "gateway:cheap", options={"max_calls": 0}),
+    ]
+    decision = decided("112", *rows)
+    assert (decision.hops, decision.emergency) == ((1, 2), True)
+
+
+def test_region_is_looked_up_once_a_number_and_again_after_a_mask() -> None:
+    asked: list[str] = []
+
+    def region(number: str) -> NumberRegion:
+        asked.append(number)
+        return NumberRegion("Moscow", "MTS")
+
+    rows = [
+        route(1, "^8", "next:", b_mask_pattern="^8", b_mask_replacement="7"),
+        *(route(number, None, "reject:486", b_region=f"r{number}") for number in range(2, 6)),
+        route(9, None, "reject:603", b_region="Moscow"),
+    ]
+    assert decided("84951234567", *rows, world=replace(WORLD, region=region)).hops == (1, 9)
+    assert asked == ["74951234567", "74951234567"]
 
 
 def test_masks_rewrite_and_next_goes_on_behind() -> None:
@@ -315,3 +352,26 @@ def test_the_trace_tells_hops_reasons_numbers_and_gateways() -> None:
     assert second.looked_at[0].reason == "A number '100' does not match ^2"
     assert [(gateway.name, gateway.place) for gateway in trace.gateways] == [("cheap", 1), ("dear", 2)]
     assert trace.to_json()["gateways"][0]["cost"] == "3"
+
+
+def test_fuzz_decide_takes_what_a_linear_search_finds_first() -> None:
+    rnd = random.Random(8)
+    maker, taken = TableMaker(rnd), 0
+    for _round in rounds(FUZZ_SECONDS / 2, at_least=5):
+        rows = [maker.row(route_id) for route_id in range(1, rnd.choice((5, 60)))]
+        table = RouteTable.from_rows(rows)
+        for _probe in range(30):
+            request, place = maker.request(), maker.place()
+
+            def region(number: str, found: NumberRegion | None = place) -> NumberRegion | None:
+                return found if number else None
+
+            known = place if e164(request.b_number, "7") else None
+            expected = [row for row in linear_search(rows, request, known) if row.schedule_id is None][:1]
+            for trace in (None, Trace()):
+                decision = decide(request, table, replace(WORLD, region=region), trace=trace)
+                if decision.reason.startswith("a number or host"):
+                    continue
+                assert list(decision.hops) == [row.route_id for row in expected]
+                taken += len(expected)
+    assert taken > 100

@@ -10,7 +10,15 @@ import pytest
 
 from kemi.ks_route.fast_shape import fast_shape
 from kemi.ks_route.model import PatternClass
-from kemi.ks_route.patterns import PatternRefused, check, classify, make_matcher, simple_shape, usable
+from kemi.ks_route.patterns import (
+    Matcher,
+    PatternRefused,
+    check,
+    classify,
+    make_matcher,
+    simple_shape,
+    usable,
+)
 from kemi.ks_route.syntax import MAX_INPUT, BadSyntax, parse
 from tests.support.regex_fuzz import RegexMaker, rounds
 
@@ -186,12 +194,15 @@ def test_fuzz_no_accepted_pattern_takes_long_on_any_text() -> None:
             continue
         matcher = make_matcher(pattern, kind)
         for text in texts:
-            assert min(_cpu_ms(matcher, text) for _attempt in range(1)) < 20, (pattern, kind, text[:4])
+            spent = _cpu_ms(matcher, text)
+            if spent > 1:  # the first search of RE2 builds its states, and other work may disturb: again
+                spent = min(_cpu_ms(matcher, text) for _attempt in range(5))
+            assert spent < 3, (pattern, kind, text[:4], spent)
 
 
-def _cpu_ms(matcher: object, text: str) -> float:
+def _cpu_ms(matcher: Matcher, text: str) -> float:
     started = time.thread_time()
-    matcher(text)  # type: ignore[operator]
+    matcher(text)
     return 1000 * (time.thread_time() - started)
 
 

@@ -51,6 +51,7 @@ def crowded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """With tiny limits, every bucket is split and every answer comes in portions."""
     if request.param:
         monkeypatch.setattr(buckets, "SPLIT_ABOVE", 2)
+        monkeypatch.setattr(buckets, "SPLIT_SHELF", 1)
         monkeypatch.setattr(index_file, "FIRST_PORTION", 4)
     return bool(request.param)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from callcore.states import RelayMode
 from kalibri.services import account as accounts
 from kalibri.services import account_csv
 from tools.ksctl.app import App, pass_app
+from tools.ksctl.bad_rows import errors_option, written_to
+from tools.ksctl.csv_files import export_option, write_lines
 from tools.ksctl.options import (
     NUMBER_OR_NONE,
     TEXT_OR_NONE,
@@ -50,7 +52,11 @@ def settings_options(command: Command) -> Command:
         click.option("--caller-number", type=TEXT_OR_NONE, help="E.164 number shown to gateways, or none."),
         click.option("--max-contacts", type=int, help="Phones at once (1-100, default 5)."),
         click.option("--max-calls", type=NUMBER_OR_NONE, help="Calls at once, or none for no limit."),
-        click.option("--media-relay", type=click.Choice(list(RelayMode)), help="When media is relayed."),
+        click.option(
+            "--media-relay",
+            type=click.Choice([item.value for item in RelayMode]),
+            help="When media is relayed.",
+        ),
         click.option("--ring-timeout", "ring_timeout_seconds", type=NUMBER_OR_NONE, help="Seconds, or none."),
     ]
     for option in reversed(options):
@@ -144,27 +150,29 @@ def remove(app: App, tenant: str, username: str) -> None:
 
 @cli.command("export")
 @tenant_option
+@export_option
 @pass_app
-def export(app: App, tenant: str) -> None:
-    """Print all accounts of a tenant as CSV.
+def export(app: App, tenant: str, file: Path | None) -> None:
+    """Write all accounts of a tenant as CSV.
 
-    Passwords are not stored, but HA1 is as good as one: keep the file safe.
+    Passwords are not stored, but HA1 is as good as one: nobody else may read the file that --to makes.
     """
-    with app.conn.transaction():
-        sys.stdout.writelines(account_csv.export(app.conn, tenant_id=app.tenant_id(tenant)))
+    os.umask(0o077)
+    write_lines(account_csv.export(app.conn, tenant_id=app.tenant_id(tenant)), file)
 
 
 @cli.command("import")
 @tenant_option
 @file_argument
 @dry_run_option
+@errors_option
 @pass_app
-def import_(app: App, tenant: str, file: Path, dry_run: bool) -> None:
+def import_(app: App, tenant: str, file: Path, dry_run: bool, errors: Path | None) -> None:
     """Add and change accounts from a CSV, all or none.
 
     Columns: username and any of display_name, domains (separated by blanks), password or realm, ha1_md5 and
     ha1_sha256, caller_number, max_contacts, max_calls, media_relay, ring_timeout_seconds, enabled.
     """
-    with local_file(file) as path:
+    with local_file(file) as path, written_to(errors):
         result = account_csv.import_(app.conn, tenant_id=app.tenant_id(tenant), file=path, dry_run=dry_run)
     tell_import(result, dry_run)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from callcore.errors import BadInput
+from callcore.errors import BadInput, Unavailable
 from kalibri.services import route as routes
-from kalibri.services import route_live
+from kalibri.services import route_check, route_explain, route_live
 from kalibri.services.route import Route
 from kalibri.services.route_draft import RouteDraft, options_from_words, parse_priority, priority_text
+from kalibri.services.route_explain import Question
 from kalibri.services.route_staging import SaveCounts
+from kemi.directory import Directory
 from kemi.ks_route.model import DestinationKind, Direction
 from tools.ksctl.app import App, pass_app
 from tools.ksctl.bad_rows import errors_option, written_to
@@ -29,9 +33,11 @@ from tools.ksctl.options import (
 )
 from tools.ksctl.output import Column, output_option, say, show, show_one
 from tools.ksctl.progress import reading
+from tools.ksctl.trace_text import trace_lines
 
 #: Rows that a listing shows unless more are asked for.
 SHOWN_ROUTES = 1000
+DIRECTIONS = [word.value for word in Direction]
 
 
 def _conditions(route: Route) -> str:
@@ -75,6 +81,9 @@ COLUMNS = (
 )
 
 
+CHECK_COLUMNS = ("route_id", "tenant", "name", "kind", "message")
+
+
 class Priority(click.ParamType[Any]):
     """A number with at most four decimals."""
 
@@ -108,7 +117,7 @@ def route_options(command: Command) -> Command:
     options = [
         click.option("--name", help="What people call it."),
         click.option("--folder", type=TEXT_OR_NONE, help="Folder, as russia/mobile; made when it is missing."),
-        click.option("--direction", "directions", multiple=True, type=click.Choice([*Direction, "any"]),
+        click.option("--direction", "directions", multiple=True, type=click.Choice([*DIRECTIONS, "any"]),
                      help="Where the call comes from (default: anywhere); may be repeated."),
         click.option("--a", "a_pattern", type=TEXT_OR_NONE, help="Regular expression on the calling number."),
         click.option("--a-host", "a_host_pattern", type=TEXT_OR_NONE, help="... on the calling host."),
@@ -384,6 +393,90 @@ def _counts(counts: SaveCounts) -> str:
         f"{counts.added} routes added, {counts.changed} changed, {counts.removed} removed,"
         f" {counts.unchanged} as before"
     )
+
+
+def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> datetime | None:
+    """Read --at; without a zone the tenant's counts."""
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter("write as 2026-11-22T18:30 or 2026-11-22T18:30+03:00") from None
+
+
+@cli.command("test")
+@click.argument("number")
+@click.option(
+    "-t",
+    "--tenant",
+    envvar="KALIBRI_TENANT",
+    help="Whose call (default: the gateway's, or the number's owner).",
+)
+@click.option("--from", "a_number", default="anonymous", show_default=True, help="Calling number or account.")
+@click.option(
+    "--from-host", "a_host", help="Calling host (default: the gateway's, or the tenant's first domain)."
+)
+@click.option("--to-host", "b_host", help="Called host (default: the tenant's first domain).")
+@click.option(
+    "--direction", type=click.Choice(DIRECTIONS), help="Default: account, or gateway if one is named."
+)
+@click.option("--gateway", help="Name of the gateway that the call comes from.")
+@click.option("--at", callback=_moment, help="When, as 2026-11-22T18:30 (default: now; zone: the tenant's).")
+@click.option(
+    "--call-id", default="route-test", show_default=True, help="Another text draws another weighted order."
+)
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form."
+)
+@pass_app
+def test(app: App, number: str, direction: str | None, output: str, **values: Any) -> None:
+    """Tell where a call would go, and why.
+
+    Decides with the index files of the proxy, by the proxy's own code: every route that was looked at, why it
+    did not match, how numbers are rewritten, every gateway with cost and health. No call is made.
+    """
+    question = Question(b_number=number, direction=Direction(direction) if direction else None, **values)
+    states, lag = _stored_facts(app)
+    told = route_explain.explain(
+        Directory.open(app.config.index_directory),
+        question,
+        now=datetime.now(UTC),
+        routing=app.config.routing,
+        gateway_state=states,
+    )
+    if output == "json":
+        click.echo(json.dumps(told.to_json(), ensure_ascii=False, indent=2))
+    else:
+        for line in trace_lines(told):
+            click.echo(line)
+    say(f"index generation {told.generation}, change {told.index_seq}{lag}")
+
+
+def _stored_facts(app: App) -> tuple[route_explain.GatewayStates, str]:
+    """Return the health of gateways and how far the index is behind, as the database knows them."""
+    try:
+        live = route_live.live_state(app.conn, index_dir=app.config.index_directory)
+        states = route_explain.stored_states(app.conn)
+    except Unavailable:
+        return route_explain.assumed_healthy, "; the database is away, so all gateways are taken for healthy"
+    return states, f"; OLDER than the database by {live.behind} changes" if live.behind else ""
+
+
+@cli.command("check")
+@tenant_filter_option
+@output_option
+@click.pass_context
+def check(ctx: click.Context, tenant: str | None, output: str) -> None:
+    """Find routes that cannot work, are never reached, or are slow by their shape.
+
+    Looks at what is saved: shadowed routes, names that do not exist any more, patterns that are refused,
+    loops, and hot keys for which many routes compete. Exit code 1 if anything was found.
+    """
+    app: App = ctx.obj
+    findings = route_check.check(app.conn, tenant_id=app.optional_tenant_id(tenant))
+    show(findings, CHECK_COLUMNS, output)
+    say(f"{len(findings)} found" if findings else "nothing found")
+    if findings:
+        ctx.exit(1)
 
 
 @cli.command("reload")
