@@ -51,6 +51,11 @@ def _state(switch: Switch) -> tuple[str, str]:
     return row["state"], row["state_reason"]
 
 
+def _listed(switch: Switch) -> str:
+    rows = switch.ksctl_json("gateway", "list")
+    return str(next(row["registration"] for row in rows if row["name"] == "trunk"))
+
+
 def test_registration_is_stored_and_calls_are_authenticated(
     switch: Switch, carriers: Carriers, carrier: Carrier, net_loop: NetLoop
 ) -> None:
@@ -124,6 +129,7 @@ def test_lost_registration_takes_the_gateway_out(
     switch.save()
     carrier.trunks = {}
     switch.wait(lambda: _state(switch)[0] == "lost", 60, "trunk.state lost")
+    assert _listed(switch) == "lost"
     with switch.phone(net_loop, "100") as alice:
         call = alice.call("sip:84992000001@demo.test")
         call.hang_up()
