@@ -224,8 +224,9 @@ def _end(event: Event, _: Names) -> Told:
     data = event.data
     method = text_of(data.get("method"))
     code = f" {phrase(data.get('code'))}" if code_of(data.get("code")) and method != "BYE" else ""
-    cause = text_of(data.get("cause"))
-    return "×", f"{method or 'end'} by {_by(event)}{code}: {CAUSE_TEXTS.get(cause, cause)}".rstrip(": ")
+    cause, reason = text_of(data.get("cause")), text_of(data.get("reason"))
+    why = f" ({reason})" if reason and reason != method else ""
+    return "×", f"{method or 'end'} by {_by(event)}{code}: {CAUSE_TEXTS.get(cause, cause)}".rstrip(": ") + why
 
 
 def _other(event: Event, _: Names) -> Told:

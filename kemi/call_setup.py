@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
 from kemi import attempts, call_token, limits
 from kemi.admission import Sender, identify
@@ -32,8 +33,12 @@ RECOVERED = "recovered:"
 
 def invite(worker: Worker, sip: SipRequest) -> None:
     """Serve an INVITE that opens a dialog."""
+    # Before identity: a nonce of the time before a restart is stale now, and an INVITE repeated with a fresh one has
+    # another CSeq, so the challenge itself would make the second call.
+    if _seen_before(worker, sip):
+        return
     sender = identify(worker, sip)
-    if sender is None or _seen_before(worker, sip):
+    if sender is None:
         return
     call_id = _call_id(worker, sip)
     worker.port.set_avp("ks_call", str(call_id))
@@ -86,8 +91,8 @@ def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: UUI
         direction = Direction.GATEWAY
         trunk = sender.gateway.trunk
         # A carrier that knows us by registration calls our Contact; the number is in To (RFC 3261 section 16.5).
-        if trunk is not None and b_number in (f"t{trunk.trunk_id}", trunk.username) and sip.to_user:
-            b_number = sip.to_user
+        if trunk is not None and b_number in (trunk.contact_user, trunk.username):
+            b_number = trunk.username if sip.to_user in ("", trunk.contact_user) else sip.to_user
         if sender.tenant is None:
             owner = worker.directory.number(b_number.removeprefix("+"))
             tenant_id = owner.tenant_id if owner is not None and owner.tenant_id else 0
@@ -177,15 +182,38 @@ def _answer(worker: Worker, decision: RejectCall | RedirectCall | ToService, cal
         code, phrase = int(SipCode.SERVICE_UNAVAILABLE), f"No {decision.kind.value} Service"
     else:
         code, phrase = decision.code, decision.phrase or reason_phrase(decision.code)
-    finish(worker, call_id, code, phrase, tenant_id=decision.tenant_id, cause=decision.reason or phrase)
+    no_route = isinstance(decision, RejectCall) and code == SipCode.NOT_FOUND and not decision.hops
+    finish(
+        worker,
+        call_id,
+        code,
+        phrase,
+        tenant_id=decision.tenant_id,
+        cause="no_route" if no_route else cause_of(code),
+        reason=decision.reason or phrase,
+    )
 
 
 def finish(
-    worker: Worker, call_id: UUID | str, code: int, phrase: str, *, tenant_id: int | None, cause: str
+    worker: Worker,
+    call_id: UUID | str,
+    code: int,
+    phrase: str,
+    *,
+    tenant_id: int | None,
+    cause: str,
+    reason: str,
 ) -> None:
     """Answer a call that has no dialog yet, and write its end."""
     worker.journal.event(
-        "call.end", call=call_id, tenant=tenant_id, by="system", code=code, cause=cause, method="reject"
+        "call.end",
+        call=call_id,
+        tenant=tenant_id,
+        by="system",
+        code=code,
+        cause=cause,
+        reason=reason,
+        method="reject",
     )
     worker.port.reply(code, phrase)
 
@@ -198,7 +226,13 @@ def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, 
     if not targets:
         code = SipCode.TEMPORARILY_UNAVAILABLE
         finish(
-            worker, call_id, code, "Temporarily Unavailable", tenant_id=decision.tenant_id, cause="no target"
+            worker,
+            call_id,
+            code,
+            "Temporarily Unavailable",
+            tenant_id=decision.tenant_id,
+            cause=cause_of(code),
+            reason="no target",
         )
         return
     state = CallState(
@@ -214,7 +248,7 @@ def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, 
     port.track_dialog()
     refusal = limits.enter(worker, decision, account=sender.account, tenant=sender.tenant)
     if refusal is not None:
-        attempts.end_call(worker, state, int(SipCode.FORBIDDEN), by="system", cause=refusal)
+        attempts.end_call(worker, state, int(SipCode.FORBIDDEN), by="system", reason=refusal)
         port.reply(SipCode.FORBIDDEN, "Call Limit Reached")
         return
     _describe_dialog(worker, decision, state)
@@ -243,6 +277,7 @@ def _describe_dialog(worker: Worker, decision: Decision, state: CallState) -> No
     port.watch_dialog()
     if options.max_duration_seconds is not None and not state.emergency:
         port.limit_dialog(options.max_duration_seconds)
+        port.set_dialog("ks_limit", str(options.max_duration_seconds))
 
 
 def _present(worker: Worker, sip: SipRequest, decision: Decision, targets: tuple[Target, ...]) -> None:

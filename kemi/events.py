@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
+from kemi.ksr_port import KsrPort
 from kemi.tenancy import gateways_of_uri
 from kemi.worker import Worker
 
@@ -27,18 +29,28 @@ def _ended(worker: Worker, call_id: str, tenant_id: int | None) -> None:
     port = worker.port
     if port.text("$rm") == "BYE" and port.text("$ci") == port.text("$dlg(callid)"):
         by = "caller" if port.text("$ft") == port.text("$dlg(from_tag)") else "callee"
-        cause, method = port.header("Reason") or "BYE", "BYE"
+        cause, reason, method = "normal", port.header("Reason") or "BYE", "BYE"
     else:
-        by, cause, method = "system", port.dialog("ks_cause") or "dialog timeout", "timeout"
+        by, method = "system", "timeout"
+        cause, reason = (
+            ("max_duration", "longest duration") if _reached_limit(port) else ("failed", "phone gone")
+        )
     worker.journal.event(
         "call.end",
         call=call_id,
         tenant=tenant_id,
         by=by,
         code=int(SipCode.OK),
-        cause=cause[:200],
+        cause=cause,
+        reason=reason[:200],
         method=method,
     )
+
+
+def _reached_limit(port: KsrPort) -> bool:
+    """Tell whether a dialog that ended without BYE had lasted as long as its route allows."""
+    limit = port.dialog("ks_limit")
+    return limit is not None and port.number("$dlg(lifetime)") >= int(limit)
 
 
 def _failed(worker: Worker, call_id: str, tenant_id: int | None) -> None:
@@ -54,7 +66,8 @@ def _failed(worker: Worker, call_id: str, tenant_id: int | None) -> None:
         tenant=tenant_id,
         by=by,
         code=code or None,
-        cause=reason_phrase(code) if code else "set-up failed",
+        cause=cause_of(code or None, "CANCEL" if by == "caller" else "") or "failed",
+        reason=reason_phrase(code) if code else "set-up failed",
         method="CANCEL" if by == "caller" else "reject",
     )
 

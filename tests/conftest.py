@@ -9,6 +9,7 @@ from hypothesis import settings
 #: Asks the fuzz tests for a longer run; changes what is tried, not what is expected.
 _KEPT = "KALIBRI_FUZZ_SECONDS"
 
+# A module comes after those that it imports: pytest rewrites assertions only at the first import.
 pytest_plugins = [
     "tests.support.fix_instance",
     "tests.support.fix_ksctl",
@@ -16,6 +17,7 @@ pytest_plugins = [
     "tests.support.fix_pg",
     "tests.support.fix_phones",
     "tests.support.fix_switch",
+    "tests.support.fix_carriers",
 ]
 
 # A loaded machine is no failure. `make fuzz` runs the property tests for minutes; a test that sets max_examples

@@ -13,13 +13,13 @@ WHERE own.datname = current_database();
 SELECT seq, noun, ids FROM change_log WHERE seq > %(after)s ORDER BY seq;
 
 -- name: routes
--- All routes in use, in matching order, for a new base file.
+-- The routes in use of these tenants (null: of all), in matching order, for a new base file or a check.
 SELECT route_id, tenant_id, priority, enabled, directions::text[] AS directions,
        a_pattern, a_host_pattern, b_pattern, b_host_pattern, b_region, b_operator, schedule_id,
        a_mask_pattern, a_mask_replacement, b_mask_pattern, b_mask_replacement,
        destination_kind::text AS destination_kind, destination, options, name
 FROM route
-WHERE enabled
+WHERE enabled AND (%(tenant_ids)s::integer[] IS NULL OR tenant_id = ANY(%(tenant_ids)s))
 ORDER BY priority, route_id;
 
 -- name: some_routes

@@ -220,3 +220,7 @@ DELETE FROM route WHERE tenant_id = %(tenant_id)s AND route_id = ANY(%(route_ids
 -- name: last_change
 -- The newest change; when the index serves it, everything that is saved now is live.
 SELECT coalesce(max(seq), 0) FROM change_log;
+
+-- name: account_exists
+-- Whether a tenant has an account of this name that is in use.
+SELECT EXISTS (SELECT FROM account WHERE tenant_id = %(tenant_id)s AND username = %(username)s AND enabled);

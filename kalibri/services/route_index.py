@@ -5,6 +5,7 @@ Decides how a row of table `route` becomes a row of the index. Never decides whi
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -30,20 +31,31 @@ def build_base(conn: Conn, path: Path) -> int:
 
     Routes that cannot be used (somebody wrote them into the table by hand) are left out and logged.
     """
-    with domain_errors(), conn.cursor(name="index_routes", row_factory=dataclass_row(RouteRow)) as cursor:
-        cursor.itersize = BATCH_ROWS
-        cursor.execute(_SQL["routes"])
-        report = build_index(_with_region_names(cursor), path)
+    with rows_in_order(conn) as rows:
+        report = build_index(rows, path)
     for unusable in report.unusable:
         log.warning("route %d is left out: %s", unusable.route_id, unusable.reason)
     return report.routes
 
 
+@contextlib.contextmanager
+def rows_in_order(conn: Conn, *, tenant_ids: Collection[int] | None = None) -> Iterator[Iterator[RouteRow]]:
+    """Stream the routes in use of these tenants (None: of all) in matching order. Needs an open transaction."""
+    with domain_errors(), conn.cursor(name="index_routes", row_factory=dataclass_row(RouteRow)) as cursor:
+        cursor.itersize = BATCH_ROWS
+        cursor.execute(_SQL["routes"], {"tenant_ids": None if tenant_ids is None else list(tenant_ids)})
+        yield _with_region_names(cursor)
+
+
 def overlay_rows(conn: Conn, route_ids: Collection[int]) -> dict[int, Mapping[str, Any] | None]:
     """Return these routes as the overlay file carries them; None: the route is gone."""
-    rows = fetch_all(conn, RouteRow, _SQL["some_routes"], route_ids=list(route_ids))
-    found = {row.route_id: row_to_json(row) for row in _with_region_names(rows)}
+    found = {row.route_id: row_to_json(row) for row in some_rows(conn, route_ids)}
     return {route_id: found.get(route_id) for route_id in route_ids}
+
+
+def some_rows(conn: Conn, route_ids: Collection[int]) -> Iterator[RouteRow]:
+    """Return the routes of these ids that exist, in no order."""
+    return _with_region_names(fetch_all(conn, RouteRow, _SQL["some_routes"], route_ids=list(route_ids)))
 
 
 def _with_region_names(rows: Iterable[RouteRow]) -> Iterator[RouteRow]:

@@ -237,3 +237,40 @@ def test_without_a_database_the_index_still_answers(ksctl: Ksctl, daemon: IndexD
     outcome = alone.ok("route test 100 -t acme")
     assert "decision: relay to cheap, then dear" in outcome.stdout
     assert "the database is away, so all gateways are taken for healthy" in outcome.stderr
+
+
+def test_check_finds_what_cannot_work(ksctl: Ksctl, conn: Conn, acme: int) -> None:
+    assert "nothing found" in ksctl.ok("route check").stderr
+    wide = add(ksctl, "--priority", "1", "--to", "reject:403", "--b", "^7")
+    never = add(ksctl, "--priority", "2", "--to", "group:carriers", "--b", "^7495", "--name", "Moscow")
+    dangling = add(ksctl, "--priority", "3", "--to", "account:101", "--b", "^101$")
+    by_hand = add(ksctl, "--priority", "4", "--to", "reject:403", "--b", "^8")
+    loop = add(ksctl, "--priority", "5", "--to", "next:top", "--b", "^9")
+    hot = [add(ksctl, "--priority", "0.5", "--to", "reject:403", "--b", "^810.*[0-9]{2}5$", tenant="system")]
+    conn.execute("UPDATE account SET enabled = false WHERE username = '101'")
+    conn.execute("UPDATE route SET b_pattern = '(' WHERE route_id = %s", [int(by_hand)])
+    outcome = ksctl("route", "check", "-t", "acme", "-o", "json")
+    assert outcome.exit_code == 1
+    found = {(row["route_id"], row["kind"]): row["message"] for row in outcome.json}
+    assert set(found) == {
+        (int(never), "shadowed"),
+        (int(dangling), "unknown"),
+        (int(by_hand), "unusable"),
+        (int(loop), "loop"),
+    }
+    assert f"route {wide} comes first" in found[int(never), "shadowed"]
+    assert "account '101' does not exist" in found[int(dangling), "unknown"]
+    assert hot
+    assert ksctl("route", "check", "-t", "system").exit_code == 0
+
+
+def test_check_reports_keys_for_which_many_routes_compete(ksctl: Ksctl, conn: Conn, acme: int) -> None:
+    conn.execute(
+        "INSERT INTO route (tenant_id, priority, b_pattern, a_pattern, pattern_classes, destination_kind, destination)"
+        " SELECT %s, n, '^810', 'x' || n || '.*y', '{re,none,simple,none}', 'reject', '403'"
+        " FROM generate_series(1, 300) AS n",
+        [acme],
+    )
+    rows = ksctl("route", "check", "-t", "acme", "-o", "json").json
+    assert [row["kind"] for row in rows] == ["hot"]
+    assert "300 routes compete" in rows[0]["message"]

@@ -24,7 +24,7 @@ from tools.instance.supervisord import State, Supervisor
 
 #: The first start makes a database; the slowest machine of interest does it in a minute.
 READY_SECONDS = 120.0
-ASK_AGAIN_SECONDS = 0.1
+ASK_AGAIN_SECONDS = 0.2
 #: A process that ended right after its start in so many lives will not come up by itself.
 FAILED_LIVES = 3
 DOWN_SECONDS = 120.0

@@ -12,7 +12,7 @@ import click
 
 from callcore.errors import BadInput, Unavailable
 from kalibri.services import route as routes
-from kalibri.services import route_explain, route_live
+from kalibri.services import route_check, route_explain, route_live
 from kalibri.services.route import Route
 from kalibri.services.route_draft import RouteDraft, options_from_words, parse_priority, priority_text
 from kalibri.services.route_explain import Question
@@ -79,6 +79,9 @@ COLUMNS = (
     Column("rewriting", value=_rewriting),
     Column("destination", value=_destination),
 )
+
+
+CHECK_COLUMNS = ("route_id", "tenant", "name", "kind", "message")
 
 
 class Priority(click.ParamType[Any]):
@@ -456,6 +459,24 @@ def _stored_facts(app: App) -> tuple[route_explain.GatewayStates, str]:
     except Unavailable:
         return route_explain.assumed_healthy, "; the database is away, so all gateways are taken for healthy"
     return states, f"; OLDER than the database by {live.behind} changes" if live.behind else ""
+
+
+@cli.command("check")
+@tenant_filter_option
+@output_option
+@click.pass_context
+def check(ctx: click.Context, tenant: str | None, output: str) -> None:
+    """Find routes that cannot work, are never reached, or are slow by their shape.
+
+    Looks at what is saved: shadowed routes, names that do not exist any more, patterns that are refused,
+    loops, and hot keys for which many routes compete. Exit code 1 if anything was found.
+    """
+    app: App = ctx.obj
+    findings = route_check.check(app.conn, tenant_id=app.optional_tenant_id(tenant))
+    show(findings, CHECK_COLUMNS, output)
+    say(f"{len(findings)} found" if findings else "nothing found")
+    if findings:
+        ctx.exit(1)
 
 
 @cli.command("reload")
