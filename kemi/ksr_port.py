@@ -75,7 +75,7 @@ class KsrPort:
         text = self.text
         return SipRequest(
             method=text("$rm"),
-            ruri=text("$ru"),
+            ruri=text("$ru") or self._unparsed_ruri(),
             ruri_user=text("$rU"),
             ruri_host=text("$rd").lower(),
             from_user=text("$fU"),
@@ -93,6 +93,11 @@ class KsrPort:
             size_bytes=self.number("$ml"),
             auth_user=self.read("$au"),
         )
+
+    def _unparsed_ruri(self) -> str:
+        """Return the Request-URI as it was sent: Kamailio hides one whose scheme it does not know."""
+        words = self.text("$(mb{line.at,0})").split(" ")
+        return words[1] if len(words) == 3 else ""
 
     def header(self, name: str) -> str | None:
         """Return the first header of this name."""

@@ -61,7 +61,7 @@ def test_a_nul_is_refused_before_it_becomes_a_key(proxy: FakeProxy, name: str) -
 
 @pytest.mark.parametrize("uri", ["soap.beep://192.0.2.103:3002", "nobodyKnowsThisScheme:opaque", "http:x"])
 def test_a_scheme_that_nobody_knows_is_answered_416(proxy: FakeProxy, uri: str) -> None:
-    proxy.send("INVITE", ru=uri)
+    proxy.send("INVITE", ru=None, rU=None, **{"$(mb{line.at,0})": f"INVITE {uri} SIP/2.0"})
     assert proxy.replies == [(416, "Unsupported URI Scheme")]
 
 
