@@ -45,6 +45,11 @@ class Trunk:
     auth_realm: str
     auth_ha1: str
 
+    @property
+    def contact_user(self) -> str:
+        """Return the user of the Contact that we register (view kamailio.uacreg): the carrier calls it."""
+        return f"t{self.trunk_id}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
@@ -338,6 +343,8 @@ def should_fail_over(
         if had_provisional:
             return Failover(False, False, None, "nobody answered")
         return Failover(True, True, None, "no response at all" if code is None else "408 without ringing")
+    if code in (401, 407):
+        return Failover(True, True, None, f"{code}: the gateway does not accept us")
     if 500 <= code <= 599:
         failed = code not in _REQUEST_REFUSED
         penalty = _penalty(retry_after_seconds) if code == 503 else None

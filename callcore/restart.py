@@ -34,16 +34,20 @@ class Restart:
     dialogs: frozenset[str]
 
 
-def start_parts(dialogs: Sequence[UUID | str], run: str) -> Iterator[dict[str, Any]]:
+def start_parts(
+    dialogs: Sequence[UUID | str], run: str, began_at: datetime | None = None
+) -> Iterator[dict[str, Any]]:
     """Yield the data of the proxy.start events that tell `dialogs`; `run` names this start of the proxy.
 
+    began_at: when the proxy began, if that is earlier than the telling: calls that it took meanwhile are its own.
     As in: for part in start_parts(dialogs, run): journal.event("proxy.start", **part)
     """
+    told = {} if began_at is None else {"began_at": began_at.isoformat()}
     texts = [str(dialog) for dialog in dialogs]
     count = max(1, -(-len(texts) // DIALOGS_PER_EVENT))
     for n in range(count):
         part = texts[n * DIALOGS_PER_EVENT : (n + 1) * DIALOGS_PER_EVENT]
-        yield {"dialogs": part, "run": run, "part": n + 1, "parts": count}
+        yield {"dialogs": part, "run": run, "part": n + 1, "parts": count, **told}
 
 
 def restarts(events: Iterable[Event]) -> list[Restart]:
@@ -63,7 +67,17 @@ def _restart(parts: Sequence[Event]) -> Restart | None:
         return None
     first = min(parts, key=lambda event: event.order)
     dialogs = frozenset(str(dialog).lower() for event in parts for dialog in list_of(event.data["dialogs"]))
-    return Restart(event_id=first.id, node=first.node, process=first.process, at=first.at, dialogs=dialogs)
+    at = min(first.at, _began_at(first))
+    return Restart(event_id=first.id, node=first.node, process=first.process, at=at, dialogs=dialogs)
+
+
+def _began_at(event: Event) -> datetime:
+    """Return when the proxy began; the time of the telling if it does not say, or says nonsense."""
+    try:
+        began = datetime.fromisoformat(str(event.data.get("began_at")))
+    except ValueError:
+        return event.at
+    return began if began.tzinfo is not None else event.at
 
 
 def _is_whole(event: Event) -> bool:

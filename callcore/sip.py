@@ -34,6 +34,8 @@ class SipCode(IntEnum):
     PROXY_AUTHENTICATION_REQUIRED = 407
     #: 21.4.9
     REQUEST_TIMEOUT = 408
+    #: 21.4.14
+    UNSUPPORTED_URI_SCHEME = 416
     #: 21.4.18
     TEMPORARILY_UNAVAILABLE = 480
     #: 21.4.19
@@ -80,6 +82,7 @@ REASON_PHRASES: dict[int, str] = {
     SipCode.METHOD_NOT_ALLOWED: "Method Not Allowed",
     SipCode.PROXY_AUTHENTICATION_REQUIRED: "Proxy Authentication Required",
     SipCode.REQUEST_TIMEOUT: "Request Timeout",
+    SipCode.UNSUPPORTED_URI_SCHEME: "Unsupported URI Scheme",
     SipCode.TEMPORARILY_UNAVAILABLE: "Temporarily Unavailable",
     SipCode.NO_SUCH_CALL: "Call/Transaction Does Not Exist",
     SipCode.LOOP_DETECTED: "Loop Detected",

@@ -75,7 +75,7 @@ class ProxyConfig:
     listen_address: str = key("127.0.0.1", check=ip_address)
     sip_port: int = key(5060, minimum=1, maximum=65535)
     tls_port: int = key(5061, minimum=1, maximum=65535)
-    #: PEM files; None: no TLS.
+    #: PEM files; None: one of our own, signed by itself.
     tls_certificate: Path | None = key(None)
     tls_private_key: Path | None = key(None)
     internal_port: int = key(5066, minimum=1, maximum=65535)

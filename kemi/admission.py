@@ -45,7 +45,7 @@ def identify(worker: Worker, sip: SipRequest) -> Sender | None:
             return Sender(tenant=tenant_of_domain(directory.system, sip.from_host))
         worker.port.reply(SipCode.FORBIDDEN, "Forbidden")
         return None
-    gateway = directory.gateway_by_source(sip.source_ip, sip.source_port)
+    gateway = directory.gateway_by_source(sip.source_ip, sip.source_port) or _by_registration(worker, sip)
     if gateway is not None:
         return Sender(
             tenant=tenant_by_id(directory.system, gateway.tenant_id) if gateway.tenant_id else None,
@@ -57,6 +57,20 @@ def identify(worker: Worker, sip: SipRequest) -> Sender | None:
         return None
     account = authenticate(worker, sip, tenant, identity=(sip.from_user, sip.from_host))
     return None if account is None else Sender(tenant=tenant, account=account)
+
+
+def _by_registration(worker: Worker, sip: SipRequest) -> Gateway | None:
+    """Return the gateway that calls the Contact which we registered there; it must come from where we registered."""
+    if not (sip.ruri_user.startswith("t") and sip.ruri_user[1:].isdecimal()):
+        return None
+    for gateway in worker.directory.system.gateways.values():
+        trunk = gateway.trunk
+        if trunk is None or sip.ruri_user != trunk.contact_user or sip.source_ip != gateway.host:
+            continue
+        # A connection leaves from any port; a carrier's datagrams come from where they are sent to.
+        if sip.transport != "udp" or sip.source_port == gateway.port:
+            return gateway
+    return None
 
 
 def authenticate(

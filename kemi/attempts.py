@@ -15,8 +15,11 @@ from kemi.call_state import CallState, Target, decode
 from kemi.worker import Worker
 
 _STATE = "ks_state"
+_CHALLENGES = (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED)
 #: Transaction variable, with the number of a branch: RTPProxy is in the SDP that this branch was offered.
 RELAYED = "ks_relay_"
+#: Transaction variable: a branch was not sent, because the relay that it needs could not be had.
+_NO_MEDIA = "ks_no_media"
 
 
 def load(worker: Worker) -> CallState | None:
@@ -91,12 +94,18 @@ def _send(worker: Worker, target: Target) -> bool:
 
 def _give_up(worker: Worker, state: CallState) -> None:
     """Answer a call that has no target left."""
-    worker.port.media_delete()
+    port = worker.port
+    port.media_delete()
     to_account = state.current is not None and state.current.kind == "account"
-    code = SipCode.TEMPORARILY_UNAVAILABLE if to_account else SipCode.SERVICE_UNAVAILABLE
-    cause = "offline" if to_account else "unavailable"
-    end_call(worker, state, int(code), by="system", cause=cause, reason="no target could be reached")
-    worker.port.reply(code, reason_phrase(code))
+    code, phrase = SipCode.SERVICE_UNAVAILABLE, reason_phrase(SipCode.SERVICE_UNAVAILABLE)
+    cause, reason = "unavailable", "no target could be reached"
+    if port.avp(_NO_MEDIA) == "1":
+        phrase, reason = "No Media Relay", "no media relay could be had"
+    elif to_account:
+        code, phrase = SipCode.TEMPORARILY_UNAVAILABLE, reason_phrase(SipCode.TEMPORARILY_UNAVAILABLE)
+        cause = "offline"
+    end_call(worker, state, int(code), by="system", cause=cause, reason=reason)
+    port.reply(code, phrase)
 
 
 def end_call(
@@ -135,6 +144,7 @@ def branch(worker: Worker) -> None:
     if not port.media_offer(media_policy.offer_flags(sender_nat=state.caller_nat)):
         # Half a relay is a deaf call (contracts.md 7): the branch is not sent, the failure is told.
         worker.journal.event("media.unavailable", call=state.call_id, tenant=state.tenant_id)
+        port.set_avp(_NO_MEDIA, "1")
         port.drop_branch()
 
 
@@ -154,7 +164,7 @@ def failure(worker: Worker) -> None:
             worker, state, int(SipCode.REQUEST_TERMINATED), by="caller", reason="cancelled by the caller"
         )
         return
-    if code in (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED) and _authenticate(worker, state):
+    if code in _CHALLENGES and _authenticate(worker, state):
         return
     silent, alerted = port.timed_out(), rang(worker, state)
     verdict = should_fail_over(
@@ -171,13 +181,30 @@ def failure(worker: Worker) -> None:
         port.forget_replies()
         try_next(worker, state)
     else:
-        port.media_delete()
-        by, cause = (
-            ("system", "no_answer" if alerted else "timeout") if silent else ("callee", cause_of(code))
-        )
-        # A 503 would make the caller's proxy believe that we are out of order: tm sends 500 (RFC 3261 section 16.7).
-        sent = int(SipCode.SERVER_ERROR) if code == SipCode.SERVICE_UNAVAILABLE else code
-        end_call(worker, state, sent, by=by, cause=cause, reason=verdict.reason)
+        _conclude(worker, state, code, verdict.reason, silent=silent, alerted=alerted)
+
+
+def _conclude(
+    worker: Worker, state: CallState, code: int, reason: str, *, silent: bool, alerted: bool
+) -> None:
+    """End a call whose last attempt failed; tm sends its response to the caller, unless we put another in its place.
+
+    silent: our timer ended the attempt; alerted: the callee had rung before.
+    """
+    worker.port.media_delete()
+    by, cause = "callee", cause_of(code)
+    if silent:
+        by, cause = "system", "no_answer" if alerted else "timeout"
+    refused = code in _CHALLENGES and state.current is not None and state.current.kind == "gateway"
+    if refused:
+        # Whose credentials we lack is no business of the caller, whose phone would ask for a password.
+        code, cause = int(SipCode.SERVICE_UNAVAILABLE), "unavailable"
+    elif code == SipCode.SERVICE_UNAVAILABLE:
+        # It would make the caller's proxy believe that we are out of order: tm sends 500 (RFC 3261 section 16.7).
+        code = int(SipCode.SERVER_ERROR)
+    end_call(worker, state, code, by=by, cause=cause, reason=reason)
+    if refused:
+        worker.port.reply(code, reason_phrase(code))
 
 
 def rang(worker: Worker, state: CallState) -> bool:
@@ -206,6 +233,8 @@ def _authenticate(worker: Worker, state: CallState) -> bool:
     if not worker.port.authenticate_to_gateway(trunk.auth_username, trunk.auth_realm, trunk.auth_ha1):
         return False
     store(worker, state.evolve(authenticated=True))
+    # The challenge would count as the better response when the authenticated INVITE is refused.
+    worker.port.forget_replies()
     return _send(worker, target)
 
 

@@ -33,8 +33,12 @@ RECOVERED = "recovered:"
 
 def invite(worker: Worker, sip: SipRequest) -> None:
     """Serve an INVITE that opens a dialog."""
+    # Before identity: a nonce of the time before a restart is stale now, and an INVITE repeated with a fresh one has
+    # another CSeq, so the challenge itself would make the second call.
+    if _seen_before(worker, sip):
+        return
     sender = identify(worker, sip)
-    if sender is None or _seen_before(worker, sip):
+    if sender is None:
         return
     call_id = _call_id(worker, sip)
     worker.port.set_avp("ks_call", str(call_id))
@@ -87,8 +91,8 @@ def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: UUI
         direction = Direction.GATEWAY
         trunk = sender.gateway.trunk
         # A carrier that knows us by registration calls our Contact; the number is in To (RFC 3261 section 16.5).
-        if trunk is not None and b_number in (f"t{trunk.trunk_id}", trunk.username) and sip.to_user:
-            b_number = sip.to_user
+        if trunk is not None and b_number in (trunk.contact_user, trunk.username):
+            b_number = trunk.username if sip.to_user in ("", trunk.contact_user) else sip.to_user
         if sender.tenant is None:
             owner = worker.directory.number(b_number.removeprefix("+"))
             tenant_id = owner.tenant_id if owner is not None and owner.tenant_id else 0

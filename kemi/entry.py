@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from callcore.sip import SipCode
@@ -28,6 +29,9 @@ SERVED_METHODS = frozenset(
 )
 #: What we answer in Allow (RFC 3261 section 20.5).
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, REFER, INFO, UPDATE, PRACK, NOTIFY"
+#: Schemes of a Request-URI that can be routed; sanity refuses those of them that it cannot parse.
+ROUTABLE_SCHEMES = frozenset(["sip", "sips", "tel", "tels", "urn"])
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 #: Longer users are no numbers and no accounts; the index caps its inputs too.
 MAX_USER_CHARACTERS = 128
 
@@ -40,6 +44,14 @@ class Refusal:
     reason: str
 
 
+def unknown_scheme(ruri: str) -> Refusal | None:
+    """Return the refusal of a Request-URI whose scheme nobody here knows (RFC 3261 section 8.2.2.1)."""
+    scheme = _SCHEME.match(ruri)
+    if scheme is None or scheme[1].lower() in ROUTABLE_SCHEMES:
+        return None
+    return Refusal(SipCode.UNSUPPORTED_URI_SCHEME, "Unsupported URI Scheme")
+
+
 def first_look(sip: SipRequest, *, max_message_bytes: int) -> Refusal | None:
     """Return why a request is refused at the door; None to go on."""
     if sip.size_bytes > max_message_bytes:
@@ -50,9 +62,16 @@ def first_look(sip: SipRequest, *, max_message_bytes: int) -> Refusal | None:
         return Refusal(SipCode.BAD_REQUEST, "Missing From tag")
     if len(sip.ruri_user) > MAX_USER_CHARACTERS or len(sip.from_user) > MAX_USER_CHARACTERS:
         return Refusal(SipCode.BAD_REQUEST, "User Too Long")
-    if _has_control_characters(sip.ruri_user) or _has_control_characters(sip.from_user):
-        return Refusal(SipCode.BAD_REQUEST, "Bad User")
+    # None of these may hold one (section 25.1); Kamailio cannot take a NUL as a key, and nobody wants one in a log.
+    if any(map(_has_control_characters, _texts(sip))):
+        return Refusal(SipCode.BAD_REQUEST, "Control Characters")
     return None
+
+
+def _texts(sip: SipRequest) -> tuple[str, ...]:
+    """Return what the sender wrote and what is stored, compared or shown later."""
+    users = (sip.ruri_user, sip.from_user, sip.to_user, sip.auth_user or "")
+    return (*users, sip.ruri, sip.from_host, sip.to_host, sip.sip_call_id, sip.from_tag, sip.to_tag or "")
 
 
 def _has_control_characters(text: str) -> bool:

@@ -1,7 +1,8 @@
 """Requests inside a dialog, and CANCEL. Shell.
 
 Only a request whose Route carries our sealed call token is relayed: so the proxy is no open relay for whoever
-invents a To tag, and each request finds its call even after a restart of the proxy.
+invents a To tag, and each request finds its call even after a restart of the proxy. Who has a call of his own has its
+token too: what could begin something new at any Request-URI also needs the dialog itself.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from callcore.sip import SipCode
-from kemi import call_token, media_policy
+from kemi import call_token, media_policy, recovery
 from kemi.call_token import CallToken
 from kemi.sip_request import SipRequest
 from kemi.worker import Worker
+
+#: Requests that only go on with or end what exists. A BYE or ACK must reach also the losers of a fork, which the
+#: dialog module does not know.
+_HARMLESS = frozenset({"ACK", "BYE", "PRACK"})
 
 
 def cancel(worker: Worker, sip: SipRequest) -> None:
@@ -42,6 +47,14 @@ def request(worker: Worker, sip: SipRequest) -> None:
     if token is None or not routed:
         if sip.method != "ACK":
             port.reply(SipCode.NO_SUCH_CALL, "Call/Transaction Does Not Exist")
+        return
+    if (
+        sip.method not in _HARMLESS
+        and not port.is_known_dialog()
+        and not recovery.is_before_start(token.call_id)
+    ):
+        port.new_transaction()  # which absorbs the ACK of this reply: its Route would take it to the Request-URI
+        port.reply(SipCode.NO_SUCH_CALL, "Call/Transaction Does Not Exist")
         return
     _relay(worker, sip, token)
 

@@ -24,8 +24,11 @@ NAT_TESTS_MEDIA = 1 | 2 | 8
 NAT_TESTS_REPLY = 1
 #: auth module: the password argument is HA1; do not check the URI of the digest (a mask may have changed it).
 AUTH_HA1 = 1
-#: sanity module: every check but digest duplicates (flags of its manual), URIs: Request-URI, From, To.
-SANITY_CHECKS = 17895
+#: uac_reg_status (uac module): a REGISTER was sent and is not answered yet; so at each refresh, too.
+REGISTRATION_ONGOING = -2
+#: sanity module: Request-URI version and scheme (1, 2), required headers (4), CSeq (32, 64), Content-Length (128),
+#: Expires (256), Proxy-Require (512: 420), URIs (1024), Via (16384); URIs: Request-URI, From, To.
+SANITY_CHECKS = 1 | 2 | 4 | 32 | 64 | 128 | 256 | 512 | 1024 | 16384
 SANITY_URIS = 7
 
 
@@ -72,7 +75,7 @@ class KsrPort:
         text = self.text
         return SipRequest(
             method=text("$rm"),
-            ruri=text("$ru"),
+            ruri=text("$ru") or self._unparsed_ruri(),
             ruri_user=text("$rU"),
             ruri_host=text("$rd").lower(),
             from_user=text("$fU"),
@@ -90,6 +93,11 @@ class KsrPort:
             size_bytes=self.number("$ml"),
             auth_user=self.read("$au"),
         )
+
+    def _unparsed_ruri(self) -> str:
+        """Return the Request-URI as it was sent: Kamailio hides one whose scheme it does not know."""
+        words = self.text("$(mb{line.at,0})").split(" ")
+        return words[1] if len(words) == 3 else ""
 
     def header(self, name: str) -> str | None:
         """Return the first header of this name."""
@@ -382,9 +390,10 @@ class KsrPort:
             self.set_avp(name, value)
         return bool(self._ksr.uac.uac_auth_mode(1) > 0)
 
-    def trunk_is_registered(self, uuid: str) -> bool:
-        """Tell whether a registration of ours stands at the carrier."""
-        return bool(self._ksr.uac.uac_reg_status(uuid) > 0)
+    def trunk_is_registered(self, uuid: str) -> bool | None:
+        """Tell whether a registration of ours stands at the carrier; None while a REGISTER is on its way."""
+        status = self._ksr.uac.uac_reg_status(uuid)
+        return None if status == REGISTRATION_ONGOING else bool(status > 0)
 
     # ---- shared tables
 

@@ -11,11 +11,16 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+from callcore.ids import uuid7_unix_ms
 from callcore.restart import start_parts
+from callcore.sip import SipCode
 from kemi.call_setup import RECOVERED
+from kemi.replies import REPLIED
 from kemi.worker import Worker
 
 #: A caller gives up an INVITE without final response after 32 s of retransmitting (timer B), or 180 s of ringing.
@@ -28,6 +33,11 @@ _started_at = time.time()
 _told = False
 _recovered: dict[str, str] = {}
 _closed = False
+
+
+def is_before_start(call_id: UUID) -> bool:
+    """Tell whether a call began before this run of the proxy, which then may not know its dialog."""
+    return uuid7_unix_ms(call_id) < 1000 * _started_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +105,8 @@ def tell_start(worker: Worker) -> None:
         return
     _told = True
     alive = sorted(set(dialogs) | set(_recovered.values()))
-    for part in start_parts(alive, f"{worker.pid}-{_started_at:.0f}"):
+    began_at = datetime.fromtimestamp(_started_at, UTC)
+    for part in start_parts(alive, f"{worker.pid}-{_started_at:.0f}", began_at):
         worker.journal.event("proxy.start", **part)
 
 
@@ -126,7 +137,7 @@ def close_abandoned(worker: Worker) -> None:
         return
     _closed = True
     for key, call_id in _recovered.items():
-        if (worker.port.table_text("seen", key) or "").startswith("done:"):
+        if int(worker.port.table_text("seen", key + REPLIED) or 0) >= int(SipCode.OK):
             continue
         worker.journal.event(
             "call.end", call=call_id, by="system", code=None, cause="proxy_restart", method="restart"

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from kemi import attempts, call_token, media_policy
+from kemi.call_setup import RECOVERED
 from kemi.call_state import CallState
 from kemi.ksr_port import NAT_TESTS_REPLY
 from kemi.worker import Worker
+
+#: Ends the key in table "seen" of the last code that came for a recovered call.
+REPLIED = "\nreplied"
 
 
 def manage(worker: Worker) -> None:
@@ -84,8 +88,12 @@ def orphan(worker: Worker) -> None:
     if port.has_body():
         port.media_answer(media_policy.offer_flags(sender_nat=port.is_behind_nat(NAT_TESTS_REPLY)))
     key = f"{sip_call_id}\n{port.text('$ft')}\n{port.number('$cs')}"
-    if port.table_text("seen", key) != f"done:{code}" and code >= 180:
-        port.table_set("seen", key, f"done:{code}")
+    # Only of the INVITE that opened the call: a re-INVITE that is refused ends nothing.
+    if code < 180 or not (port.table_text("seen", key) or "").startswith(RECOVERED):
+        return
+    # The mark of the INVITE itself stays: its retransmissions may go on until a final response.
+    if port.table_text("seen", key + REPLIED) != str(code):
+        port.table_set("seen", key + REPLIED, str(code))
         _journal_orphan(worker, str(token.call_id), code)
 
 

@@ -9,7 +9,7 @@ from callcore.errors import KalibriError
 from callcore.sip import SipCode
 from kemi import accounts, call_setup, in_dialog, messages
 from kemi.admission import is_internal
-from kemi.entry import ALLOW, first_look
+from kemi.entry import ALLOW, Refusal, first_look, unknown_scheme
 from kemi.ksr_port import UndecodableValue
 from kemi.sip_request import SipRequest
 from kemi.worker import Worker
@@ -77,16 +77,16 @@ def _enter(worker: Worker, sip: SipRequest) -> bool:
         return False
     # Before the first reply that anything here sends: it must go to where the request came from (RFC 3581).
     port.force_rport()
+    # Before sanity, which answers 400 to every URI that it cannot parse.
+    if (refusal := unknown_scheme(sip.ruri)) is not None:
+        return _refuse(worker, sip, refusal)
     # sanity answers by itself; what it cannot parse gets silence, since no reply could be built.
     if not port.is_sane():
         port.table_increment("count", "insane")
         return False
     refusal = first_look(sip, max_message_bytes=worker.config.proxy.max_message_bytes)
     if refusal is not None:
-        port.table_increment("count", "refused")
-        if sip.method != "ACK":
-            port.reply(refusal.code, refusal.reason)
-        return False
+        return _refuse(worker, sip, refusal)
     if not port.within_max_forwards():
         port.reply(SipCode.TOO_MANY_HOPS, "Too Many Hops")
         return False
@@ -95,6 +95,14 @@ def _enter(worker: Worker, sip: SipRequest) -> bool:
     if not ready and sip.method != "ACK":
         port.reply(SipCode.SERVICE_UNAVAILABLE, "Not Ready")
     return ready
+
+
+def _refuse(worker: Worker, sip: SipRequest, refusal: Refusal) -> bool:
+    """Count and answer a request that is not served; return False."""
+    worker.port.table_increment("count", "refused")
+    if sip.method != "ACK":
+        worker.port.reply(refusal.code, refusal.reason)
+    return False
 
 
 def report_failure(worker: Worker, where: str, error: BaseException, *, answer: bool) -> None:

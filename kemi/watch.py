@@ -5,8 +5,15 @@ It is the one place in Kamailio that may wait (for the database, when it lists t
 
 from __future__ import annotations
 
+import time
+
+from callcore.gateway import Trunk
 from kemi import recovery
 from kemi.worker import Worker
+
+#: A registration must be missing this long to count as lost: a reload of Kamailio's table (any change of any trunk)
+#: forgets all of them until its timer has sent the next REGISTER (reg_timer_interval).
+PATIENCE_SECONDS = 5
 
 
 def tick(worker: Worker) -> None:
@@ -24,8 +31,7 @@ def _trunks(worker: Worker) -> None:
             continue
         key = f"trunk:{gateway.trunk.trunk_id}"
         before = worker.port.table_text("gw", key)
-        registered = worker.port.trunk_is_registered(f"t{gateway.trunk.trunk_id}")
-        now = "registered" if registered else "lost" if before in ("registered", "lost") else "not registered"
+        now = _state(worker, gateway.trunk, before)
         if now == before:
             continue
         worker.port.table_set("gw", key, now)
@@ -33,3 +39,22 @@ def _trunks(worker: Worker) -> None:
             worker.journal.event(
                 f"trunk.{now}", trunk_id=gateway.trunk.trunk_id, gateway_id=gateway.gateway_id, reason=now
             )
+
+
+def _state(worker: Worker, trunk: Trunk, before: str | None) -> str:
+    """Return what a trunk's registration counts for now."""
+    port, since = worker.port, f"trunk-missing:{trunk.trunk_id}"
+    registered = port.trunk_is_registered(trunk.contact_user)
+    if registered:
+        port.table_remove("gw", since)
+        return "registered"
+    if before not in ("registered", "lost"):
+        return "not registered"
+    if registered is None or before == "lost":
+        return before
+    missing_since = port.table_text("gw", since)
+    if missing_since is None:
+        port.table_set("gw", since, f"{time.time():.0f}")
+    elif time.time() - float(missing_since) >= PATIENCE_SECONDS:
+        return "lost"
+    return before

@@ -9,15 +9,15 @@ from hypothesis import settings
 #: Asks the fuzz tests for a longer run; changes what is tried, not what is expected.
 _KEPT = "KALIBRI_FUZZ_SECONDS"
 
-# One that imports another stands behind it.
+# A module comes after those that it imports: pytest rewrites assertions only at the first import.
 pytest_plugins = [
     "tests.support.fix_instance",
-    "tests.support.fix_carriers",
     "tests.support.fix_ksctl",
     "tests.support.fix_leftovers",
     "tests.support.fix_pg",
     "tests.support.fix_phones",
     "tests.support.fix_switch",
+    "tests.support.fix_carriers",
 ]
 
 # A loaded machine is no failure. `make fuzz` runs the property tests for minutes; a test that sets max_examples

@@ -41,6 +41,8 @@ POLL_SECONDS = 0.2
 FINISH_SECONDS = 2.0
 #: How often lost calls are looked for; besides after each restart of the proxy.
 REPAIR_SECONDS = 60.0
+#: How long the file of a proxy is left after its last line: kemi/recovery.py reads what is younger than 180 s.
+PROXY_FILE_SECONDS = 240.0
 FORGET_SECONDS = 3600.0
 FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 5.0
@@ -184,8 +186,18 @@ class CdrDaemon:
         return more
 
     def _finish_files(self, conn: Conn) -> None:
-        for name in finish_files(conn, self._directory, list(self._stored_size)):
+        spare = [name for name in self._stored_size if not self._is_wanted(name)]
+        for name in finish_files(conn, self._directory, spare):
             log.debug("%s is stored and deleted", name)
+
+    def _is_wanted(self, name: str) -> bool:
+        """Tell whether a proxy that starts now will look here for the calls that the one before was setting up."""
+        if not name.startswith(f"{self._config.node_name}-kamailio-"):
+            return False
+        try:
+            return time.time() - (self._directory / name).stat().st_mtime < PROXY_FILE_SECONDS
+        except FileNotFoundError:
+            return False
 
     def _housekeeping(self, conn: Conn, sizes: dict[str, int]) -> None:
         """What may only be done when nothing is left to store: every end that was told counts first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from kalibri.db import Conn
 from kalibri.rpc import KamailioRpc, ProxyDown
 from kalibri.services import gateway, trunk
 from tests.support.fix_pg import RunningCluster
+from tests.support.kamailio_probe import wait_until
 from tests.support.net_ports import free_port
 
 CONFIG = """
@@ -125,21 +125,9 @@ def kamailio(db: Conn, role_parameters: dict[str, Any], tmp_path: Path) -> Itera
     db_url = "postgres://{user}:{password}@{host}:{port}/{dbname}".format(**role_parameters)
     config = tmp_path / "kamailio.cfg"
     config.write_text(CONFIG.format(port=free_port(), home=tmp_path, db_url=db_url))
-    command = [
-        "/usr/sbin/kamailio",
-        "-DD",
-        "-E",
-        "-f",
-        str(config),
-        "-Y",
-        str(tmp_path),
-        "-w",
-        str(tmp_path),
-        "-m",
-        "32",
-    ]
+    options = f"-DD -E -f {config} -Y {tmp_path} -w {tmp_path} -m 32"
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(["/usr/sbin/kamailio", *options.split()], stdout=log, stderr=log)
     try:
         with KamailioRpc(tmp_path / "rpc.sock") as rpc:
             wait_for_answer(rpc, process, tmp_path / "log")
@@ -150,13 +138,15 @@ def kamailio(db: Conn, role_parameters: dict[str, Any], tmp_path: Path) -> Itera
 
 
 def wait_for_answer(rpc: KamailioRpc, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in itertools.count():
+    def registrations_are_loaded() -> bool:
+        """They are the last: one of Kamailio's processes reads them after it has begun to answer."""
         assert process.poll() is None, log.read_text()
         try:
-            rpc.call("core.uptime")
-            return
+            return bool(rpc.call("uac.reg_dump"))
         except ProxyDown:
-            continue
+            return False
+
+    wait_until(registrations_are_loaded, 60, "Kamailio answers and has loaded the registrations")
 
 
 def test_real_kamailio_reads_gateways_registrations_and_locations(kamailio: KamailioRpc, db: Conn) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kalibri.config import PROJECT_ROOT
-from tests.support.fix_instance import Instance, MakeInstance, statuses_of
+from tests.support.fix_instance import Instance, statuses_of
 from tools.instance.supervisord import Supervisor, pid_file
 from tools.instance.watch import Watch
 
@@ -24,6 +24,16 @@ ALL = ["postgres", "rtp-1", "rtp-2", "stun", "ks-index", "kamailio", "ks-cdr", "
 @pytest.fixture(scope="module")
 def shared(_swept: None) -> Iterator[Instance]:
     """One instance for the tests that leave it as they found it: up."""
+    yield from _instance()
+
+
+@pytest.fixture(scope="module")
+def other(_swept: None) -> Iterator[Instance]:
+    """Another instance, for the tests that end it one way or another: each brings it up if it needs that."""
+    yield from _instance()
+
+
+def _instance() -> Iterator[Instance]:
     instance = Instance()
     try:
         instance.up()
@@ -114,51 +124,44 @@ def test_an_unknown_process_is_not_found(shared: Instance) -> None:
     assert (done.returncode, "no process nobody" in done.stderr) == (3, True)
 
 
-def test_down_leaves_no_process_and_up_is_quick(make_instance: MakeInstance) -> None:
-    instance = make_instance()
-    assert len(instance.processes()) > len(ALL)
-    done = instance.ksinit("down", told=False)
+def test_two_instances_do_not_meet_and_down_leaves_no_process(shared: Instance, other: Instance) -> None:
+    assert len(other.processes()) > len(ALL)
+    done = other.ksinit("down", told=False)
     assert done.returncode == 0, done.stderr
-    assert instance.processes() == []
-    assert instance.ksinit("status").returncode == 1
-    instance.up()
+    assert other.processes() == []
+    assert not any(row.ready for row in other.statuses().values())
+    assert all(row.ready for row in shared.statuses().values())
 
 
-def test_two_instances_do_not_meet(make_instance: MakeInstance) -> None:
-    one, two = make_instance(), make_instance()
-    assert one.ksinit("down").returncode == 0
-    assert all(row.ready for row in two.statuses().values())
-    assert not any(row.ready for row in one.statuses().values())
-
-
-def test_what_a_killed_supervisord_left_is_taken_over(make_instance: MakeInstance) -> None:
-    instance = make_instance()
-    pids = {name: row.pid for name, row in instance.statuses().items()}
-    os.kill(int(pid_file(instance.config).read_text()), signal.SIGKILL)
-    instance.up()
-    after = instance.statuses()
+def test_what_a_killed_supervisord_left_is_taken_over(other: Instance) -> None:
+    other.up()
+    pids = {name: row.pid for name, row in other.statuses().items()}
+    os.kill(int(pid_file(other.config).read_text()), signal.SIGKILL)
+    other.up()
+    after = other.statuses()
     assert all(after[name].pid != pid for name, pid in pids.items())
-    assert instance.ksinit("down").returncode == 0
-    assert instance.processes() == []
+    assert other.ksinit("down").returncode == 0
+    assert other.processes() == []
 
 
-def test_a_port_in_use_is_named(make_instance: MakeInstance) -> None:
-    instance = make_instance(up=False)
+def test_a_port_in_use_is_named(other: Instance) -> None:
+    other.ksinit("down")
+    port = other.config.proxy.sip_port
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", instance.config.proxy.sip_port))
-        done = instance.ksinit("up")
+        sock.bind(("127.0.0.1", port))
+        done = other.ksinit("up")
     assert done.returncode == 4
-    assert f"proxy.sip_port: port {instance.config.proxy.sip_port}/udp of 127.0.0.1 is in use" in done.stderr
+    assert f"proxy.sip_port: port {port}/udp of 127.0.0.1 is in use" in done.stderr
 
 
-def test_a_process_that_cannot_start_is_shown_with_its_log(make_instance: MakeInstance) -> None:
-    instance = make_instance(
-        {"proxy.tls_certificate": "none.pem", "proxy.tls_private_key": "none.key"}, up=False
-    )
-    done = instance.ksinit("up")
+def test_a_process_that_cannot_start_is_shown_with_its_log(other: Instance) -> None:
+    other.ksinit("down")
+    certificate = ("--set", "proxy.tls_certificate=none.pem", "--set", "proxy.tls_private_key=none.key")
+    done = other.ksinit(*certificate, "up")
     assert done.returncode == 1
     assert "kamailio is not ready" in done.stderr
     assert "none.pem" in done.stderr
+    other.ksinit("down")
 
 
 def test_the_launcher_works_from_any_folder(tmp_path: Path) -> None:

@@ -163,8 +163,12 @@ def _database(server: RunningCluster, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def pg_config(pg_dsn: str, tmp_path: Path) -> Config:
-    """Configuration of an instance whose database is the fresh one and whose home is the test's folder."""
-    return Config(home=tmp_path, database=DatabaseConfig(dsn=pg_dsn))
+    """Configuration of an instance whose database is the fresh one and whose home is the test's folder.
+
+    The database may take its time: on a busy machine the proxy's 200 ms would fail tests of other things.
+    """
+    patient = DatabaseConfig(dsn=pg_dsn, connect_timeout_ms=30_000, statement_timeout_ms=30_000)
+    return Config(home=tmp_path, database=patient)
 
 
 @pytest.fixture

@@ -213,9 +213,23 @@ class Switch:
             assert len(rows) <= 1, rows
             return rows[0] if rows else None
 
-        row = self.wait(ended, seconds, f"CDR of {sip_call_id}")
-        assert row is not None
+        self.wait(ended, seconds, f"CDR of {sip_call_id}")
+        # Each process has a journal of its own: the end may be stored before the ringing that another one told.
+        self.wait_stored(seconds)
+        (row,) = self.call_rows(sip_call_id)
         return row
+
+    def wait_stored(self, seconds: float = 20) -> None:
+        """Wait until everything that stands in journals now is in the database."""
+        written = {path.name: path.stat().st_size for path in self.config.journal_directory.glob("*.jsonl")}
+
+        def stored() -> bool:
+            rows = self.rows("SELECT file, offset_bytes FROM journal_file")
+            read = {row["file"]: row["offset_bytes"] for row in rows}
+            left = {path.name for path in self.config.journal_directory.glob("*.jsonl")}
+            return all(read.get(name, 0) >= size for name, size in written.items() if name in left)
+
+        self.wait(stored, seconds, f"journals read to {written}")
 
     def events(self, call_id: Any) -> list[dict[str, Any]]:
         """Return the stored events of a call in time order."""

@@ -15,6 +15,8 @@ SCENARIOS = Path(__file__).parent / "sipp"
 #: The address that the phone behind NAT believes to have (RFC 1918).
 PRIVATE_ADDRESS = "192.168.77.10"
 CALL_SECONDS = 30
+#: Calls that talk at the same time, and how fast they come.
+CALLS_AT_ONCE, CALLS_PER_SECOND = 200, 40
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Outcome:
     title: str
     ok: bool
     detail: str
+    #: Calls that it stands for in the switch's own books; a registration is none.
+    calls: int = 1
 
 
 class Phones:
@@ -38,19 +42,26 @@ class Phones:
         """Register an account from the port on which its phone will answer."""
         keys = {"contact_host": contact_host, "contact_port": str(port)}
         where = "from behind NAT" if contact_host != "127.0.0.1" else "from its own address"
-        return self._run(f"{username} registers {where}", "register", username, port=port, keys=keys)
+        return self._run(f"{username} registers {where}", "register", username, port=port, keys=keys, calls=0)
 
-    def call(self, title: str, number: str, *, scenario: str = "call", expected: int = 0) -> Outcome:
+    def call(
+        self, title: str, number: str, *, scenario: str = "call", expected: int = 0, transport: str = "u1"
+    ) -> Outcome:
         """Let account 100 call a number; expected: the refusal that scenario call_refused waits for."""
         keys = {"number": number, "target": DOMAIN}
-        return self._run(title, scenario, "100", keys=keys, expected=expected)
+        return self._run(title, scenario, "100", keys=keys, expected=expected, more=("-t", transport))
 
-    def call_from_carrier(self, title: str, number: str) -> Outcome:
-        """Let the carrier call a number of ours."""
-        keys = {"number": number, "target": self._proxy}
-        port = self._ports.calling_carrier
+    def call_from_carrier(self, title: str, number: str, *, at_once: int = 1) -> Outcome:
+        """Let the carrier call a number of ours, once or so many times that the calls talk together."""
         return self._run(
-            title, "call_from_carrier", "79161234567", port=port, keys=keys, domain="carrier.example"
+            title,
+            "call_from_carrier" if at_once == 1 else "calls_from_carrier",
+            "79161234567",
+            keys={"number": number, "target": self._proxy},
+            port=self._ports.calling_carrier,
+            domain="carrier.example",
+            more=("-m", str(at_once), "-r", str(CALLS_PER_SECOND), "-l", str(at_once)),
+            calls=at_once,
         )
 
     @contextmanager
@@ -89,6 +100,8 @@ class Phones:
         port: int | None = None,
         domain: str = DOMAIN,
         expected: int = 0,
+        more: tuple[str, ...] = (),
+        calls: int = 1,
     ) -> Outcome:
         """Run one call of a caller scenario to its end."""
         password = ACCOUNTS.get(user, "")
@@ -96,9 +109,8 @@ class Phones:
             f"SEQUENTIAL\n[authentication username={user} password={password}]\n"
         )
         command = self._command(scenario, port, {"user": user, "domain": domain, **keys}, expected)
+        command += more if "-m" in more else ("-m", "1", *more)
         command += [
-            "-m",
-            "1",
             "-inf",
             "credentials.csv",
             "-timeout",
@@ -119,9 +131,9 @@ class Phones:
                 timeout=CALL_SECONDS + 10,
             )
         except subprocess.TimeoutExpired:
-            return Outcome(title, False, f"no end within {CALL_SECONDS} s")
+            return Outcome(title, False, f"no end within {CALL_SECONDS} s", calls)
         detail = "" if done.returncode == 0 else _first_error(errors) or f"SIPp ended with {done.returncode}"
-        return Outcome(title, done.returncode == 0, detail)
+        return Outcome(title, done.returncode == 0, detail, calls)
 
 
 def _first_error(path: Path) -> str:
@@ -161,6 +173,10 @@ def place_calls(phones: Phones, ports: Ports) -> Iterator[Outcome]:
             "100 calls 8495…: prefix rewritten, cheap carrier dead, dear one answers", "84957654321"
         )
         yield phones.call("100 calls 112: emergency passes every limit", "112")
+        yield phones.call("100 calls 101, holds the call and takes it back", "101", scenario="call_held")
+        yield phones.call("100 calls 101 from a TCP phone", "101", transport="t1")
+        burst = f"the carrier calls us {CALLS_AT_ONCE} times, all talking at once"
+        yield phones.call_from_carrier(burst, DID, at_once=CALLS_AT_ONCE)
     refused = "call_refused"
     yield phones.call(
         "100 calls a premium number: rejected 403", "88091234567", scenario=refused, expected=403

@@ -17,13 +17,14 @@ from callcore.errors import NotFound, Refused, Unavailable
 from kalibri import remembered
 from kalibri.config import Config
 from tools.instance import database, files, orphans, supervisord
+from tools.instance.ports import WantedPort, wanted_ports
 from tools.instance.probes import Answer, is_being_started, probe
-from tools.instance.processes import processes, rtp_control
+from tools.instance.processes import processes
 from tools.instance.supervisord import State, Supervisor
 
 #: The first start makes a database; the slowest machine of interest does it in a minute.
 READY_SECONDS = 120.0
-ASK_AGAIN_SECONDS = 0.1
+ASK_AGAIN_SECONDS = 0.2
 #: A process that ended right after its start in so many lives will not come up by itself.
 FAILED_LIVES = 3
 DOWN_SECONDS = 120.0
@@ -269,34 +270,19 @@ def _stop_all(supervisor: Supervisor) -> None:
 
 def check_ports(config: Config) -> None:
     """Raise PortInUse naming the first port of the configuration that somebody else has."""
-    proxy = config.proxy
-    wanted = [
-        ("proxy.sip_port", proxy.listen_address, proxy.sip_port, "udp"),
-        ("proxy.sip_port", proxy.listen_address, proxy.sip_port, "tcp"),
-        ("proxy.tls_port", proxy.listen_address, proxy.tls_port, "tcp"),
-        ("proxy.internal_port", proxy.listen_address, proxy.internal_port, "udp"),
-        *(
-            ("rtp.control_base_port", *rtp_control(config, node + 1), "udp")
-            for node in range(config.rtp_nodes)
-        ),
-    ]
-    if config.private_database:
-        wanted.append(("database.port", "127.0.0.1", config.database.port, "tcp"))
-    if config.stun.enabled:
-        wanted.append(("stun.port", proxy.listen_address, config.stun.port, "udp"))
-    for key, address, port, protocol in wanted:
-        _check_port(key, address, port, protocol)
+    for wanted in wanted_ports(config):
+        _check_port(wanted)
 
 
-def _check_port(key: str, address: str, port: int, protocol: str) -> None:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM) as sock:
-        if protocol == "tcp":  # connections of an earlier life that are still timing out do no harm
+def _check_port(wanted: WantedPort) -> None:
+    family = socket.AF_INET6 if ":" in wanted.address else socket.AF_INET
+    is_tcp = wanted.protocol == "tcp"
+    with socket.socket(family, socket.SOCK_STREAM if is_tcp else socket.SOCK_DGRAM) as sock:
+        if is_tcp:  # connections of an earlier life that are still timing out do no harm
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind((address, port))
+            sock.bind((wanted.address, wanted.port))
         except OSError as error:
             reason = "is in use" if error.errno == errno.EADDRINUSE else (error.strerror or "cannot be bound")
-            message = f"{key}: port {port}/{protocol} of {address} {reason}"
-            hint = "another instance? Set another port in the configuration, or --set " + f"{key}=NUMBER"
-            raise PortInUse(f"{message} ({hint})") from error
+            hint = f"another instance? Set another port in the configuration, or --set {wanted.key}=NUMBER"
+            raise PortInUse(f"{wanted} {reason} ({hint})") from error

@@ -66,15 +66,26 @@ def _own_pids() -> Iterable[int]:
 def _belongs(config: Config, name: str | None, pid: int) -> bool:
     environment = _environment(pid)
     if f"KALIBRI_HOME={config.home}".encode() in environment:
+        if not _has_same_home(config, pid):
+            return False
         names = [entry[16:] for entry in environment if entry.startswith(b"KALIBRI_PROCESS=")]
         return bool(names) and (name is None or name.encode() in names)
-    return name in (None, "postgres") and _works_in(config.pg_directory / "data", pid)
+    is_postgres = name in (None, "postgres") and _works_in(config.pg_directory / "data", pid)
+    return is_postgres and _has_same_home(config, pid)
 
 
 def _works_in(folder: Path, pid: int) -> bool:
     try:
         return (PROC / str(pid) / "cwd").readlink() == folder
     except OSError:  # ended meanwhile
+        return False
+
+
+def _has_same_home(config: Config, pid: int) -> bool:
+    """Tell whether the path means the same folder there: in a container or chroot it is another instance's."""
+    try:
+        return (PROC / str(pid) / "root" / config.home.relative_to("/")).samefile(config.home)
+    except OSError:  # ended meanwhile, or a home that is gone
         return False
 
 

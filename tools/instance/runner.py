@@ -23,7 +23,7 @@ from kalibri.heartbeat import forget_beat
 from tools.instance import orphans
 from tools.instance.processes import SYSTEM_PATH, Process, process, python_path
 
-ASK_AGAIN_SECONDS = 0.2
+ASK_AGAIN_SECONDS = 0.3
 #: How often a process that waits says for what.
 SAY_SECONDS = 10.0
 

@@ -20,6 +20,7 @@ from kalibri import remembered
 from kalibri.config import Config, load_config
 from kalibri.heartbeat import Heartbeat
 from tools.instance import lifecycle
+from tools.instance.node_beats import NodeBeats
 from tools.instance.probes import Answer
 from tools.instance.processes import Process, processes
 from tools.instance.supervisord import State, Supervisor
@@ -63,6 +64,8 @@ class Watch:
         self._config = config
         self._supervisor = supervisor
         self._troubles: dict[str, Trouble | None] = {}
+        #: What answered in the last round.
+        self.ready: frozenset[str] = frozenset()
 
     def round(self, now: float) -> list[str]:
         """Ask every process once, restart those whose time is up, and return their names."""
@@ -71,6 +74,7 @@ class Watch:
             {item.name for item in self._items} | {need for item in self._items for need in item.needs}
         )
         answers = lifecycle.answers_of(self._config, states, questions)
+        self.ready = frozenset(name for name, answer in answers.items() if answer.ready)
         restarted = [item.name for item in self._items if self._is_due(item, states, answers, now)]
         for name in restarted:
             self._restart(name, states[name], answers[name])
@@ -100,10 +104,12 @@ class Watch:
 def main() -> None:
     config = load_config(environ=remembered.recall(Path(os.environ["KALIBRI_HOME"]), os.environ))
     watch, heartbeat = Watch(config, Supervisor(config)), Heartbeat(config.run_directory, "watch")
+    beats = NodeBeats(config)
     while True:
         began = time.monotonic()
         try:
             watch.round(began)
+            beats.beat(watch.ready, began)
         except KalibriError as error:
             _say(error.message)
         heartbeat.beat()

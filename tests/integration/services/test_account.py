@@ -11,6 +11,7 @@ import pytest
 
 from callcore.digest import WeakPassword, ha1
 from callcore.errors import AlreadyExists, BadInput, NotFound, StillInUse
+from callcore.states import RelayMode
 from kalibri.csv_table import CsvRefused
 from kalibri.db import Conn
 from kalibri.services import account, account_csv, domain, tenant
@@ -315,9 +316,11 @@ def test_ksctl_exports_secrets_into_a_file_of_its_own(ksctl: Ksctl, db: Conn, tm
 def test_ksctl_clears_a_value_with_the_word_none(ksctl: Ksctl, db: Conn) -> None:
     acme = make_tenant(db, "acme")
     make_account(db, acme, "alice", max_calls=2, caller_number="74951112233")
-    ksctl.ok("account set -t acme alice --max-calls none --caller-number none --disable")
+    ksctl.ok("account set -t acme alice --max-calls none --caller-number none --media-relay always --disable")
     alice = account.find(db, tenant_id=acme, username="alice")
     assert (alice.max_calls, alice.caller_number, alice.enabled) == (None, None, False)
+    assert alice.media_relay is RelayMode.ALWAYS
+    assert "'ALWAYS' is not one of" in ksctl.fails(2, "account set -t acme alice --media-relay ALWAYS")
     ksctl.ok("account rm -t acme alice")
     assert "no account" in ksctl.fails(3, "account rm -t acme alice")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -35,7 +35,9 @@ def test_longest_duration_ends_the_call_on_both_sides(
     assert 2_500 <= row["talk_ms"] <= 6_000
 
 
-def test_longest_duration_ends_calls_of_sipp(switch: Switch, carriers: Carriers, sipp: type[SippRun]) -> None:
+def test_longest_duration_ends_calls_of_sipp(
+    switch: Switch, carriers: Carriers, sipp: Callable[..., SippRun]
+) -> None:
     carriers.add("short-sipp")
     switch.add_route("^84887", "gateway:short-sipp", priority=700, options={"max_duration_seconds": 2})
     switch.save()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -56,7 +56,7 @@ def test_dead_cheapest_gateway_is_passed_over_in_order_of_cost(
 
 
 def test_sipp_gateways_fail_over_on_503(
-    switch: Switch, carriers: Carriers, alice: Phone, sipp: type[SippRun]
+    switch: Switch, carriers: Carriers, alice: Phone, sipp: Callable[..., SippRun]
 ) -> None:
     full, good = sipp("uas_reject", code=503, reason="Full"), sipp("uas_answer")
     carriers.add_gateway("sipp-full", full.port, price="0.10", probe=False)
@@ -122,12 +122,18 @@ def test_loss_of_options_takes_a_gateway_out_and_back(
         made.hang_up()
         return _codes(switch.cdr(made.call_id))
 
+    def listed() -> str:
+        rows = switch.ksctl_json("gateway", "list")
+        return str(next(row["health"] for row in rows if row["name"] == "probe-flaky"))
+
     flaky.deaf = True
     switch.wait(lambda: health() == "down", 30, "the gateway is down")
+    assert listed() == "down"
     assert carried_by() == [(carriers.ids["probe-steady"], 200)]
     assert not flaky.requests("INVITE")
     flaky.deaf = False
     switch.wait(lambda: health() == "up", 30, "the gateway is up")
+    assert listed() == "up"
     assert carried_by() == [(carriers.ids["probe-flaky"], 200)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.support.fix_carriers import Carriers
@@ -96,7 +98,7 @@ def test_reserved_or_unknown_number_is_not_found(switch: Switch, carriers: Carri
 
 
 def test_sipp_carrier_reaches_the_number(
-    switch: Switch, carriers: Carriers, net_loop: NetLoop, sipp: type[SippRun]
+    switch: Switch, carriers: Carriers, net_loop: NetLoop, sipp: Callable[..., SippRun]
 ) -> None:
     """The same with a carrier that is not of our own making, ten calls at once."""
     port = free_port("127.0.0.1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -122,7 +122,7 @@ def test_unknown_number_is_not_found(switch: Switch, alice: Phone) -> None:
     assert (row["final_code"], row["hung_up_by"], row["attempts"]) == (404, "system", [])
 
 
-def test_sipp_callers_cancel(switch: Switch, bob: Phone, sipp: type[SippRun]) -> None:
+def test_sipp_callers_cancel(switch: Switch, bob: Phone, sipp: Callable[..., SippRun]) -> None:
     bob.plan = Plan.ring()
     run = sipp(
         "uac_cancel",

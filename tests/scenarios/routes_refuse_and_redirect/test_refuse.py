@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -70,7 +70,7 @@ def test_service_that_does_not_exist_yet_is_unavailable(switch: Switch, alice: P
     assert switch.cdr(call.call_id)["final_code"] == 503
 
 
-def test_sipp_callers_are_rejected(switch: Switch, sipp: type[SippRun]) -> None:
+def test_sipp_callers_are_rejected(switch: Switch, sipp: Callable[..., SippRun]) -> None:
     switch.add_route("^84975", "reject:404", priority=300)
     switch.save()
     run = sipp(

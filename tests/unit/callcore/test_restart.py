@@ -46,6 +46,22 @@ def test_a_call_that_began_after_the_restart_lives() -> None:
     assert not gone(call, restart_of(call, -1, []))
 
 
+def test_a_call_that_began_before_the_list_was_told_lives() -> None:
+    call = talking()
+    began_at = (call.start_time - timedelta(seconds=1)).isoformat()
+    told_late = told(CallBuilder(99, start=call.start_time), 5000, dialogs=[], began_at=began_at)
+    [restart] = restarts([told_late])
+    assert not gone(call, restart)
+
+
+def test_a_nonsensical_beginning_is_not_believed() -> None:
+    call = talking()
+    for began_at in ("yesterday", "2026-11-22T10:00:00", None, 5):
+        start = told(CallBuilder(99, start=call.start_time), 5000, dialogs=[], began_at=began_at)
+        [restart] = restarts([start])
+        assert restart.at == start.at
+
+
 def test_a_call_that_shows_life_after_the_restart_lives() -> None:
     call = talking()
     assert not gone(call, restart_of(call, 900, []))

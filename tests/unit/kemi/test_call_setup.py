@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from kemi import attempts, events, replies
+from kemi.call_setup import RECOVERED
+from kemi.call_state import CallState, Target
 from kemi.ks_route.model import DestinationKind, RouteRow
 from kemi.ks_route.table import RouteTable
 from tests.support.fake_proxy import FakeProxy
@@ -131,6 +133,29 @@ def test_a_gateway_that_fails_is_followed_by_the_next(proxy: FakeProxy) -> None:
     assert (last(proxy, "call.end")["code"], last(proxy, "call.end")["by"]) == (500, "callee")
 
 
+def test_each_attempt_is_judged_by_its_own_response(proxy: FakeProxy) -> None:
+    routes(proxy, ("^7", "group:out", {}))
+    call(proxy, "7495")
+    fail(proxy, 408, ours=True)
+    assert proxy.ksr.called("tm.t_drop_replies") == [("a",)]
+
+
+def test_a_challenge_that_we_cannot_answer_is_no_business_of_the_caller(proxy: FakeProxy) -> None:
+    routes(proxy, ("^7", "gateway:near", {}))
+    call(proxy, "7495")
+    fail(proxy, 407)
+    assert proxy.replies == [(503, "Service Unavailable")]
+    end = last(proxy, "call.end")
+    assert (end["code"], end["cause"], end["by"]) == (503, "unavailable", "callee")
+
+
+def test_a_503_of_the_last_gateway_reaches_the_caller_as_500(proxy: FakeProxy) -> None:
+    routes(proxy, ("^7", "gateway:near", {}))
+    call(proxy, "7495")
+    fail(proxy, 503)
+    assert (last(proxy, "call.end")["code"], last(proxy, "call.attempt_end")["code"]) == (500, 503)
+
+
 @pytest.mark.parametrize("code", [404, 486, 603, 480])
 def test_an_answer_about_the_call_is_not_failed_over(proxy: FakeProxy, code: int) -> None:
     routes(proxy, ("^7", "group:out", {}))
@@ -228,6 +253,11 @@ def test_no_relay_to_be_had_is_never_half_a_relay(proxy: FakeProxy) -> None:
     attempts.branch(proxy.worker)
     assert proxy.ksr.called("set_drop") == [()]
     assert proxy.events("media.unavailable")
+    proxy.ksr.results["tm.t_relay"] = -1
+    attempts.try_next(
+        proxy.worker, CallState(call_id="c1", tenant_id=1, remaining=(Target("uri", "sip:7@192.0.2.9"),))
+    )
+    assert proxy.replies[-1] == (503, "No Media Relay")
 
 
 def test_only_the_branch_that_was_relayed_is_answered_through_the_relay(proxy: FakeProxy) -> None:
@@ -285,7 +315,10 @@ def test_an_orphaned_200_after_a_restart_is_part_of_its_call(proxy: FakeProxy) -
         "$rm": "INVITE",
         "$(hdr(Record-Route)[0])": f"<sip:192.0.2.1;lr{parameter}>",
     }
+    [(key, _)] = proxy.ksr.tables["seen"].items()
+    proxy.ksr.tables["seen"][key] = RECOVERED + call_id
     for _ in range(2):
         replies.orphan(proxy.worker)
+    assert proxy.ksr.tables["seen"][key] == RECOVERED + call_id
     answers = proxy.events("call.answer")
     assert [(event["call"], event["data"]["recovered"]) for event in answers] == [(call_id, True)]

@@ -12,6 +12,7 @@ import pytest
 
 from kemi import recovery
 from kemi.call_setup import RECOVERED
+from kemi.replies import REPLIED
 from tests.support.fake_proxy import FakeProxy
 
 
@@ -97,7 +98,7 @@ def test_what_nobody_answered_is_closed_after_the_time_of_a_setup(
     write(proxy, start("c1", "a@x"), start("c2", "b@x"), start("c3", "c@x"), line("call.answer", "c3"))
     recovery.load_seen(proxy.worker)
     assert len(seen(proxy)) == 3
-    proxy.ksr.tables["seen"]["b@x\nt\n2"] = "done:200"
+    proxy.ksr.tables["seen"]["b@x\nt\n2" + REPLIED] = "200"
     recovery.close_abandoned(proxy.worker)
     assert proxy.events("call.end") == []
     monkeypatch.setattr(recovery, "_started_at", time.time() - recovery.SETUP_SECONDS - 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from callcore.ids import uuid7
 from kemi.call_token import CallToken, seal
 from tests.support.fake_proxy import SECRET, FakeProxy
 
@@ -49,6 +51,24 @@ def test_bytes_that_are_no_utf8_are_answered_400(proxy: FakeProxy, name: str) ->
 def test_a_user_that_is_no_user_is_refused(proxy: FakeProxy, user: str) -> None:
     proxy.send("INVITE", rU=user)
     assert proxy.replies[0][0] == 400
+
+
+@pytest.mark.parametrize("name", ["$rU", "$fU", "$tU", "$ci", "$ft", "$au", "$fd"])
+def test_a_nul_is_refused_before_it_becomes_a_key(proxy: FakeProxy, name: str) -> None:
+    proxy.send("INVITE", **{name: "a\x00b"})
+    assert proxy.replies == [(400, "Control Characters")]
+
+
+@pytest.mark.parametrize("uri", ["soap.beep://192.0.2.103:3002", "nobodyKnowsThisScheme:opaque", "http:x"])
+def test_a_scheme_that_nobody_knows_is_answered_416(proxy: FakeProxy, uri: str) -> None:
+    proxy.send("INVITE", ru=None, rU=None, **{"$(mb{line.at,0})": f"INVITE {uri} SIP/2.0"})
+    assert proxy.replies == [(416, "Unsupported URI Scheme")]
+
+
+@pytest.mark.parametrize("uri", ["SIPS:100@demo.example", "tel:+74951234567", "urn:service:sos"])
+def test_other_schemes_go_on(proxy: FakeProxy, uri: str) -> None:
+    proxy.send("INVITE", ru=uri)
+    assert proxy.challenged
 
 
 def test_a_flood_gets_silence(proxy: FakeProxy) -> None:
@@ -141,6 +161,17 @@ def test_an_invented_dialog_is_no_open_relay(proxy: FakeProxy) -> None:
     assert (proxy.relayed, proxy.replies) == (False, [(481, "Call/Transaction Does Not Exist")])
     in_dialog(proxy, "ACK", token_for="another@phone")
     assert (proxy.relayed, proxy.replies) == (False, [])
+
+
+@pytest.mark.parametrize("method", ["INVITE", "REFER", "INFO", "UPDATE", "MESSAGE"])
+def test_our_token_alone_opens_nothing(proxy: FakeProxy, method: str) -> None:
+    proxy.ksr.results["dialog.is_known_dlg"] = -1
+    recent = uuid7(time.time_ns() // 1_000_000 + 1000, bytes(10))
+    route = f"<sip:192.0.2.1;lr{seal(SECRET, CallToken(recent), 'c@phone')}>"
+    proxy.send(method, ci="c@phone", tt="forged", **{"$(hdr(Route)[0])": route})
+    assert (proxy.relayed, proxy.replies) == (False, [(481, "Call/Transaction Does Not Exist")])
+    in_dialog(proxy, method)
+    assert proxy.relayed, "the call is older than this run of the proxy, which may have forgotten its dialog"
 
 
 def test_bye_of_a_dialog_that_a_restart_forgot_still_ends_the_story(proxy: FakeProxy) -> None:

@@ -34,7 +34,11 @@ class Proxy:
             request = json.loads(data)
             reply = {"jsonrpc": "2.0", "id": request["id"], "result": "ok"}
             if request["method"] in self.refuses:
-                reply = {"jsonrpc": "2.0", "id": request["id"], "error": {"code": 500, "message": "ongoing reload"}}
+                reply = {
+                    "jsonrpc": "2.0",
+                    "id": request["id"],
+                    "error": {"code": 500, "message": "ongoing reload"},
+                }
             else:
                 self.asked.append(request["method"])
             self._socket.sendto(json.dumps(reply).encode(), sender)
