@@ -87,6 +87,26 @@ def test_no_stranger_is_relayed(field: Field, method: str, how: str) -> None:
     assert field.forwarded() == forwarded
 
 
+@pytest.mark.parametrize("method", ["INVITE", "BYE", "OPTIONS", "\xff"])
+def test_a_reply_to_nothing_goes_nowhere(field: Field, method: str) -> None:
+    """Sent on by its second Via, it would let a stranger send by us to whomever he names."""
+    key = f"stray-{new_marker()}"
+    for first in (field.switch.address, ("192.0.2.1", 5060)):
+        lines = [
+            "SIP/2.0 200 OK",
+            "Via: SIP/2.0/UDP {}:{};branch=z9hG4bK{}".format(*first, key),
+            "Via: SIP/2.0/UDP {}:{};branch=z9hG4bK{}b".format(*field.sink.address, key),
+            f"From: <sip:a@example.com>;tag={key}",
+            f"To: <sip:b@example.com>;tag={key}",
+            f"Call-ID: {key}",
+            f"CSeq: 1 {method}",
+            "Content-Length: 0",
+        ]
+        raw = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        verdict = field.sender(Place.STRANGER).send(raw)
+        assert (verdict.relayed, verdict.replies) == ((), ())
+
+
 @pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
 def test_no_account_is_relayed_to_a_foreign_domain(switch: Switch, net_loop: NetLoop, method: str) -> None:
     with Sink() as sink, switch.phone(net_loop, "100") as alice:
