@@ -335,3 +335,12 @@ def test_an_orphaned_200_after_a_restart_is_part_of_its_call(proxy: FakeProxy) -
     assert proxy.ksr.tables["seen"][key] == RECOVERED + call_id
     answers = proxy.events("call.answer")
     assert [(event["call"], event["data"]["recovered"]) for event in answers] == [(call_id, True)]
+
+
+@pytest.mark.parametrize("method", ["INVITE", "BYE", b"\xff"])
+def test_a_reply_to_nothing_is_dropped(proxy: FakeProxy, method: str | bytes) -> None:
+    call(proxy, "101")
+    proxy.ksr.pvs |= {"$rs": "200", "$rm": method, "$(hdr(Record-Route)[0])": None}
+    replies.orphan(proxy.worker)
+    assert proxy.ksr.called("set_drop") == [()]
+    assert proxy.events("call.answer") == []
