@@ -15,10 +15,11 @@ from callcore.errors import BadInput
 #: Columns that a file must have, and those that it may have; further columns are passed over.
 REQUIRED = ("code", "first", "last", "capacity", "operator", "region")
 _OPTIONAL = ("inn",)
-#: Header texts without spaces, dots and case; the code column mixes Cyrillic АВС with Latin DEF.
+#: The heading of the code column mixes Cyrillic АВС with Latin DEF, and not always the same letters.
+_LOOKALIKES = str.maketrans("abc", "авс")
+#: Headings without spaces, dots and case.
 _HEADERS = {
     "авс/def": "code",
-    "abc/def": "code",
     "код": "code",
     "от": "first",
     "до": "last",
@@ -66,7 +67,8 @@ def read_header(row: Sequence[str]) -> Columns:
     """Find the columns by their headings; BadRegistryRow names those that are missing or double."""
     positions: dict[str, int] = {}
     for position, heading in enumerate(row):
-        name = _HEADERS.get(re.sub(r"[\s.\ufeff]", "", heading).lower().replace("ё", "е"))
+        plain = re.sub(r"[\s.\ufeff]", "", heading).lower().replace("ё", "е")
+        name = _HEADERS.get(plain.translate(_LOOKALIKES))
         if name in positions:
             raise BadRegistryRow(f"the column {heading.strip()!r} is there twice")
         if name is not None:

@@ -12,6 +12,7 @@ from callcore.gateway import penalty_after_failures, should_fail_over
 from callcore.sip import SipCode, reason_phrase
 from kemi import media_policy
 from kemi.call_state import CallState, Target, decode
+from kemi.proxy_start import is_settling
 from kemi.worker import Worker
 
 _STATE = "ks_state"
@@ -248,6 +249,8 @@ def _judge_gateway(worker: Worker, state: CallState, penalty: int | None, failed
         if not failed:
             port.table_remove("count", key)
             return
+        if is_settling(time.time()):
+            return  # what waited in our own sockets while we were away is no fault of the gateway
         failures = port.table_increment("count", key)
         penalty = penalty_after_failures(
             failures, limit=routing.gateway_failure_limit, penalty_seconds=routing.gateway_penalty_seconds

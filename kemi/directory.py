@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from callcore.errors import KalibriError
 from callcore.gateway import Gateway
 from kalibri.hashfile import HashFile
 from kalibri.index_dir import CURRENT, Current, read_current
@@ -100,7 +99,7 @@ class Directory:
             return False
         try:
             self._served = self._load()
-        except (OSError, KalibriError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # whatever is wrong with a file, calls go on with the old ones
             self._failed(signature, error)
             return False
         self._signature, self._retry_at = signature, None

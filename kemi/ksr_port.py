@@ -281,6 +281,10 @@ class KsrPort:
         """Do not send this branch."""
         self._ksr.set_drop()
 
+    def drop_reply(self) -> None:
+        """Do not send this reply on (in the reply route)."""
+        self._ksr.set_drop()
+
     def loose_route(self) -> bool:
         """Follow the Route set (RFC 3261 section 16.4)."""
         return bool(self._ksr.rr.loose_route() > 0)

@@ -20,6 +20,7 @@ from callcore.ids import uuid7_unix_ms
 from callcore.restart import start_parts
 from callcore.sip import SipCode
 from kemi.call_setup import RECOVERED
+from kemi.proxy_start import STARTED_AT
 from kemi.replies import REPLIED
 from kemi.worker import Worker
 
@@ -29,7 +30,7 @@ SETUP_SECONDS = 180
 _TAIL_BYTES = 8 * 1024 * 1024
 
 #: Per process: the start was told; calls in set-up that we found, with the time after which they count as gone.
-_started_at = time.time()
+_started_at = STARTED_AT
 _told = False
 _recovered: dict[str, str] = {}
 _closed = False

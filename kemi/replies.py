@@ -5,7 +5,7 @@ from __future__ import annotations
 from kemi import attempts, call_token, media_policy
 from kemi.call_setup import RECOVERED
 from kemi.call_state import CallState
-from kemi.ksr_port import NAT_TESTS_REPLY
+from kemi.ksr_port import NAT_TESTS_REPLY, UndecodableValue
 from kemi.worker import Worker
 
 #: Ends the key in table "seen" of the last code that came for a recovered call.
@@ -69,8 +69,18 @@ def orphan(worker: Worker) -> None:
 
     A reply without transaction goes on by Via (RFC 3261 section 16.7, last paragraph but statelessly). If it is
     the 200 of an INVITE that was relayed before the restart, the call is answered: the story must say so, and the
-    relay must be put into the SDP.
+    relay must be put into the SDP. Any other reply of nobody's request is dropped: going by its second Via, we would
+    send whatever a stranger likes to whomever he names.
     """
+    try:
+        _orphan(worker)
+    except UndecodableValue as error:
+        # What we ask is UTF-8, so this answers nothing of ours.
+        worker.port.log_info(f"reply dropped, not UTF-8: {error}")
+        worker.port.drop_reply()
+
+
+def _orphan(worker: Worker) -> None:
     port = worker.port
     port.strip_internal_headers()
     if port.text("$rm") in ("INVITE", "UPDATE", "SUBSCRIBE") and (
@@ -78,11 +88,13 @@ def orphan(worker: Worker) -> None:
         port.text("$proto") != "udp" or port.is_behind_nat(NAT_TESTS_REPLY)
     ):
         port.add_contact_alias()
-    if port.reply_has_transaction() or port.text("$rm") != "INVITE":
+    if port.reply_has_transaction():
         return
     sip_call_id = port.text("$ci")
     token = call_token.find(worker.secret, port.headers("Record-Route"), sip_call_id)
-    if token is None:
+    if token is None or port.text("$rm") != "INVITE":
+        port.table_increment("count", "stray_reply")
+        port.drop_reply()
         return
     code = port.number("$rs")
     if port.has_body():

@@ -18,6 +18,7 @@ from callcore.region import Region, normalise_region
 from kalibri.csv_table import Complaints
 from kalibri.csvfile import CsvRow, Progress, RowError, counted, open_csv, read_rows
 from kalibri.db import Conn, domain_errors, execute, fetch_all, fetch_one, fetch_value, require, statements
+from kemi.ks_route.decide import e164
 
 #: Imports that are kept beside the one in force.
 KEEP_SETS = 2
@@ -272,20 +273,13 @@ class NotANumber(BadInput):
     error_id = "not-a-number"
 
 
-#: Digits of a national number without its trunk prefix.
-_NATIONAL_DIGITS = 10
-
-
 def to_e164(text: str, *, country_code: str) -> str:
     """Return the E.164 digits of a number as a person writes it: +7 495 …, 8 495 …, 495 …; raises NotANumber."""
-    digits = re.sub(r"[\s().+-]", "", text)
-    if not re.fullmatch(r"[0-9]{3,15}", digits, re.ASCII):
+    number = re.sub(r"[\s().-]", "", text)
+    found = e164(number, country_code) if re.fullmatch(r"\+?[0-9]{3,15}", number, re.ASCII) else None
+    if found is None:
         raise NotANumber(f"{text!r} is not a telephone number")
-    if "+" in text or len(digits) not in (_NATIONAL_DIGITS, _NATIONAL_DIGITS + 1):
-        return digits
-    if len(digits) == _NATIONAL_DIGITS:
-        return country_code + digits
-    return country_code + digits[1:] if digits[0] == "8" and country_code == "7" else digits
+    return found
 
 
 def lookup(conn: Conn, *, number: str) -> RangeOfNumber | None:

@@ -16,8 +16,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from callcore.errors import BadInput, KalibriError
 from callcore.region import normalise_region
+from kalibri.services.destination import BadDestination, parse_destination
+from kemi.ks_route.decide import FROM_THE_TOP
 from kemi.ks_route.masks import compile_mask
-from kemi.ks_route.model import PRIORITY_STEPS, SERVICE_KINDS, DestinationKind, Direction, PatternClass
+from kemi.ks_route.model import PRIORITY_STEPS, DestinationKind, Direction, PatternClass
 from kemi.ks_route.options import RouteOptions, parse_options
 from kemi.ks_route.patterns import check
 
@@ -28,13 +30,6 @@ MAX_PRIORITY = Decimal(10) ** 8
 _MAX_TEXT = 200
 _MAX_NOTE = 2000
 
-#: Destination of kind next: the rewritten call is looked up anew.
-FROM_THE_TOP = "top"
-
-_SIP_URI = re.compile(r"sips?:[^\s<>\",]{1,500}", re.IGNORECASE)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
-_ACCOUNT = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}", re.ASCII)
-_REJECT = re.compile(r"[4-6][0-9]{2}( .{1,80})?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _FOLDER = re.compile(r"[^/]+(/[^/]+)*")
 
@@ -347,40 +342,21 @@ def _encodable(text: str) -> bool:
 
 
 def _destination_problems(draft: RouteDraft) -> list[str]:
-    """Check the form of the destination; what each kind means is in kemi.ks_route.model.DestinationKind."""
+    """Check the form of the destination; whether it exists is asked later."""
     try:
         kind = DestinationKind(draft.destination_kind)
     except ValueError:
         return [f"destination_kind: {draft.destination_kind!r} is not one of {' '.join(DestinationKind)}"]
     text = draft.destination
-    forms: dict[DestinationKind, tuple[bool, str]] = {
-        DestinationKind.URI: (bool(_SIP_URI.fullmatch(text)), "a SIP URI, as sip:100@example.org"),
-        DestinationKind.ACCOUNT: (
-            not text or bool(_ACCOUNT.fullmatch(text)),
-            "a user name (empty: the B number itself)",
-        ),
-        DestinationKind.REJECT: (
-            bool(_REJECT.fullmatch(text)),
-            'a final response, as 486 or "404 No Such Number"',
-        ),
-        DestinationKind.REDIRECT: (
-            all(_SIP_URI.fullmatch(contact.strip()) for contact in text.split(",")),
-            "SIP URIs with commas between them",
-        ),
-        DestinationKind.NEXT: (
-            text in ("", FROM_THE_TOP),
-            f"empty (the search goes on behind this route) or {FROM_THE_TOP} (it starts again at the first)",
-        ),
-    }
-    by_name = bool(_NAME.fullmatch(text)), f"the name of {_article(kind)}"
-    fits, expected = forms.get(kind, by_name)
-    return [] if fits else [f"destination: {text!r} is not {expected}"]
-
-
-def _article(kind: DestinationKind) -> str:
-    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
-
-
-#: Kinds whose destination must exist when the route is saved; names of SERVICE_KINDS may come later.
-CHECKED_KINDS = frozenset({DestinationKind.GATEWAY, DestinationKind.GROUP, DestinationKind.ACCOUNT})
-assert not CHECKED_KINDS & SERVICE_KINDS
+    if kind is DestinationKind.NEXT:
+        ways = (
+            f"empty (the search goes on behind this route) or {FROM_THE_TOP} (it starts again at the first)"
+        )
+        return [] if text in ("", FROM_THE_TOP) else [f"destination next: {text!r} is not {ways}"]
+    if kind is DestinationKind.ACCOUNT and not text:  # the called number itself
+        return []
+    try:
+        parse_destination(kind, text)
+    except BadDestination as error:
+        return [error.message]
+    return []

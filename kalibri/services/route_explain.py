@@ -208,10 +208,7 @@ def stored_states(conn: Conn) -> GatewayStates:
 
 
 def _is_down(gateway: gateways.Gateway) -> bool:
-    return gateway.health is GatewayHealth.DOWN or gateway.registration in (
-        RegistrationState.LOST,
-        RegistrationState.UNREGISTERED,
-    )
+    return gateway.health is GatewayHealth.DOWN or gateway.registration is RegistrationState.LOST
 
 
 def assumed_healthy(_gateway_id: int) -> GatewayState:

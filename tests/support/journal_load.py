@@ -66,7 +66,7 @@ def _call(seed: int, outcome: int) -> CallBuilder:
 def write_load(directory: Path, copies: Path, seed: int, calls: int, pause_seconds: float) -> None:
     """Write a load as one process; every second event goes through a file of its own."""
     _link_new_files(copies)
-    writers = [JournalWriter(directory, "n1", "kamailio", max_file_bytes=200_000) for _ in range(2)]
+    writers = [JournalWriter(directory, "n1", "load", max_file_bytes=200_000) for _ in range(2)]
     for n, (kind, call, data) in enumerate(steps_of(seed, calls)):
         writers[n % 2].event(kind, call=call, tenant=7, **data)
         if pause_seconds and n % 50 == 0:

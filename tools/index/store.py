@@ -37,6 +37,8 @@ class Store:
         self._number = next_number(directory)
         self._sweeper = Sweeper(directory)
         self.current: Current | None = None
+        #: Goes on counting even if nothing of the last generation can be read.
+        self._generation = 0
         #: Files to be in force with the next switch; a part without an entry is not built yet.
         self._files: dict[str, str | None] = {}
         self._overlay: dict[int, OverlayRow] = {}
@@ -48,6 +50,7 @@ class Store:
             current = read_current(self._directory)
             if current is None:
                 return
+            self._generation = current.generation
             overlay = check_files(self._directory, current)
         except (OSError, KalibriError, ValueError, KeyError, TypeError) as error:
             log.error("the index in force cannot be read, it is built anew: %s", error)
@@ -124,15 +127,17 @@ class Store:
         new_files = old is None or any(getattr(old, key) != name for key, name in names.items())
         if not new_files and old and (old.seq, old.served, old.database) == (ledger.seq, served, database):
             return False
-        generation = (old.generation if old else 0) + new_files
-        self.current = Current(
+        generation = self._generation + new_files
+        new = Current(
             generation=generation,
             seq=ledger.seq,
             served=served,
             database=database,
             **names,  # type: ignore[arg-type]
         )
-        write_current(self._directory, self.current)
+        write_current(self._directory, new)
+        self._generation = generation
+        self.current = new  # only now: what could not be written is tried again
         return new_files
 
     def _overlay_content(self) -> bytes:

@@ -11,15 +11,18 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from tests.scenarios.torture.sender import Sender, Sink
-from tests.support.kamailio_probe import KamailioProbe
+from tests.support.kamailio_probe import KamailioProbe, wait_until
 from tests.support.switch import Switch
 
 #: The domains that occur in RFC 4475, all of one tenant.
 DOMAINS = ("example.com", "example.net", "example.org", "chair-dnrc.example.com", "company.com")
 #: What must not be in Kamailio's log: an exception that escaped, or a worker that died.
 _BAD_LOG = ("Traceback", "python_exec", "exception in", "segfault", "CRITICAL", "BUG:", "child process")
+#: The core's own guard, when rtpproxy wants to change SDP that ends with "a=r": the offer fails, the call gets 480.
+_HARMLESS = "del_lump(): offset exceeds message size"
 
 
 class Place(StrEnum):
@@ -79,11 +82,34 @@ class Field:
         rows = self.probe.rpc("htable.dump", "count")
         return {slot["name"]: int(slot["value"]) for row in rows for slot in row["slot"]}
 
+    def forwarded(self) -> int:
+        """Return how many requests the proxy has sent on since it started, to wherever."""
+        told = self.probe.rpc("stats.get_statistics", "fwd_requests")[0]
+        return int(told.partition("=")[2])
+
+    def settle(self) -> None:
+        """Wait until no transaction is left; what the sink gets until then is of no interest."""
+        wait_until(self._is_settled, 60, "the end of all transactions", 0.1)
+        self.sink.take()
+
+    def _is_settled(self) -> bool:
+        self.sink.take()
+        return bool(self.probe.rpc("tm.stats")["current"] == 0)
+
+    def memory(self) -> int:
+        """Return the shared memory in use when no transaction is left."""
+        self.settle()
+        return self.probe.shared_memory_used()
+
+    def journal(self, kind: str) -> list[dict[str, Any]]:
+        """Return the stored events of a kind, with everything that they tell."""
+        return self.switch.rows("SELECT * FROM call_event WHERE kind = %s ORDER BY at, event_id", [kind])
+
     def assert_clean(self, since: Watch) -> None:
         """Fail if an exception was counted, or the log tells of one or of a lost process."""
         with self.log_file.open("rb") as log:
             log.seek(since.log_bytes)
             lines = log.read().decode(errors="replace").splitlines()
-        bad = [line for line in lines if any(mark in line for mark in _BAD_LOG)]
+        bad = [line for line in lines if any(mark in line for mark in _BAD_LOG) and _HARMLESS not in line]
         assert not bad, "\n".join(bad[:20])
         assert self.exceptions() == since.exceptions

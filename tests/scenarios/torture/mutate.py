@@ -74,13 +74,13 @@ _FIELDS = (
 class Mutant:
     """One changed message and how it came about."""
 
-    seed: int
+    seed: int | str
     number: int
     operations: tuple[str, ...]
     raw: bytes
 
 
-def mutant(seeds: Sequence[bytes], seed: int, number: int) -> Mutant:
+def mutant(seeds: Sequence[bytes], seed: int | str, number: int) -> Mutant:
     """Make mutant `number` of the series `seed`."""
     chance = random.Random(f"{seed}:{number}")
     raw = chance.choice(seeds)
@@ -90,7 +90,7 @@ def mutant(seeds: Sequence[bytes], seed: int, number: int) -> Mutant:
     return Mutant(seed, number, tuple(operation.__name__ for operation in chosen), raw)
 
 
-def mutants(seeds: Sequence[bytes], seed: int, count: int, start: int = 0) -> Iterator[Mutant]:
+def mutants(seeds: Sequence[bytes], seed: int | str, count: int, start: int = 0) -> Iterator[Mutant]:
     """Make `count` mutants."""
     return islice((mutant(seeds, seed, number) for number in range(start, start + count)), count)
 

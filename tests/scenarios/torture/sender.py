@@ -18,7 +18,6 @@ from __future__ import annotations
 import re
 import select
 import socket
-import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from contextlib import suppress
@@ -26,7 +25,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from tests.scenarios.torture.table import Outcome
-from tests.support.kamailio_probe import KamailioProbe, NotAlive, ask_options
+from tests.support.kamailio_probe import KamailioProbe, NotAlive, ask_options, options_request
 
 _STATUS = re.compile(rb"SIP/2\.0 ([1-6]\d\d) ")
 _COPIED = re.compile(rb"(?im)^(?:via|v|from|f|to|t|call-id|i|cseq)[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*")
@@ -73,6 +72,8 @@ class Tally:
     codes: Counter[int] = field(default_factory=Counter)
     #: Replies that hold a Python traceback or the name of a source file: never to be seen outside.
     leaks: list[bytes] = field(default_factory=list)
+    #: What the proxy sent on to the sink.
+    relayed: list[bytes] = field(default_factory=list)
 
     def take(self, reply: bytes) -> None:
         """Count one reply."""
@@ -154,7 +155,7 @@ class Sender:
         probe: KamailioProbe | None = None,
         ip: str = "127.0.0.1",
         quiet: float = 0.1,
-        patience: float = 3.0,
+        patience: float = 5.0,
     ) -> None:
         self.target, self.sink, self.ip, self.quiet, self.patience = target, sink, ip, quiet, patience
         self.probe = probe or KamailioProbe(target)
@@ -295,7 +296,7 @@ class _Datagrams:
 
     def drain(self) -> None:
         if self._sender.sink:
-            self._sender.sink.take()
+            self._tally.relayed += self._sender.sink.take()
         with suppress(BlockingIOError):
             while True:
                 with suppress(ConnectionRefusedError):
@@ -321,16 +322,28 @@ class _Streams:
             self._finish(self._open.popleft())
 
     def drain(self) -> None:
+        """Wait until the stream workers have come through what was sent: UDP's answers do not tell."""
+        self._ask()
         if self._sender.sink:
-            self._sender.sink.take()
-
-    def close(self) -> None:
-        deadline = time.monotonic() + self._sender.quiet
-        while self._open and time.monotonic() < deadline:
-            select.select(list(self._open), [], [], 0)
-            self._finish(self._open.popleft())
+            self._tally.relayed += self._sender.sink.take()
         while self._open:
             self._finish(self._open.popleft())
+
+    def close(self) -> None:
+        while self._open:
+            self._finish(self._open.popleft())
+
+    def _ask(self) -> None:
+        sender = self._sender
+        try:
+            with socket.create_connection(sender.target, sender.patience, (sender.ip, 0)) as sock:
+                sock.settimeout(sender.patience)
+                sock.sendall(options_request(sock.getsockname(), sender.target, "TCP"))
+                answer = sock.recv(65536)
+        except OSError as error:
+            raise NotAlive(f"no answer to OPTIONS on a stream: {error}") from None
+        if not status_of(answer):
+            raise NotAlive(f"OPTIONS on a stream was answered by {answer!r}")
 
     def _finish(self, sock: socket.socket) -> None:
         sock.setblocking(False)

@@ -25,6 +25,11 @@ def test_a_row_becomes_e164_numbers(columns: Columns) -> None:
     )
 
 
+@pytest.mark.parametrize("heading", ["АВС/ DEF", "ABC/ DEF", "AВC/DEF", " авс/def"])
+def test_the_code_column_is_found_in_whatever_letters(heading: str) -> None:
+    assert read_header([heading, *HEADER[1:]]).positions["code"] == 0
+
+
 def test_columns_are_found_by_heading_in_any_order() -> None:
     header = ["Регион", "Территория ГАР", "ёмкость ", "ABC/DEF", "От", "До", "Оператор"]
     columns = read_header(header)

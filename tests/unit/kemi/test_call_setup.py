@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kemi import attempts, events, replies
+from kemi import attempts, events, proxy_start, replies
 from kemi.call_setup import RECOVERED
 from kemi.call_state import CallState, Target
 from kemi.ks_route.model import DestinationKind, RouteRow
@@ -195,7 +196,19 @@ def test_retry_after_takes_the_gateway_out(proxy: FakeProxy) -> None:
     assert proxy.replies == [(503, "Service Unavailable")]
 
 
-def test_failures_in_a_row_take_a_gateway_out_and_a_success_forgives(proxy: FakeProxy) -> None:
+def test_just_after_a_start_no_gateway_is_blamed(proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy_start, "STARTED_AT", time.time())
+    routes(proxy, ("^7", "gateway:near", {}))
+    for _ in range(proxy.worker.config.routing.gateway_failure_limit + 1):
+        call(proxy, "7495")
+        fail(proxy, 500)
+    assert "gw" not in proxy.ksr.tables
+
+
+def test_failures_in_a_row_take_a_gateway_out_and_a_success_forgives(
+    proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy_start, "STARTED_AT", time.time() - 60)
     routes(proxy, ("^7", "gateway:near", {}))
     limit = proxy.worker.config.routing.gateway_failure_limit
     for number in range(limit):

@@ -125,7 +125,7 @@ class Life:
 def test_fuzz_index_and_overlay_equal_linear_search(tmp_path: Path, crowded: bool) -> None:
     rnd = random.Random(42 + crowded)
     found = 0
-    for _round in rounds(FUZZ_SECONDS / 2, at_least=5):
+    for _round in rounds(FUZZ_SECONDS / 2, at_least=12):
         life = Life(tmp_path, rnd)
         for size in (rnd.choice((1, 2, 30, 200)), 0):
             life.build(size)
@@ -139,7 +139,7 @@ def test_fuzz_index_and_overlay_equal_linear_search(tmp_path: Path, crowded: boo
 def test_fuzz_table_in_memory_equals_linear_search() -> None:
     rnd = random.Random(3)
     maker, found = TableMaker(rnd), 0
-    for _round in rounds(FUZZ_SECONDS / 4, at_least=5):
+    for _round in rounds(FUZZ_SECONDS / 4, at_least=40):
         rows = [maker.row(route_id) for route_id in range(rnd.choice((1, 10, 60)))]
         rnd.shuffle(rows)
         table = RouteTable.from_rows(rows)
