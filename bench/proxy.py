@@ -32,7 +32,8 @@ CALLS_A_ROUND = 400
 CALLS_PER_SECOND = 40
 #: Rates tried for max_clean_calls_per_s, each for RATE_SECONDS.
 RATES = (50, 100, 150, 200, 300, 400)
-RATE_SECONDS = 8
+RATE_SECONDS = 5
+TRIES = 2
 WORKERS = 2
 #: Both proxies idle this long at the start of each round: what their timers cost is no cost of a call.
 IDLE_SECONDS = 3
@@ -77,7 +78,7 @@ def native_proxy(folder: Path, uas_port: int) -> Iterator[tuple[int, int]]:
     configuration.write_text(text)
     log = (folder / "native.log").open("w")
     command = ["/usr/sbin/kamailio", "-DD", "-E", "-f", str(configuration), "-P", str(folder / "native.pid")]
-    command += ["-Y", str(folder), "-w", str(folder), "-m", "64"]
+    command += ["-Y", str(folder), "-w", str(folder), "-m", "64", "-x", "fm", "-X", "fm"]
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
@@ -160,17 +161,19 @@ def cost_ms(subject: Subject, source_port: int, folder: Path) -> float:
 
 
 def clean_rate(subject: Subject, source_port: int, folder: Path) -> int:
-    """Return the highest rate at which no call failed."""
+    """Return the highest rate at which no call failed; a neighbour on the machine may spoil a first try."""
     best = 0
     for rate in RATES:
-        load = place_calls(subject.port, source_port, rate * RATE_SECONDS, rate, folder)
-        print(
-            f"  {rate:>4} calls/s: {load.failed} failed, {load.retransmissions} retransmissions", flush=True
-        )
-        if load.failed:
+        if not any(_is_clean(subject, rate, source_port, folder) for _try in range(TRIES)):
             break
         best = rate
     return best
+
+
+def _is_clean(subject: Subject, rate: int, source_port: int, folder: Path) -> bool:
+    load = place_calls(subject.port, source_port, rate * RATE_SECONDS, rate, folder)
+    print(f"  {rate:>4} calls/s: {load.failed} failed, {load.retransmissions} retransmissions", flush=True)
+    return not load.failed
 
 
 def measure(subjects: list[Subject], source_port: int, folder: Path) -> dict[str, float]:
