@@ -9,7 +9,6 @@ the limits, follows the dialog, and writes the journal.
 
 from __future__ import annotations
 
-import os
 import signal
 import statistics
 import subprocess
@@ -28,14 +27,18 @@ from tests.support.net_ports import free_port
 from tests.support.switch import Switch
 
 HERE = Path(__file__).parent
-ROUNDS = 7
-CALLS_A_ROUND = 600
+ROUNDS = 5
+CALLS_A_ROUND = 400
 CALLS_PER_SECOND = 40
 #: Rates tried for max_clean_calls_per_s, each for RATE_SECONDS.
-RATES = (50, 100, 150, 200, 250, 300, 400, 500)
-RATE_SECONDS = 10
+RATES = (50, 100, 150, 200, 300, 400)
+RATE_SECONDS = 5
+TRIES = 2
 WORKERS = 2
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+#: Both proxies idle this long at the start of each round: what their timers cost is no cost of a call.
+IDLE_SECONDS = 3
+#: SIPp itself loses a call now and then on a busy machine; more than this share is the proxy's fault.
+TOLERATED_FAILURES = 0.005
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,20 @@ class Load:
 
 
 def cpu_seconds(main_pid: int) -> float:
-    """Return user and system CPU time of a process and all its children, in seconds."""
+    """Return the time that a process and all its descendants have been on a CPU, in seconds."""
     total = 0
-    for pid in (main_pid, *children(main_pid)):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS_PER_SECOND
+    for pid in descendants(main_pid):
+        total += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    return total / 1e9
 
 
-def children(pid: int) -> list[int]:
-    """Return the child processes of a process."""
-    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def descendants(pid: int) -> list[int]:
+    """Return a process and all that came of it."""
+    found = [pid]
+    for parent in found:
+        text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+        found.extend(int(child) for child in text.split())
+    return found
 
 
 @contextmanager
@@ -72,7 +78,7 @@ def native_proxy(folder: Path, uas_port: int) -> Iterator[tuple[int, int]]:
     configuration.write_text(text)
     log = (folder / "native.log").open("w")
     command = ["/usr/sbin/kamailio", "-DD", "-E", "-f", str(configuration), "-P", str(folder / "native.pid")]
-    command += ["-Y", str(folder), "-w", str(folder), "-m", "64"]
+    command += ["-Y", str(folder), "-w", str(folder), "-m", "64", "-x", "fm", "-X", "fm"]
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
@@ -136,29 +142,38 @@ class Subject:
     pid: int
 
 
+def idle_share(subject: Subject) -> float:
+    """Return the CPU that the proxy's own timers use, in seconds per second."""
+    before, began = cpu_seconds(subject.pid), time.monotonic()
+    time.sleep(IDLE_SECONDS)
+    return (cpu_seconds(subject.pid) - before) / (time.monotonic() - began)
+
+
 def cost_ms(subject: Subject, source_port: int, folder: Path) -> float:
     """Return CPU milliseconds of the proxy per call, over one round."""
-    before = cpu_seconds(subject.pid)
+    idle = idle_share(subject)
+    before, began = cpu_seconds(subject.pid), time.monotonic()
     load = place_calls(subject.port, source_port, CALLS_A_ROUND, CALLS_PER_SECOND, folder)
-    if load.failed or load.done != CALLS_A_ROUND:
-        sys.exit(
-            f"{subject.name}: {load.failed} of {CALLS_A_ROUND} calls failed at {CALLS_PER_SECOND} calls/s"
-        )
-    return 1000 * (cpu_seconds(subject.pid) - before) / CALLS_A_ROUND
+    if load.failed > TOLERATED_FAILURES * CALLS_A_ROUND:
+        sys.exit(f"{subject.name}: {load.failed} of {CALLS_A_ROUND} calls failed")
+    used = cpu_seconds(subject.pid) - before - idle * (time.monotonic() - began)
+    return 1000 * used / load.done
 
 
 def clean_rate(subject: Subject, source_port: int, folder: Path) -> int:
-    """Return the highest rate at which no call failed."""
+    """Return the highest rate at which no call failed; a neighbour on the machine may spoil a first try."""
     best = 0
     for rate in RATES:
-        load = place_calls(subject.port, source_port, rate * RATE_SECONDS, rate, folder)
-        print(
-            f"  {rate:>4} calls/s: {load.failed} failed, {load.retransmissions} retransmissions", flush=True
-        )
-        if load.failed:
+        if not any(_is_clean(subject, rate, source_port, folder) for _try in range(TRIES)):
             break
         best = rate
     return best
+
+
+def _is_clean(subject: Subject, rate: int, source_port: int, folder: Path) -> bool:
+    load = place_calls(subject.port, source_port, rate * RATE_SECONDS, rate, folder)
+    print(f"  {rate:>4} calls/s: {load.failed} failed, {load.retransmissions} retransmissions", flush=True)
+    return not load.failed
 
 
 def measure(subjects: list[Subject], source_port: int, folder: Path) -> dict[str, float]:

@@ -283,7 +283,7 @@ def _describe_dialog(worker: Worker, decision: Decision, state: CallState) -> No
 def _present(worker: Worker, sip: SipRequest, decision: Decision, targets: tuple[Target, ...]) -> None:
     """Show the callee the A number of the decision, and offer only the codecs of the route."""
     port = worker.port
-    port.remove_headers("^[Xx]-[Kk][Ss]-")
+    port.remove_internal_headers()
     if decision.a_sent != sip.from_user and isinstance(
         decision, RelayToGateways | RelayToUri | RelayToAccount
     ):

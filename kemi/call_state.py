@@ -7,7 +7,8 @@ Pure: no KSR, no clock.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from callcore.errors import KalibriError
@@ -70,8 +71,18 @@ class CallState:
         return replace(self, **changes)
 
     def encode(self) -> str:
-        """Return the state as compact ASCII JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        """Return the state as compact ASCII JSON: values in the order of the fields."""
+        current, *others = _TARGETS_FIRST(self)
+        remaining, *plain = others
+        return _write_json(
+            [current and _TARGET(current), [_TARGET(target) for target in remaining], *plain],
+        )
+
+
+_TARGET = attrgetter(*Target.__slots__)
+_PLAIN = tuple(name for name in CallState.__slots__ if name not in ("current", "remaining"))
+_TARGETS_FIRST = attrgetter("current", "remaining", *_PLAIN)
+_write_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def decode(text: str | None) -> CallState | None:
@@ -79,9 +90,11 @@ def decode(text: str | None) -> CallState | None:
     if text is None:
         return None
     try:
-        raw = json.loads(text)
-        current = raw.pop("current")
-        remaining = tuple(Target(**target) for target in raw.pop("remaining"))
-        return CallState(current=Target(**current) if current else None, remaining=remaining, **raw)
+        current, remaining, *plain = json.loads(text)
+        return CallState(
+            current=Target(*current) if current else None,
+            remaining=tuple(Target(*target) for target in remaining),
+            **dict(zip(_PLAIN, plain, strict=True)),
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadCallState(f"state of a call in set-up cannot be read: {error}") from error

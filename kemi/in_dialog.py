@@ -62,7 +62,7 @@ def request(worker: Worker, sip: SipRequest) -> None:
 def _relay(worker: Worker, sip: SipRequest, token: CallToken) -> None:
     port = worker.port
     port.use_contact_alias()
-    port.remove_headers("^[Xx]-[Kk][Ss]-")
+    port.remove_internal_headers()
     if sip.method in ("INVITE", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY") and port.is_behind_nat():
         port.add_contact_alias()
     from_caller = port.goes_downstream()

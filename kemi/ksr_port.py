@@ -12,6 +12,9 @@ from typing import Any
 
 from kemi.sip_request import SipRequest
 
+#: Ours only: whoever else sends one is lying (contracts.md 3). POSIX regex on the header name.
+INTERNAL_HEADERS = "^[Xx]-[Kk][Ss]-"
+_INTERNAL_PREFIX = "x-ks-"
 #: Branch flags of usrloc contacts: behind NAT (keep-alive packets), wants OPTIONS as keep-alive.
 BRANCH_FLAG_NAT = 6
 BRANCH_FLAG_PING = 7
@@ -41,13 +44,14 @@ class KsrPort:
 
     def __init__(self, ksr: Any) -> None:
         self._ksr = ksr
+        self._get = ksr.pv.get
 
     # ---- reading
 
     def read(self, name: str) -> str | None:
         """Return a pseudo-variable as text; None when it is null."""
         try:
-            value = self._ksr.pv.get(name)
+            value = self._get(name)
         except UnicodeDecodeError as error:
             raise UndecodableValue(name) from error
         return None if value is None else str(value)
@@ -146,17 +150,29 @@ class KsrPort:
 
     # ---- changing the message
 
-    def strip_headers(self, pattern: str) -> bool:
-        """Remove headers by name (POSIX regex, written for both cases) at once; True if any was there."""
-        if self._ksr.textops.remove_hf_re(pattern) <= 0:
+    def strip_internal_headers(self) -> bool:
+        """Remove our own headers, which a stranger sent, at once; True if any was there."""
+        if not self._may_hold_internal_headers() or self._ksr.textops.remove_hf_re(INTERNAL_HEADERS) <= 0:
             return False
         # Without this the attacker's value would still be read below.
         self._ksr.textopsx.msg_apply_changes()
         return True
 
-    def remove_headers(self, pattern: str) -> None:
-        """Remove headers by name when the message is sent on."""
-        self._ksr.textops.remove_hf_re(pattern)
+    def remove_internal_headers(self) -> None:
+        """Remove our own headers when the message is sent on."""
+        if self._may_hold_internal_headers():
+            self._ksr.textops.remove_hf_re(INTERNAL_HEADERS)
+
+    def _may_hold_internal_headers(self) -> bool:
+        """Tell whether it is worth to look: Kamailio compiles the regex anew at each look, three times a call.
+
+        Only a text that was seen to the end of its headers is proof that there is none.
+        """
+        try:
+            text = self._get("$mb")
+        except UnicodeDecodeError:
+            return True
+        return text is None or "\r\n\r\n" not in text or _INTERNAL_PREFIX in text.lower()
 
     def append_header(self, line: str) -> None:
         """Add a header line (without line end) to the request that is sent on."""

@@ -82,7 +82,7 @@ def orphan(worker: Worker) -> None:
 
 def _orphan(worker: Worker) -> None:
     port = worker.port
-    port.strip_headers("^[Xx]-[Kk][Ss]-")
+    port.strip_internal_headers()
     if port.text("$rm") in ("INVITE", "UPDATE", "SUBSCRIBE") and (
         # A phone on a connection is reached by it, rarely by the port that its Contact names (RFC 5626 section 1).
         port.text("$proto") != "udp" or port.is_behind_nat(NAT_TESTS_REPLY)

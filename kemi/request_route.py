@@ -14,9 +14,6 @@ from kemi.ksr_port import UndecodableValue
 from kemi.sip_request import SipRequest
 from kemi.worker import Worker
 
-#: Ours only: whoever else sends one is lying (contracts.md 3). POSIX regex on the header name.
-INTERNAL_HEADERS = "^[Xx]-[Kk][Ss]-"
-
 
 def request_route(worker: Worker) -> None:
     """Serve one request."""
@@ -68,10 +65,8 @@ def _enter(worker: Worker, sip: SipRequest) -> bool:
     """Decide whether the request is served at all; what is refused is answered here."""
     port = worker.port
     ready = worker.refresh_directory().generation > 0
-    trusted = (
-        is_internal(worker, sip)
-        or worker.directory.gateway_by_source(sip.source_ip, sip.source_port) is not None
-    )
+    internal = is_internal(worker, sip)
+    trusted = internal or worker.directory.gateway_by_source(sip.source_ip, sip.source_port) is not None
     if not trusted and worker.config.proxy.flood_requests_per_2s and port.is_flooding():
         port.table_increment("count", "flood")
         return False
@@ -90,8 +85,8 @@ def _enter(worker: Worker, sip: SipRequest) -> bool:
     if not port.within_max_forwards():
         port.reply(SipCode.TOO_MANY_HOPS, "Too Many Hops")
         return False
-    if not is_internal(worker, sip):
-        port.strip_headers(INTERNAL_HEADERS)
+    if not internal:
+        port.strip_internal_headers()
     if not ready and sip.method != "ACK":
         port.reply(SipCode.SERVICE_UNAVAILABLE, "Not Ready")
     return ready

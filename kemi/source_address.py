@@ -9,9 +9,12 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
 
 from callcore.gateway import Gateway
 
+#: Sources whose gateways are remembered: each request of a call comes from the same few.
+REMEMBERED = 1024
 _BITS = {socket.AF_INET: 32, socket.AF_INET6: 128}
 
 
@@ -29,12 +32,16 @@ class SourceAddresses:
                 same_length.setdefault(int(network.network_address) >> host_bits, []).append(gateway)
         #: Ascending host bits: the most specific network first.
         self._networks = sorted(networks.items())
+        self._find = lru_cache(maxsize=REMEMBERED)(self._search)
 
     def find(self, ip: str, port: int) -> tuple[Gateway, ...]:
         """Return the gateways of the most specific network that fits, by id; empty if there is none.
 
         Several are possible when tenants share a carrier; those that demand this very port are then alone.
         """
+        return self._find(ip, port)
+
+    def _search(self, ip: str, port: int) -> tuple[Gateway, ...]:
         address, bits = _parse(ip)
         for (family_bits, host_bits), gateways in self._networks:
             if family_bits != bits:

@@ -147,6 +147,8 @@ def _kamailio(config: Config, name: str) -> Process:
         argv=(
             "/usr/sbin/kamailio",
             *("-DD", "-E"),  # foreground, log to stderr
+            # The allocator that Kamailio takes by itself spends a sixth of a call on searching its free lists.
+            *("-x", "fm", "-X", "fm"),
             *("-f", str(config.etc_directory / "kamailio.cfg")),
             *("-P", str(config.run_directory / "kamailio.pid"), "-Y", run, "-w", run),
             *("-m", str(config.proxy.shared_memory_mb), "-M", str(config.proxy.private_memory_mb)),
