@@ -19,7 +19,7 @@ SCRIPT = """
 import KSR
 from kalibri.journal import JournalWriter
 
-journal = JournalWriter({directory!r}, "n1", "kamailio")
+journal = JournalWriter({directory!r}, "n1", "kemitest")
 
 
 class Handlers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from kalibri.config import Config
 from kalibri.journal import JournalWriter
 from kalibri.services.journal import add_files, finish_files, store_new
 from tests.support.events import START, CallBuilder, Journals, line_of, talked_call
-from tools.ks_cdr import CdrDaemon
+from tools.ks_cdr import PROXY_FILE_SECONDS, CdrDaemon
 
 
 def about_nothing(builder: CallBuilder, ms: float, kind: str, **data: Any) -> Event:
@@ -102,7 +103,7 @@ def test_the_same_lines_twice_are_stored_once(
 def test_a_file_whose_writer_lives_is_followed_and_kept(
     pg_config: Config, db: psycopg.Connection, daemon: CdrDaemon
 ) -> None:
-    writer = JournalWriter(pg_config.journal_directory, "n1", "kamailio")
+    writer = JournalWriter(pg_config.journal_directory, "n1", "ks-acd")
     writer.event("first")
     assert daemon.settle()
     assert os.path.exists(writer.path or "")
@@ -115,10 +116,25 @@ def test_a_file_whose_writer_lives_is_followed_and_kept(
     assert not os.path.exists(path)
 
 
-def test_a_torn_tail_waits_while_the_writer_lives_and_is_quarantined_when_it_is_gone(
+def test_the_journal_of_a_dead_proxy_is_left_for_the_next_one_to_read(
     pg_config: Config, db: psycopg.Connection, daemon: CdrDaemon
 ) -> None:
     writer = JournalWriter(pg_config.journal_directory, "n1", "kamailio")
+    writer.event("first")
+    path = writer.path or ""
+    writer.close()
+    assert daemon.settle()
+    assert (count(db, "call_event"), os.path.exists(path)) == (1, True)
+    long_ago = time.time() - PROXY_FILE_SECONDS - 1
+    os.utime(path, (long_ago, long_ago))
+    assert daemon.settle()
+    assert not os.path.exists(path)
+
+
+def test_a_torn_tail_waits_while_the_writer_lives_and_is_quarantined_when_it_is_gone(
+    pg_config: Config, db: psycopg.Connection, daemon: CdrDaemon
+) -> None:
+    writer = JournalWriter(pg_config.journal_directory, "n1", "ks-acd")
     writer.event("whole")
     with open(writer.path or "", "ab") as file:
         file.write(b'{"id":"01')
@@ -181,7 +197,7 @@ def test_a_call_that_the_database_refuses_does_not_stop_the_others(
 def test_texts_that_postgresql_cannot_store_come_in_with_escapes(
     pg_config: Config, db: psycopg.Connection, daemon: CdrDaemon
 ) -> None:
-    writer = JournalWriter(pg_config.journal_directory, "n1", "kamailio")
+    writer = JournalWriter(pg_config.journal_directory, "n1", "ks-acd")
     call = talked_call()
     writer.event("call.start", call=call.call_id, a="al\x00ice\udcff", b=b"\xfe1")
     assert daemon.settle()
@@ -219,7 +235,7 @@ def test_a_partition_that_was_dropped_meanwhile_is_made_again(
 def test_a_truncated_file_is_read_again_and_nothing_is_doubled(
     pg_config: Config, db: psycopg.Connection, daemon: CdrDaemon
 ) -> None:
-    writer = JournalWriter(pg_config.journal_directory, "n1", "kamailio")
+    writer = JournalWriter(pg_config.journal_directory, "n1", "ks-acd")
     for n in range(10):
         writer.event("before", n=n)
     assert daemon.settle()
@@ -233,7 +249,7 @@ def test_a_truncated_file_is_read_again_and_nothing_is_doubled(
 def test_a_file_that_was_truncated_and_has_grown_again_is_noticed(
     pg_config: Config, db: psycopg.Connection, daemon: CdrDaemon
 ) -> None:
-    writer = JournalWriter(pg_config.journal_directory, "n1", "kamailio")
+    writer = JournalWriter(pg_config.journal_directory, "n1", "ks-acd")
     writer.event("a")
     assert daemon.settle()
     os.truncate(writer.path or "", 0)
@@ -246,7 +262,7 @@ def test_a_file_that_was_truncated_and_has_grown_again_is_noticed(
 def test_a_file_bigger_than_one_batch_is_stored_whole(
     pg_config: Config, db: psycopg.Connection, daemon: CdrDaemon
 ) -> None:
-    writer = JournalWriter(pg_config.journal_directory, "n1", "kamailio")
+    writer = JournalWriter(pg_config.journal_directory, "n1", "ks-acd")
     for n in range(60):
         writer.event("big", n=n, text="x" * 50_000)
     assert daemon.settle()
