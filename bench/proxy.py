@@ -20,6 +20,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from bench.report import write_report
 from tests.support.fix_instance import Instance
 from tests.support.kamailio_probe import ask_options, wait_until
@@ -28,8 +30,8 @@ from tests.support.switch import Switch
 
 HERE = Path(__file__).parent
 ROUNDS = 5
-CALLS_A_ROUND = 400
-CALLS_PER_SECOND = 40
+SECONDS_A_ROUND = 8
+CALLS_PER_SECOND = 100
 #: Rates tried for max_clean_calls_per_s, each for RATE_SECONDS.
 RATES = (50, 100, 150, 200, 300, 400)
 RATE_SECONDS = 5
@@ -149,13 +151,13 @@ def idle_share(subject: Subject) -> float:
     return (cpu_seconds(subject.pid) - before) / (time.monotonic() - began)
 
 
-def cost_ms(subject: Subject, source_port: int, folder: Path) -> float:
+def cost_ms(subject: Subject, source_port: int, folder: Path, rate: int) -> float:
     """Return CPU milliseconds of the proxy per call, over one round."""
     idle = idle_share(subject)
     before, began = cpu_seconds(subject.pid), time.monotonic()
-    load = place_calls(subject.port, source_port, CALLS_A_ROUND, CALLS_PER_SECOND, folder)
-    if load.failed > TOLERATED_FAILURES * CALLS_A_ROUND:
-        sys.exit(f"{subject.name}: {load.failed} of {CALLS_A_ROUND} calls failed")
+    load = place_calls(subject.port, source_port, rate * SECONDS_A_ROUND, rate, folder)
+    if load.failed > TOLERATED_FAILURES * (load.done + load.failed):
+        sys.exit(f"{subject.name}: {load.failed} calls failed, {load.done} did not")
     used = cpu_seconds(subject.pid) - before - idle * (time.monotonic() - began)
     return 1000 * used / load.done
 
@@ -176,25 +178,29 @@ def _is_clean(subject: Subject, rate: int, source_port: int, folder: Path) -> bo
     return not load.failed
 
 
-def measure(subjects: list[Subject], source_port: int, folder: Path) -> dict[str, float]:
+def measure(
+    subjects: list[Subject], source_port: int, folder: Path, *, rounds: int, rate: int
+) -> dict[str, float]:
     """Run the rounds, interleaved, and the search for the highest clean rate."""
     costs: dict[str, list[float]] = {subject.name: [] for subject in subjects}
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for subject in subjects:
-            costs[subject.name].append(cost_ms(subject, source_port, folder))
+            costs[subject.name].append(cost_ms(subject, source_port, folder, rate))
         shown = ", ".join(f"{name} {values[-1]:.2f} ms" for name, values in costs.items())
-        print(f"round {number + 1} of {ROUNDS}: {shown}", flush=True)
+        print(f"round {number + 1} of {rounds}: {shown}", flush=True)
     ratios = [ours / native for ours, native in zip(costs["kalibri"], costs["native"], strict=True)]
-    print("highest clean rate, kalibri:", flush=True)
     return {
         "native_cpu_ms_per_call": statistics.median(costs["native"]),
         "kalibri_cpu_ms_per_call": statistics.median(costs["kalibri"]),
         "cpu_ratio_to_native": statistics.median(ratios),
-        "max_clean_calls_per_s": clean_rate(subjects[0], source_port, folder),
     }
 
 
-def main() -> None:
+@click.command()
+@click.option("--rounds", default=ROUNDS, show_default=True, help="Rounds, of both proxies in turn.")
+@click.option("--rate", default=CALLS_PER_SECOND, show_default=True, help="Calls per second.")
+@click.option("--search/--no-search", default=True, help="Look for the highest clean rate, too.")
+def main(rounds: int, rate: int, search: bool) -> None:
     """Measure and report."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kalibri-bench-")))
@@ -213,8 +219,11 @@ def main() -> None:
         stack.enter_context(answering_gateway(uas_port))
         native_port, native_pid = stack.enter_context(native_proxy(folder, uas_port))
         ours = Subject("kalibri", instance.config.proxy.sip_port, instance.pid("kamailio"))
-        metrics = measure([ours, Subject("native", native_port, native_pid)], source_port, folder)
-    write_report("proxy", metrics)
+        native = Subject("native", native_port, native_pid)
+        write_report("proxy", measure([ours, native], source_port, folder, rounds=rounds, rate=rate))
+        if search:
+            print("highest clean rate, kalibri:", flush=True)
+            write_report("proxy", {"max_clean_calls_per_s": clean_rate(ours, source_port, folder)})
 
 
 if __name__ == "__main__":
