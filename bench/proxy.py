@@ -205,7 +205,11 @@ def main(rounds: int, rate: int, search: bool) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kalibri-bench-")))
         uas_port, source_port = free_port(), free_port()
-        instance = Instance({"proxy.workers": WORKERS, "proxy.flood_requests_per_2s": 0})
+        settings = {"proxy.workers": WORKERS, "proxy.flood_requests_per_2s": 0}
+        # A gateway that failed at too high a rate must not be out at the next one.
+        instance = Instance(
+            settings | {"routing.gateway_failure_limit": 1000, "routing.gateway_penalty_seconds": 1}
+        )
         stack.callback(instance.remove)
         instance.up()
         switch = Switch(instance)
