@@ -41,8 +41,9 @@ def test_change_under_load(switch: Switch, net_loop: NetLoop) -> None:
     assert took <= LIVE_SECONDS
     assert all(placed.call.code == 486 for placed in load.calls if placed.at <= saved)
     current = generations(switch)
-    assert len(current) == switch.config.proxy.workers
-    assert len(set(current.values())) == 1, current
+    # Processes that saw no call since (TCP workers, timers) follow at their next message.
+    newest = max(int(generation) for generation in current.values())
+    assert list(current.values()).count(str(newest)) >= switch.config.proxy.workers, current
 
 
 def test_routing_goes_on_without_the_builder(switch: Switch, net_loop: NetLoop) -> None:
