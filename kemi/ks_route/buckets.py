@@ -12,21 +12,24 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from kemi.ks_route.filing import Shelf, Shelves, key_hash, length_bit, shelf_salt
-from kemi.ks_route.index_format import SINGLE, SPLIT
+from kemi.ks_route.filing import Shelf, Shelves
+from kemi.ks_route.index_format import EMPTY, LARGEST_PLACE, SINGLE, SPLIT, SPREAD, IndexTooLarge
+from kemi.ks_route.key_hash import key_hash, length_bit, shelf_salt
 
 #: A bucket with more routes is split by the routes' next best field, if so many routes share that kind of key:
 #: asking for a second key costs as much as looking at about ten candidates.
-SPLIT_ABOVE = 40
-SPLIT_SHELF = 24
+SPLIT_ABOVE = 60
+SPLIT_SHELF = 32
 #: Buckets that stay larger are reported: look-ups of their key cost time in proportion.
 HOT_BUCKET = 200
 #: The report is cut here.
 MAX_REPORTED = 1000
 
 _LOW_WORD = 0xFFFF_FFFF
-#: A slot table at most a quarter full: nearly every look-up of an absent key ends at its first slot.
-_SLOTS_A_KEY = 4
+#: Slots a key, at least: the table is at most half full.
+_SLOTS_A_KEY = 2
+#: Bytes of the filter a key, at least: fifteen of sixteen absent keys end there.
+_FILTER_A_KEY = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Buckets:
 
     def __init__(self) -> None:
         self._filed = array("Q")  # hash << 32 | rank
-        self.postings = array("I", [0])  # place 0 means "empty slot"
+        self.postings = array("I")
         self.split_lengths = array("I", [0] * len(Shelf))
         self._places: dict[int, int] = {}
         #: (hash, ranks) of the buckets that stayed large.
@@ -90,7 +93,7 @@ class Buckets:
             shelf, keys = chosen
             salt = shelf_salt(bucket, shelf)
             for key in keys:
-                second.append(key_hash(key, salt) << 32 | rank)
+                second.append(key_hash(shelf, key, salt) << 32 | rank)
                 self.split_lengths[shelf] |= length_bit(shelf, key)
         self._post(bucket, staying, sum(1 << shelf for shelf in worthwhile))
 
@@ -100,6 +103,8 @@ class Buckets:
         if len(ranks) == 1 and not shelves:
             self._places[bucket] = SINGLE | ranks[0]
             return
+        if len(self.postings) > LARGEST_PLACE:
+            raise IndexTooLarge
         self._places[bucket] = len(self.postings)
         head = (len(ranks) | SPLIT, shelves) if shelves else (len(ranks),)
         self.postings.extend(head)
@@ -113,19 +118,30 @@ class Buckets:
         shelves = self.postings[place + 1] if head & SPLIT else 0
         return self.postings[first : first + (head & ~SPLIT)].tolist(), shelves
 
-    def slots(self) -> tuple[array[int], array[int]]:
-        """Return the hash table: hashes and places of equal length, a power of two."""
-        size = 16
-        while size < _SLOTS_A_KEY * len(self._places):
-            size *= 2
+    def filter(self) -> bytearray:
+        """Return one byte a value of the hashes' low bits: 1 where a key has them; the size is a power of two."""
+        size = _power_of_two(_FILTER_A_KEY * len(self._places))
         mask = size - 1
-        hashes, places = array("I", bytes(4 * size)), array("I", bytes(4 * size))
+        present = bytearray(size)
+        for bucket in self._places:
+            present[bucket & mask] = 1
+        return present
+
+    def slots(self) -> tuple[array[int], array[int]]:
+        """Return the hash table: hashes (EMPTY: no key) and places of equal length, a power of two."""
+        size = _power_of_two(_SLOTS_A_KEY * len(self._places))
+        mask = size - 1
+        hashes, places = array("I", [EMPTY]) * size, array("I", bytes(4 * size))
         for bucket, place in self._places.items():
-            slot = bucket & mask
-            while places[slot]:
+            slot = bucket * SPREAD & mask
+            while hashes[slot] != EMPTY:
                 slot = (slot + 1) & mask
             hashes[slot], places[slot] = bucket, place
         return hashes, places
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << max(least - 1, 15).bit_length()
 
 
 def _grouped(filed: array[int]) -> Iterator[tuple[int, list[int]]]:

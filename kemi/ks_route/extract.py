@@ -28,8 +28,9 @@ from kemi.ks_route.syntax import (
 
 #: Keys a route is filed under, at most; longer sets are cut to shorter, fewer keys.
 MAX_KEYS = 64
-#: Longest prefix or suffix key of a number and of a host, in characters.
-MAX_NUMBER_KEY = 10
+#: Longest prefix or suffix key of a number and of a host, in characters. Eight digits and a mark in front fit
+#: into the 30 bits of a key (key_hash); exact numbers have keys of their own.
+MAX_NUMBER_KEY = 8
 MAX_HOST_KEY = 24
 #: Ways that are spelt out at once before they are cut to MAX_KEYS.
 MAX_WAYS = 256

@@ -30,11 +30,7 @@ from kemi.ks_route.filing import (
     Shelves,
     facts_of,
     file_route,
-    key_hash,
-    length_bit,
-    shelf_salt,
     shelf_words,
-    tenant_seed,
 )
 from kemi.ks_route.index_format import (
     CLASS_CODES,
@@ -43,9 +39,11 @@ from kemi.ks_route.index_format import (
     LARGEST_ID,
     PATTERN_HEAD,
     SECTIONS,
+    IndexTooLarge,
     pack_header,
     pack_simple,
 )
+from kemi.ks_route.key_hash import key_hash, length_bit, shelf_salt, tenant_seed
 from kemi.ks_route.masks import compile_mask
 from kemi.ks_route.model import DestinationKind, RouteRow
 from kemi.ks_route.options import parse_options
@@ -61,12 +59,6 @@ class RowsOutOfOrder(KalibriError):
     """The rows do not come in matching order (priority, route id)."""
 
     error_id = "rows-out-of-order"
-
-
-class IndexTooLarge(KalibriError):
-    """The routes need more than the 4 GB of text that an index file can hold."""
-
-    error_id = "index-too-large"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +227,7 @@ class IndexBuilder:
         if lengths is None:
             lengths = self.tenant_lengths[tenant_id] = [0] * len(Shelf)
         for key in keys:
-            self.buckets.file(key_hash(key, salt), rank)
+            self.buckets.file(key_hash(shelf, key, salt), rank)
             lengths[shelf] |= length_bit(shelf, key)
         further = filed.shelves[1:-1]
         self._further.append(self._shared.setdefault(further, further))
@@ -285,6 +277,7 @@ class IndexBuilder:
             "patterns": self.patterns.blob,
             "text_offsets": self.texts.offsets,
             "texts": self.texts.blob,
+            "filter": self.buckets.filter(),
             "slot_hashes": hashes,
             "slot_places": places,
             "postings": self.buckets.postings,
@@ -297,13 +290,13 @@ def _common_key(bucket: int, tenant_id: int, shelves: Shelves) -> str:
     """Say which of a route's keys, on the first or second level, has this hash."""
     shelf, keys = shelves[0]
     for key in keys:
-        first = key_hash(key, shelf_salt(tenant_seed(tenant_id), shelf))
+        first = key_hash(shelf, key, shelf_salt(tenant_seed(tenant_id), shelf))
         words = shelf_words(shelf, key)
         if first == bucket:
             return words
         for further, further_keys in shelves[1:-1]:
             for second in further_keys:
-                if key_hash(second, shelf_salt(first, further)) == bucket:
+                if key_hash(further, second, shelf_salt(first, further)) == bucket:
                     return f"{words}, {shelf_words(further, second)}"
     return "keys of one hash"
 

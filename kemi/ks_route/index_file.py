@@ -10,11 +10,14 @@ import mmap
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from heapq import heapify, heappop, heapreplace
+from itertools import compress, repeat
 from json import loads
-from operator import itemgetter
+from operator import and_, itemgetter
 from pathlib import Path
 from typing import Any
 
+from kemi.ks_route.asking import Asked
 from kemi.ks_route.filing import (
     A_HOST,
     ANY_DIRECTION,
@@ -22,18 +25,19 @@ from kemi.ks_route.filing import (
     DIRECTION_BITS,
     DIRECTION_SHIFT,
     A,
-    Asked,
     B,
 )
 from kemi.ks_route.index_format import (
     CLASS_CODES,
     CONDITION_WORDS,
+    EMPTY,
     HEADER_BYTES,
     PATTERN_HEAD,
     ROUTES,
     SECTIONS,
     SINGLE,
     SPLIT,
+    SPREAD,
     TENANT_WORDS,
     BadIndexFile,
     unpack_header,
@@ -47,8 +51,11 @@ from kemi.ks_route.patterns import Matcher
 MAX_MATCHERS = 10_000
 #: Rows that a worker keeps decoded.
 MAX_ROWS = 1_000
-#: Up to so many candidates are sorted at once; beyond, in growing portions, because the first may do.
-FIRST_PORTION = 256
+#: Up to so many candidates are sorted at once; of more, so many are merged one by one.
+FEW = 24
+#: After those, portions of so many a bucket, and then ever larger ones.
+FIRST_SHARE = 64
+_BEYOND_ALL = 1 << 32
 
 _DIRECTIONS = {
     bits: tuple(direction for direction, bit in DIRECTION_BITS.items() if bits & bit)
@@ -71,6 +78,19 @@ def _at(places: Sequence[int], view: memoryview[int]) -> Sequence[int]:
     return [view[place] for place in places]
 
 
+class _Fits(dict[int, bool]):
+    """Tells of a head whether it fits a direction and a length of B; there are few different heads."""
+
+    def __init__(self, asked: Asked) -> None:
+        super().__init__()
+        self._direction_bit, self._length = asked.direction_bit, asked.b_length
+
+    def __missing__(self, head: int) -> bool:
+        fits = bool(head & self._direction_bit) and head & 255 <= self._length <= head >> 8 & 255
+        self[head] = fits
+        return fits
+
+
 class IndexFile:
     """One mapped index file."""
 
@@ -90,6 +110,8 @@ class IndexFile:
         self._engines = engines
         self._matchers: Recent[int, Matcher] = Recent(MAX_MATCHERS)
         self._rows: Recent[int, RouteRow] = Recent(MAX_ROWS)
+        #: By direction and length of B.
+        self._fits: dict[int, _Fits] = {}
         self._bind()
 
     def _bind(self) -> None:
@@ -99,9 +121,10 @@ class IndexFile:
         self._conditions, self._ids, self._orders = views["conditions"], views["ids"], views["orders"]
         self._hashes, self._places = views["slot_hashes"], views["slot_places"]
         self._postings = views["postings"]
-        self._mask = len(self._hashes) - 1
-        if len(self._hashes) & self._mask:
-            raise BadIndexFile("the slots are no power of two")
+        self._filter = views["filter"]
+        self._mask, self._filter_mask = len(self._hashes) - 1, len(self._filter) - 1
+        if len(self._hashes) & self._mask or len(self._filter) & self._filter_mask:
+            raise BadIndexFile("the slots or the filter are no power of two")
         tenants = views["tenants"]
         self._tenant_rows = {tenants[place]: place for place in range(0, len(tenants), TENANT_WORDS)}
         #: {shelf: bit set of key lengths in use} below split buckets.
@@ -130,31 +153,32 @@ class IndexFile:
         A rank may come twice in a row.
         """
         ranks, spans = self._gather(hashes, asked)
-        total = len(ranks) + sum(stop - start for start, stop in spans)
-        if total <= FIRST_PORTION:
-            postings = self._postings
-            for start, stop in spans:
-                ranks += postings[start:stop].tolist()
-            ranks.sort()
-            return iter(ranks if after < 0 else ranks[bisect_left(ranks, after + 1) :])
-        return self._in_portions(sorted(ranks), spans, after)
+        postings = self._postings
+        if after >= 0:
+            ranks = [rank for rank in ranks if rank > after]
+            spans = [(bisect_left(postings, after + 1, start, stop), stop) for start, stop in spans]
+        if sum(stop - start for start, stop in spans) > FEW:
+            return self._one_by_one(ranks, spans)
+        for start, stop in spans:
+            ranks += postings[start:stop].tolist()
+        ranks.sort()
+        return iter(ranks)
 
     def _gather(self, hashes: Sequence[int], asked: Asked) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the single ranks and the spans of postings that stand under these keys."""
-        slot_hashes, places, mask, postings = self._hashes, self._places, self._mask, self._postings
+        slot_hashes, mask, postings = self._hashes, self._mask, self._postings
         singles: list[int] = []
         spans: list[tuple[int, int]] = []
-        # One call fetches all first slots; most of them are empty.
-        for bucket, place in zip(hashes, _at([bucket & mask for bucket in hashes], places), strict=False):
-            if not place:
-                continue
-            slot = bucket & mask
-            while slot_hashes[slot] != bucket:
-                slot = (slot + 1) & mask
-                place = places[slot]
-                if not place:
+        # C calls over whole lists: the filter ends nearly all absent keys.
+        present = _at(list(map(and_, hashes, repeat(self._filter_mask))), self._filter)
+        for bucket in compress(hashes, present):
+            slot = bucket * SPREAD & mask
+            while (known := slot_hashes[slot]) != bucket:
+                if known == EMPTY:
                     break
+                slot = (slot + 1) & mask
             else:
+                place = self._places[slot]
                 if place & SINGLE:
                     singles.append(place ^ SINGLE)
                     continue
@@ -168,34 +192,48 @@ class IndexFile:
     def _gather_split(
         self, bucket: int, shelves: int, asked: Asked, singles: list[int], spans: list[tuple[int, int]]
     ) -> None:
-        hashes = asked.plan.split_hashes(bucket, shelves, asked.crcs)
+        hashes = asked.plan.split_hashes(bucket, shelves, asked.keys)
         more_singles, more_spans = self._gather(hashes, asked)
         singles += more_singles
         spans += more_spans
 
-    def _in_portions(self, singles: list[int], spans: list[tuple[int, int]], after: int) -> Iterator[int]:
-        """Merge large buckets: each portion goes up to a rank that no bucket can still undercut."""
+    def _one_by_one(self, singles: list[int], spans: list[tuple[int, int]]) -> Iterator[int]:
+        """Merge large buckets lazily: mostly one of the very first candidates is it."""
         postings = self._postings
-        cursors = [[bisect_left(postings, after + 1, start, stop), stop] for start, stop in spans]
-        singles = singles[bisect_left(singles, after + 1) :]
-        portion = FIRST_PORTION
-        while cursors:
-            share = max(portion // len(cursors), 8)
-            bound = min(
-                (postings[start + share] for start, stop in cursors if stop - start > share), default=1 << 32
-            )
-            ranks: list[int] = []
-            for cursor in cursors:
-                end = bisect_left(postings, bound, cursor[0], min(cursor[1], cursor[0] + share + 1))
-                ranks += postings[cursor[0] : end].tolist()
-                cursor[0] = end
-            split = bisect_left(singles, bound)
-            ranks += singles[:split]
-            singles = singles[split:]
+        heap = [(postings[start], start, stop) for start, stop in spans if start < stop]
+        heap += [(rank, 0, 0) for rank in singles]
+        heapify(heap)
+        for _step in range(FEW):
+            if not heap:
+                return
+            rank, start, stop = heap[0]
+            yield rank
+            start += 1
+            if start < stop:
+                heapreplace(heap, (postings[start], start, stop))
+            else:
+                heappop(heap)
+        rest = [(start, stop) for _rank, start, stop in heap if start < stop]
+        yield from self._in_portions([rank for rank, _start, stop in heap if not stop], rest)
+
+    def _in_portions(self, singles: list[int], spans: list[tuple[int, int]]) -> Iterator[int]:
+        """Merge what is left of large buckets: each portion goes up to a rank that no bucket can undercut."""
+        postings, share = self._postings, FIRST_SHARE
+        singles.sort()
+        while spans:
+            ranks = singles.copy()
+            bound = _BEYOND_ALL
+            for start, stop in spans:
+                if stop - start > share:
+                    stop = start + share
+                    bound = min(bound, postings[stop])
+                ranks += postings[start:stop].tolist()
             ranks.sort()
-            yield from ranks
-            cursors = [cursor for cursor in cursors if cursor[0] < cursor[1]]
-            portion *= 2
+            yield from ranks[: bisect_left(ranks, bound)]
+            singles = singles[bisect_left(singles, bound) :]
+            spans = [(bisect_left(postings, bound, start, stop), stop) for start, stop in spans]
+            spans = [(start, stop) for start, stop in spans if start < stop]
+            share *= 4
         yield from singles
 
     def matching(self, hashes: Sequence[int], asked: Asked, after: int = -1) -> Iterator[int]:
@@ -205,11 +243,13 @@ class IndexFile:
         """
         heads, b_patterns, extras = self._heads, self._b_patterns, self._extras
         known = self._matchers.young
-        text, length, direction = asked.texts[B], asked.b_length, asked.direction_bit
+        text = asked.texts[B]
+        fits = self._fits.get(asked.direction_bit | asked.b_length)
+        if fits is None:
+            fits = self._fits[asked.direction_bit | asked.b_length] = _Fits(asked)
         last = -1
         for rank in self.candidates(hashes, asked, after):
-            head = heads[rank]
-            if length > (head >> 8 & 255) or length < (head & 255) or not head & direction or rank == last:
+            if not fits[heads[rank]] or rank == last:
                 continue
             last = rank
             pattern = b_patterns[rank]

@@ -15,8 +15,9 @@ A route is known by its rank: its place in the matching order (priority, route i
     conditions uint32[8*m] pattern numbers of A, B host, A host; text numbers of region, operator; schedule; 0; 0
     pattern_offsets uint32[p+1], patterns: class (1 byte), length of text (uint16), text, simple form
     text_offsets uint32[t+1], texts
-    slot_hashes uint32[s], slot_places uint32[s]  open addressing, s a power of two; place 0: empty slot
-    postings  uint32[]     buckets: ROUTES (lower 28 bits), SPLIT flag [, shelves of the split], ranks ascending
+    filter    uint8[f]     1 where a key's hash has these low bits; f a power of two
+    slot_hashes uint32[s], slot_places uint32[s]  open addressing from hash * SPREAD on; hash EMPTY: no key
+    postings  uint32[]     buckets: ROUTES (lower 29 bits), SPLIT flag [, shelves of the split], ranks ascending
     tenants   uint32[16*k] tenant id, bit sets of the key lengths in use for each of 15 shelves, sorted by id
     split_lengths uint32[15] the same for the second level, of all tenants
 
@@ -29,6 +30,7 @@ import json
 import struct
 from typing import Any
 
+from callcore.errors import KalibriError
 from kemi.ks_route.patterns import SimplePattern
 
 MAGIC = b"KSROUTE2"
@@ -48,6 +50,7 @@ SECTIONS = {
     "patterns": "B",
     "text_offsets": "I",
     "texts": "B",
+    "filter": "B",
     "slot_hashes": "I",
     "slot_places": "I",
     "postings": "I",
@@ -55,14 +58,20 @@ SECTIONS = {
     "split_lengths": "I",
 }
 
+#: The first slot of a hash is hash * SPREAD: neighbouring numbers have neighbouring hashes, and would crowd.
+SPREAD = 0x1E37_79B1
+#: A slot without a key; hashes have 30 bits.
+EMPTY = 0x4000_0000
 #: The key has one route only; the rest of the place is its rank.
-SINGLE = 0x8000_0000
+SINGLE = 0x2000_0000
 #: The bucket has a second level; a word with its shelves follows the count.
-SPLIT = 0x8000_0000
-ROUTES = 0x0FFF_FFFF
+SPLIT = 0x2000_0000
+ROUTES = 0x1FFF_FFFF
 
-#: Ids up to this one fit (SINGLE takes a bit of a rank; ids follow suit).
+#: Ids up to this one fit.
 LARGEST_ID = 0x7FFF_FFFF
+#: Ranks and places in the postings are smaller than this (30 bits: Python's integers up to there are fast).
+LARGEST_PLACE = 0x1FFF_FFFF
 
 #: Numbers a row of `conditions` and of `tenants` has.
 CONDITION_WORDS = 8
@@ -71,6 +80,12 @@ TENANT_WORDS = 16
 #: Pattern classes as stored.
 CLASS_CODES = ("none", "simple", "re", "re2")
 PATTERN_HEAD = struct.Struct("<BH")
+
+
+class IndexTooLarge(KalibriError):
+    """The routes need more than an index file can hold (4 GB of text, 2 GB of postings)."""
+
+    error_id = "index-too-large"
 
 
 class BadIndexFile(ValueError):

@@ -13,17 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from callcore.errors import KalibriError
+from kemi.ks_route.asking import Asked
 from kemi.ks_route.filing import (
     FIELDS,
-    Asked,
     PatternFacts,
     file_route,
-    key_hash,
-    length_bit,
-    shelf_salt,
-    tenant_seed,
 )
 from kemi.ks_route.index_build import UnusableRoute, check_row
+from kemi.ks_route.key_hash import key_hash, length_bit, shelf_salt, tenant_seed
 from kemi.ks_route.matchers import Engines
 from kemi.ks_route.model import RouteRow
 from kemi.ks_route.patterns import Matcher
@@ -43,7 +40,7 @@ class Entry:
         salt = shelf_salt(tenant_seed(row.tenant_id), shelf)
         self.row = row
         self.order = row.order
-        self.hashes = tuple(key_hash(key, salt) for key in keys)
+        self.hashes = tuple(key_hash(shelf, key, salt) for key in keys)
         #: (shelf, bit set of the lengths of its keys)
         self.key_lengths = (int(shelf), _all_bits(length_bit(shelf, key) for key in keys))
         self._head = filed.head()
@@ -129,10 +126,12 @@ class Overlay:
         """Return {shelf: bit set of key lengths in use} of a tenant."""
         return self._lengths.get(tenant_id, {})
 
-    def candidates(self, hashes: Iterable[int]) -> list[Entry]:
+    def candidates(self, hashes: Sequence[int]) -> list[Entry]:
         """Return the entries under these keys, each once, in matching order; not yet verified."""
         by_key = self._by_key
-        found = [entry for key in hashes if key in by_key for entry in by_key[key]]
+        if not by_key:
+            return []
+        found = [entry for key in by_key.keys() & hashes for entry in by_key[key]]
         if len(found) > 1:
             found = list({id(entry): entry for entry in found}.values())
             found.sort(key=lambda entry: entry.order)

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
+from kemi.ks_route.asking import Asked, Plan
 from kemi.ks_route.facts import SYSTEM_TENANT
-from kemi.ks_route.filing import Asked, Plan, merged_lengths
 from kemi.ks_route.index_build import UnusableRoute
 from kemi.ks_route.index_file import IndexFile
+from kemi.ks_route.key_hash import merged_lengths
 from kemi.ks_route.matchers import Engines, Recent
 from kemi.ks_route.model import NumberRegion, RouteRequest, RouteRow
 from kemi.ks_route.overlay import Entry, Overlay, read_overlay
@@ -78,8 +79,9 @@ class RouteTable:
         `after`: only beyond this (priority in steps, route id). `place` is called at most once, and only if
         a route asks for region or operator.
         """
-        asked = Asked(request, place, self._plan(request.tenant_id))
-        hashes = asked.plan.hashes(asked.crcs)
+        plan = self._plans.young.get(request.tenant_id) or self._plan(request.tenant_id)
+        asked = Asked(request, place, plan)
+        hashes = plan.hashes(asked.keys)
         entries = self._overlay.candidates(hashes)
         if not entries:
             return self._from_base(hashes, asked, after)
@@ -151,7 +153,7 @@ class RouteTable:
     ) -> Iterator[RouteRow]:
         """Yield every row that shares a key with the request, fitting or not, in order: for the trace."""
         asked = Asked(request, place, self._plan(request.tenant_id))
-        hashes = asked.plan.hashes(asked.crcs)
+        hashes = asked.plan.hashes(asked.keys)
         entries = [entry for entry in self._overlay.candidates(hashes) if _beyond(entry, after)]
         ranks: Iterator[int] = iter(())
         if self._base is not None:

@@ -52,7 +52,8 @@ def crowded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param:
         monkeypatch.setattr(buckets, "SPLIT_ABOVE", 2)
         monkeypatch.setattr(buckets, "SPLIT_SHELF", 1)
-        monkeypatch.setattr(index_file, "FIRST_PORTION", 4)
+        monkeypatch.setattr(index_file, "FEW", 2)
+        monkeypatch.setattr(index_file, "FIRST_SHARE", 1)
     return bool(request.param)
 
 
