@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 #: Modules that measure; each runs in a process of its own, so that no part pays for the memory of another.
-PARTS = ("bench.route_lookup", "bench.route_change", "bench.route_dialplan")
+PARTS = ("bench.route_lookup", "bench.route_evil", "bench.route_change", "bench.route_dialplan")
 
 
 def main() -> None:

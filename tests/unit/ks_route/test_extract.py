@@ -33,7 +33,7 @@ def keys(pattern: str, *, host: bool = False) -> Keys:
         (r"^a?b", {"b", "ab"}),
         (r"^(?:7495|749)", {"749"}),
         (r"^(7|8)\1", {"7", "8"}),
-        (r"^12345678901234", {"1234567890"}),
+        (r"^12345678901234", {"12345678"}),
         (r"^x*y", set()),
         (r"7495", set()),
         (r"(^7|8)495", set()),
@@ -54,7 +54,7 @@ def test_prefixes_that_every_match_starts_with(pattern: str, prefixes: set[str])
     [
         ("0000$", {"0000"}),
         (r"(00|99)$", {"00", "99"}),
-        (r"\.example\.com$", {"xample.com"}),
+        (r"\.example\.com$", {"mple.com"}),
         (r"\d{4}$", set()),
         ("0000", set()),
         (r"(?i)ABC\Z", {"abc"}),
