@@ -24,6 +24,7 @@ from kalibri.db import Conn
 
 SQL = db.statements("schema")
 SCHEMA_FILE = PROJECT_ROOT / "schema.sql"
+INCLUDE = re.compile(r"^\\ir (?P<file>\S+)$", re.MULTILINE)
 MIGRATIONS = PROJECT_ROOT / "migrations"
 #: pre: before the new code is started (old code must survive it); post: after the last old process is gone.
 MIGRATION_NAME = re.compile(r"(?P<number>\d{4})_(?P<phase>pre|post)_[a-z0-9_]+")
@@ -94,8 +95,11 @@ def migration_files() -> dict[str, Path]:
 
 
 def read() -> str:
-    """Return schema.sql."""
-    return SCHEMA_FILE.read_text(encoding="utf-8")
+    """Return schema.sql with the files that it includes (psql's `\\ir`) in their places."""
+    return INCLUDE.sub(
+        lambda line: (SCHEMA_FILE.parent / line["file"]).read_text(encoding="utf-8"),
+        SCHEMA_FILE.read_text(encoding="utf-8"),
+    )
 
 
 def state(conn: Conn) -> SchemaState:
@@ -128,7 +132,7 @@ def apply(conn: Conn) -> tuple[str, ...]:
         if before.unknown:
             raise Refused(f"a newer version has changed this database: {', '.join(before.unknown)}")
         if before.empty:
-            _run(conn, SCHEMA_FILE)
+            _run(conn, read())
             for version in before.pending:
                 db.execute(conn, SQL["record_migration"], version=version)
             return before.pending
@@ -141,13 +145,13 @@ def _migrate(conn: Conn, version: str) -> None:
     with conn.transaction():
         db.execute(conn, SQL["lock_schema"])
         if version in state(conn).pending:  # somebody else may have been quicker
-            _run(conn, migration_files()[version])
+            _run(conn, migration_files()[version].read_text(encoding="utf-8"))
             db.execute(conn, SQL["record_migration"], version=version)
 
 
-def _run(conn: Conn, file: Path) -> None:
+def _run(conn: Conn, script: str) -> None:
     with db.domain_errors():
-        conn.execute(file.read_bytes())
+        conn.execute(script.encode())
 
 
 def differences(conn: Conn) -> list[Difference]:
@@ -157,7 +161,7 @@ def differences(conn: Conn) -> list[Difference]:
     right to create databases (raises KalibriError where it has not).
     """
     with _scratch_database(conn) as scratch:
-        _run(scratch, SCHEMA_FILE)
+        _run(scratch, read())
         expected = _catalogue(scratch)
     found = _catalogue(conn)
     problems = [Difference("missing", *item) for item in expected.keys() - found.keys()]

@@ -29,8 +29,8 @@ ENUMS: dict[str, type[StrEnum]] = {
 
 REMEDY = (
     "schema.sql and the sum of migrations/ differ. A released schema changes by a new file"
-    " migrations/NNNN_pre_what.sql (or _post_). As long as nothing is released:"
-    " cp schema.sql migrations/0001_pre_initial.sql"
+    " migrations/NNNN_pre_what.sql (or _post_). As long as a file of"
+    " schema/ is not released, its migration is its copy."
 )
 
 

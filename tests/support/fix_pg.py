@@ -27,8 +27,9 @@ from psycopg import sql
 
 from callcore.errors import Unavailable
 from kalibri import pg_cluster
-from kalibri.config import PROJECT_ROOT, Config, DatabaseConfig
+from kalibri.config import Config, DatabaseConfig
 from kalibri.pg_cluster import PgCluster
+from kalibri.services import schema
 
 #: Short, because unix sockets lie in it; the number is the pid of the owner.
 PREFIX = "kspg-"
@@ -113,7 +114,7 @@ def _start(home: Path) -> RunningCluster:
 def apply_schema(dsn: str) -> None:
     """Put schema.sql into an empty database."""
     with psycopg.connect(dsn) as conn:
-        conn.execute((PROJECT_ROOT / "schema.sql").read_bytes())
+        conn.execute(schema.read().encode())
 
 
 def _sweep() -> None:

@@ -107,7 +107,7 @@ def test_scratch_database_is_gone_afterwards(db: Conn, pg_server: RunningCluster
 
 def test_ksctl_applies_reads_and_checks(empty_dsn: str) -> None:
     ksctl = Ksctl({"KALIBRI_DATABASE_DSN": empty_dsn})
-    assert "would apply 0001_pre_initial" in ksctl.ok("schema apply --dry-run").stderr
+    assert "would apply 0001_pre_tables" in ksctl.ok("schema apply --dry-run").stderr
     assert "no tenant" not in ksctl.ok("schema apply").stderr
     assert ksctl.ok("schema apply").stderr == "the database is up to date\n"
     assert ksctl.ok("schema read").stdout == schema.read()
