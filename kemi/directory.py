@@ -19,6 +19,7 @@ from callcore.gateway import Gateway
 from kalibri.hashfile import HashFile
 from kalibri.index_dir import CURRENT, Current, read_current
 from kalibri.rangefile import RangeFile
+from kemi.ks_acd.model import QueueRecord
 from kemi.ks_route.facts import SystemFacts
 from kemi.ks_route.model import DestinationKind, NumberRecord, NumberRegion
 from kemi.ks_route.table import RouteTable
@@ -50,6 +51,8 @@ class AccountRecord:
     max_calls: int | None = None
     media_relay: str = "auto"
     ring_timeout_seconds: int | None = None
+    #: The agent whose phone this is; None: nobody's.
+    agent_id: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +174,11 @@ class Directory:
     def account_exists(self, tenant_id: int, username: str) -> bool:
         """Tell whether a tenant has an enabled account of this name."""
         return self._entry(f"a:{tenant_id}:{username}") is not None
+
+    def queue(self, tenant_id: int, name: str) -> QueueRecord | None:
+        """Return a queue of a tenant, or None."""
+        record = self._entry(f"q:{tenant_id}:{name}")
+        return None if record is None else QueueRecord(**record)
 
     def number(self, e164: str) -> NumberRecord | None:
         """Return what the inventory says of a number (E.164 digits), or None."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from callcore.sip import SipCode
-from kemi import call_token, media_policy, recovery
+from kemi import acd_events, call_token, hosted_media, media_policy, recovery
 from kemi.call_token import CallToken
+from kemi.leg import kind_of, read_dialog
 from kemi.sip_request import SipRequest
 from kemi.worker import Worker
 
@@ -72,12 +73,31 @@ def _relay(worker: Worker, sip: SipRequest, token: CallToken) -> None:
         _late_answer(worker, token, from_caller)
     elif sip.method == "BYE":
         _hang_up(worker, sip, token, from_caller)
-    elif sip.method == "REFER":
-        worker.journal.event(
-            "call.refer", call=token.call_id, by=_party(from_caller), to=port.text("$hdr(Refer-To)")[:200]
-        )
+    elif sip.method == "REFER" and not _may_refer(worker, token, from_caller):
+        return
     if not port.relay() and sip.method != "ACK":
         port.reply(SipCode.SERVER_ERROR, "Relay Failed")
+
+
+def _may_refer(worker: Worker, token: CallToken, from_caller: bool) -> bool:
+    """Tell a REFER; within a direct queue call it is refused: nobody would follow the caller (contracts.md 4)."""
+    refused = acd_events.is_direct(worker)
+    worker.journal.event(
+        kind_of("call.refer", _leg(worker)),
+        call=token.call_id,
+        by=_party(from_caller),
+        to=worker.port.text("$hdr(Refer-To)")[:200],
+        refused="the queue call is direct; make the queue transferable" if refused else None,
+    )
+    if refused:
+        worker.port.log_info("REFER refused: a direct queue call has no media host to transfer it")
+        worker.port.reply(SipCode.DECLINE, "Queue Is Not Transferable")
+    return not refused
+
+
+def _leg(worker: Worker) -> str:
+    """Return which leg of a call this dialog is; "": the caller's own."""
+    return read_dialog(worker.port.dialog("ks_leg") or "")[1]
 
 
 def _party(from_caller: bool) -> str:
@@ -98,7 +118,7 @@ def _session_change(worker: Worker, sip: SipRequest, token: CallToken, from_call
     port = worker.port
     has_sdp = port.has_body()
     worker.journal.event(
-        "call.update",
+        kind_of("call.update", _leg(worker)),
         call=token.call_id,
         by=_party(from_caller),
         method=sip.method,
@@ -110,6 +130,8 @@ def _session_change(worker: Worker, sip: SipRequest, token: CallToken, from_call
         if has_sdp:
             port.media_offer(media_policy.offer_flags(sender_nat=_sender_nat(worker, token, from_caller)))
         port.set_avp("ks_offerless", "" if has_sdp else "1")
+    else:
+        hosted_media.show_source(worker, nat=_sender_nat(worker, token, from_caller))
     port.arm(reply="ksr_onreply_indialog")
 
 
@@ -129,7 +151,7 @@ def _hang_up(worker: Worker, sip: SipRequest, token: CallToken, from_caller: boo
     if not port.is_known_dialog():
         # The dialog event that ends a call will not come: the proxy restarted while this call was set up.
         worker.journal.event(
-            "call.end",
+            kind_of("call.end", _leg(worker)),
             call=token.call_id,
             by=_party(from_caller),
             code=int(SipCode.OK),
