@@ -25,13 +25,11 @@ from kemi.ks_route.model import (
 )
 from kemi.ksr_port import NAT_TESTS_MEDIA
 from kemi.leg import kind_of, write_dialog
+from kemi.proxy_start import RECOVERED
 from kemi.routing_facts import make_world
 from kemi.sip_request import SipRequest
 from kemi.targets import targets_of
 from kemi.worker import Worker
-
-#: Value of the table "seen" when the INVITE came before the proxy restarted.
-RECOVERED = "recovered:"
 
 
 def invite(worker: Worker, sip: SipRequest) -> None:

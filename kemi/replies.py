@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from kemi import attempts, call_token, hosted_media, media_policy
-from kemi.call_setup import RECOVERED
 from kemi.call_state import CallState
 from kemi.ksr_port import NAT_TESTS_REPLY, UndecodableValue
 from kemi.leg import kind_of
+from kemi.proxy_start import RECOVERED
 from kemi.worker import Worker
 
 #: Ends the key in table "seen" of the last code that came for a recovered call.
