@@ -122,14 +122,16 @@ def _hung_up_by(worker: Worker) -> str:
 
 def _answered(worker: Worker, told: AgentDialog, sip_call_id: str) -> None:
     """The agent answered. If the ACD has given up this offer, they talk all the same: he is busy as by any call."""
-    legs = [{"kind": "agent", "sip_call_id": sip_call_id, "local_tag": "", "remote_tag": ""}]
+    legs = [{"kind": "agent", "sip_call_id": sip_call_id}]
     try:
         actions = worker.acd.ask("answer", tenant=told.tenant_id, offer=told.offer_id, legs=legs)
     except KalibriError as error:
         worker.port.log_error(f"answer of offer {told.offer_id} not told: {error}")
     else:
-        if all(action.kind != "too_late" for action in actions):
+        if any(action.kind == "join" for action in actions):
             return
+        for entry in {action.entry_id for action in actions if action.kind == "wait"}:
+            _try(worker, "end", tenant=told.tenant_id, entry=entry, reason="served")
     if told.accounts:
         begin_late = AgentDialog("legs", told.tenant_id, 0, told.accounts, told.peer)
         _mark(worker, begin_late)

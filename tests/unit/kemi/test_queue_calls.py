@@ -364,11 +364,19 @@ def test_answer_and_end_of_a_direct_call_are_told(proxy: FakeProxy) -> None:
     answered(proxy)
     told = proxy.acd.told("answer")[0]
     assert (told["tenant"], told["offer"]) == (1, 11)
-    assert told["legs"] == [{"kind": "agent", "sip_call_id": "dialog-1", "local_tag": "", "remote_tag": ""}]
+    assert told["legs"] == [{"kind": "agent", "sip_call_id": "dialog-1"}]
     proxy.ksr.pvs |= {"$rm": "BYE", "$ci": "dialog-1", "$ft": "x", "$dlg(from_tag)": "y"}
     events.dialog(proxy.worker, "dialog:end")
     proxy.do_later()
     assert proxy.acd.told("finish") == [{"tenant": 1, "offer": 11, "by": "agent", "cause": ""}]
+
+
+def test_an_answer_after_the_deadline_ends_the_entry_that_waits_again(proxy: FakeProxy) -> None:
+    call(proxy, offer())
+    proxy.acd.answers["answer"] = [[wait()]]
+    answered(proxy)
+    assert proxy.acd.told("end") == [{"tenant": 1, "entry": 5, "reason": "served"}]
+    assert proxy.ksr.dialog_vars["ks_agent"] == "201"
 
 
 @pytest.mark.parametrize("answer", [None, [AcdAction(kind="too_late")]])
