@@ -39,6 +39,9 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_FILE = PROJECT_ROOT / "conf" / "kalibri.yaml"
 ENVIRONMENT_PREFIX = "KALIBRI_"
 
+#: RTPProxy's control protocol knows no password: never reachable from another machine.
+CONTROL_ADDRESS = "127.0.0.1"
+
 NOTHING = ("", "null", "none", "~")
 TRUE = ("true", "yes", "on", "1")
 FALSE = ("false", "no", "off", "0")
@@ -200,6 +203,11 @@ class Config:
     def rtp_nodes(self) -> int:
         """How many RTPProxy processes run."""
         return self.rtp.nodes or len(os.sched_getaffinity(0))
+
+    @property
+    def relay_controls(self) -> list[tuple[str, int]]:
+        """Where the proxy commands the media relays; a relay's number is its place in this list, from 1."""
+        return [(CONTROL_ADDRESS, self.rtp.control_base_port + place) for place in range(self.rtp_nodes)]
 
     @property
     def rtp_spool_directory(self) -> Path:
