@@ -149,6 +149,41 @@ class IndexConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordingConfig:
+    """Section `recording`: ks-rec, and where recordings are kept."""
+
+    #: None: <home>/recordings.
+    directory: Path | None = key(None)
+    #: Recordings worked on at once by one ks-rec.
+    workers: int = key(1, minimum=1, maximum=64)
+    #: A worker that has not renewed its claim for so long has lost it.
+    lease_seconds: int = key(60, minimum=1, maximum=86_400)
+    narrow_kbps: int = key(32, minimum=16, maximum=64)
+    wide_kbps: int = key(64, minimum=24, maximum=160)
+    #: Less free space than this raises an alarm; 0: never.
+    alarm_free_mb: int = key(1024, minimum=0, maximum=1_000_000_000)
+    #: dir:/path or s3://bucket/prefix; None: there is none.
+    archive: str | None = key(
+        None, check=pattern(r"dir:/.+|s3://[a-z0-9.-]+(/.*)?", "dir:/path or s3://bucket/prefix")
+    )
+    s3_endpoint: str | None = key(None, check=pattern(r"https?://.+", "a URL"))
+    s3_region: str = key("us-east-1")
+    #: Two lines: access key id, secret access key; None: as boto3 finds them.
+    s3_credentials_file: Path | None = key(None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptConfig:
+    """Section `prompt`."""
+
+    #: None: <home>/prompts.
+    directory: Path | None = key(None)
+    #: Loudness of speech, in dB below full scale (RMS of what is not silence).
+    speech_dbfs: int = key(-20, minimum=-40, maximum=-6)
+    music_dbfs: int = key(-26, minimum=-50, maximum=-6)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogConfig:
     """Section `log`."""
 
@@ -169,6 +204,8 @@ class Config:
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     journal: JournalConfig = field(default_factory=JournalConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
     @property
@@ -218,6 +255,26 @@ class Config:
     def rtp_recording_directory(self) -> Path:
         """Where RTPProxy moves recordings that have ended (same file system as the spool)."""
         return self.home / "rtp" / "rec"
+
+    @property
+    def rtp_manifest_directory(self) -> Path:
+        """Where the RTP controller tells what is recorded, one file a recording."""
+        return self.home / "rtp" / "manifest"
+
+    @property
+    def rtp_work_directory(self) -> Path:
+        """Where ks-rec keeps what it has half done (same file system as the recordings, best)."""
+        return self.home / "rtp" / "work"
+
+    @property
+    def recording_directory(self) -> Path:
+        """Where finished recordings lie, by tenant and date."""
+        return self.recording.directory or self.home / "recordings"
+
+    @property
+    def prompt_directory(self) -> Path:
+        """Compiled prompts, and the index by which media hosts find them."""
+        return self.prompt.directory or self.home / "prompts"
 
     @property
     def log_directory(self) -> Path:

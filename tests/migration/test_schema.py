@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from callcore.inventory import NumberState
+from callcore.recording import RecordingReason, RecordingState
 from callcore.states import GatewayHealth, NodeKind, RegistrationState, RelayMode
 from kalibri.pg_cluster import binary
 from kalibri.services import schema
@@ -22,6 +23,8 @@ ENUMS: dict[str, type[StrEnum]] = {
     "node_kind": NodeKind,
     "number_state": NumberState,
     "pattern_class": PatternClass,
+    "recording_reason": RecordingReason,
+    "recording_state": RecordingState,
     "registration_state": RegistrationState,
     "relay_mode": RelayMode,
     "route_direction": Direction,
@@ -106,4 +109,5 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
     ).fetchall()
     keys: dict[str, str] = dict(rows)
     owned = ["account", "account_domain", "address_book_entry", "caller_id", "domain", "route", "schedule"]
+    owned += ["recording", "recording_event", "recording_file", "recording_policy"]
     assert {keys[table] for table in owned} == {"tenant_id"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kalibri.config import CONTROL_ADDRESS, PROJECT_ROOT, Config
@@ -63,6 +63,7 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
         "ks-index": _daemon,
         "kamailio": _kamailio,
         "ks-cdr": _daemon,
+        "ks-rec": _recorder,
         "watch": _watch,
     }
 
@@ -131,6 +132,12 @@ def _stun(config: Config, name: str) -> Process:
 def _daemon(config: Config, name: str) -> Process:
     module = f"tools.{name.replace('-', '_')}"
     return Process(name=name, argv=_module(module, "--home", str(config.home)), needs=(DATABASE,))
+
+
+def _recorder(config: Config, name: str) -> Process:
+    """Build ks-rec: it takes the disk only when nobody else wants it; its workers are nice besides."""
+    daemon = _daemon(config, name)
+    return replace(daemon, argv=("/usr/bin/ionice", "-c", "3", *daemon.argv), patience_seconds=120)
 
 
 def _watch(config: Config, name: str) -> Process:
