@@ -7,3 +7,4 @@
 \ir schema/10_tables.sql
 \ir schema/20_change_log.sql
 \ir schema/30_kamailio.sql
+\ir schema/40_api.sql
