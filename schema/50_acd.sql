@@ -224,13 +224,11 @@ CREATE TABLE queue_member (
     tier           smallint NOT NULL DEFAULT 1 CONSTRAINT queue_member_tier_check CHECK (tier BETWEEN 1 AND 20),
     penalty        smallint NOT NULL DEFAULT 0 CONSTRAINT queue_member_penalty_check CHECK (penalty BETWEEN 0 AND 100),
     position       integer NOT NULL DEFAULT 0 CONSTRAINT queue_member_position_check CHECK (position BETWEEN 0 AND 100000),
-    last_offer_at  timestamptz,
     CONSTRAINT queue_member_pkey PRIMARY KEY (tenant_id, queue_id, agent_id),
     CONSTRAINT queue_member_queue_fkey FOREIGN KEY (tenant_id, queue_id) REFERENCES queue ON DELETE CASCADE,
     CONSTRAINT queue_member_agent_fkey FOREIGN KEY (tenant_id, agent_id) REFERENCES agent ON DELETE CASCADE
-) WITH (fillfactor = 70);
+);
 COMMENT ON TABLE queue_member IS 'Agents of a queue. Of the ready ones of an open tier, the smaller penalty goes first, then the strategy decides.';
-COMMENT ON COLUMN queue_member.last_offer_at IS 'Memory of the round robin.';
 CREATE INDEX queue_member_agent_idx ON queue_member (tenant_id, agent_id);
 COMMENT ON INDEX queue_member_agent_idx IS 'The queues that an agent serves.';
 
@@ -295,6 +293,16 @@ CREATE TABLE queue_live (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE queue_live IS 'What changes by itself about a queue: hours (ks-acd), number of members, moving average of the handle time.';
 COMMENT ON COLUMN queue_live.steps IS 'Seconds of waiting at which more agents may take the caller: tiers and skill steps, ascending, without 0.';
+
+CREATE TABLE round_robin (
+    tenant_id      integer NOT NULL,
+    queue_id       integer NOT NULL,
+    agent_id       integer NOT NULL,
+    last_offer_at  timestamptz NOT NULL,
+    CONSTRAINT round_robin_pkey PRIMARY KEY (tenant_id, queue_id, agent_id),
+    CONSTRAINT round_robin_member_fkey FOREIGN KEY (tenant_id, queue_id, agent_id) REFERENCES queue_member ON DELETE CASCADE
+) WITH (fillfactor = 70);
+COMMENT ON TABLE round_robin IS 'When a queue of the strategy round_robin had each agent rung last.';
 
 CREATE TABLE ready_agent (
     tenant_id  integer NOT NULL,

@@ -202,7 +202,9 @@ BEGIN
                WHEN 'longest_idle' THEN extract(epoch FROM a.idle_since)
                WHEN 'fewest_calls' THEN a.calls * 1e10 + extract(epoch FROM a.idle_since)
                WHEN 'least_talk' THEN a.talk_seconds * 1e10 + extract(epoch FROM a.idle_since)
-               WHEN 'round_robin' THEN coalesce(extract(epoch FROM m.last_offer_at), m.position - 1e6)
+               WHEN 'round_robin' THEN coalesce((
+                   SELECT extract(epoch FROM b.last_offer_at) FROM round_robin b
+                   WHERE b.tenant_id = p_tenant AND b.queue_id = q.queue_id AND b.agent_id = p_agent), m.position - 1e6)
                WHEN 'skill' THEN extract(epoch FROM a.idle_since) - 1e10 * (
                    SELECT coalesce(sum(s.level), 0) FROM agent_skill s
                    WHERE s.tenant_id = p_tenant AND s.agent_id = p_agent

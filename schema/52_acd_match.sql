@@ -150,7 +150,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION acd_hosts() RETURNS TABLE (name text, address text, load double precision, calls integer, draining boolean)
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+-- With the rights of the owner: a tenant's program may not read the nodes.
 BEGIN
     RETURN QUERY
     SELECT n.name, n.address, coalesce((n.data ->> 'load')::double precision, 0), coalesce((n.data ->> 'calls')::integer, 0),
@@ -207,8 +208,10 @@ BEGIN
     UPDATE agent_live
     SET offer_id = v_offer, offer_state = v_state, event = CASE v_state WHEN 'ringing' THEN 'ring' ELSE 'reserve' END, event_at = p_now, event_by = ''
     WHERE tenant_id = p_entry.tenant_id AND agent_id = p_agent;
-    UPDATE queue_member SET last_offer_at = p_now
-    WHERE tenant_id = p_entry.tenant_id AND queue_id = p_entry.queue_id AND agent_id = p_agent;
+    IF p_queue.strategy = 'round_robin' AND NOT p_forced THEN
+        INSERT INTO round_robin (tenant_id, queue_id, agent_id, last_offer_at) VALUES (p_entry.tenant_id, p_entry.queue_id, p_agent, p_now)
+        ON CONFLICT (tenant_id, queue_id, agent_id) DO UPDATE SET last_offer_at = excluded.last_offer_at;
+    END IF;
     PERFORM acd_note(p_now, p_entry.tenant_id, 'offer.make', p_entry.queue_id, p_entry.entry_id, v_offer, p_agent, p_entry.call_id,
         jsonb_build_object('strategy', p_queue.strategy, 'forced', p_forced, 'waited_seconds', acd_ms(p_entry.since, p_now) / 1000.0));
     IF v_dial THEN

@@ -22,13 +22,15 @@ from callcore.call_queue import (
     QueueStrategy,
 )
 from callcore.inventory import NumberState
-from callcore.states import GatewayHealth, NodeKind, RegistrationState, RelayMode
+from callcore.recording import RecordingReason, RecordingState
+from callcore.states import ApiScope, GatewayHealth, NodeKind, RegistrationState, RelayMode
 from kalibri.pg_cluster import binary
 from kalibri.services import schema
 from kemi.ks_route.model import DestinationKind, Direction, PatternClass
 
 ENUMS: dict[str, type[StrEnum]] = {
     "agent_state": AgentState,
+    "api_scope": ApiScope,
     "destination_kind": DestinationKind,
     "entry_end": EntryEnd,
     "entry_kind": EntryKind,
@@ -42,6 +44,8 @@ ENUMS: dict[str, type[StrEnum]] = {
     "queue_anchor": QueueAnchor,
     "queue_staffing": QueueStaffing,
     "queue_strategy": QueueStrategy,
+    "recording_reason": RecordingReason,
+    "recording_state": RecordingState,
     "registration_state": RegistrationState,
     "relay_mode": RelayMode,
     "route_direction": Direction,
@@ -135,6 +139,8 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
         "queue_skill",
         "ready_agent",
         "rejection",
+        "round_robin",
         "skill",
     ]
+    owned += ["recording", "recording_event", "recording_file", "recording_policy"]
     assert {keys[table] for table in owned} == {"tenant_id"}

@@ -186,5 +186,6 @@ def test_agents_and_queues_are_known_without_the_database(tmp_path: Path) -> Non
     agents = [account.agent_id for name in ("101", "102") if (account := directory.account(5, name))]
     assert agents == [3, None]
     found = directory.queue(5, "sales")
-    assert found is not None and (found.queue_id, found.anchored) == (7, True)
+    assert found is not None
+    assert (found.queue_id, found.anchored) == (7, True)
     assert directory.queue(6, "sales") is None

@@ -224,13 +224,11 @@ CREATE TABLE queue_member (
     tier           smallint NOT NULL DEFAULT 1 CONSTRAINT queue_member_tier_check CHECK (tier BETWEEN 1 AND 20),
     penalty        smallint NOT NULL DEFAULT 0 CONSTRAINT queue_member_penalty_check CHECK (penalty BETWEEN 0 AND 100),
     position       integer NOT NULL DEFAULT 0 CONSTRAINT queue_member_position_check CHECK (position BETWEEN 0 AND 100000),
-    last_offer_at  timestamptz,
     CONSTRAINT queue_member_pkey PRIMARY KEY (tenant_id, queue_id, agent_id),
     CONSTRAINT queue_member_queue_fkey FOREIGN KEY (tenant_id, queue_id) REFERENCES queue ON DELETE CASCADE,
     CONSTRAINT queue_member_agent_fkey FOREIGN KEY (tenant_id, agent_id) REFERENCES agent ON DELETE CASCADE
-) WITH (fillfactor = 70);
+);
 COMMENT ON TABLE queue_member IS 'Agents of a queue. Of the ready ones of an open tier, the smaller penalty goes first, then the strategy decides.';
-COMMENT ON COLUMN queue_member.last_offer_at IS 'Memory of the round robin.';
 CREATE INDEX queue_member_agent_idx ON queue_member (tenant_id, agent_id);
 COMMENT ON INDEX queue_member_agent_idx IS 'The queues that an agent serves.';
 
@@ -295,6 +293,16 @@ CREATE TABLE queue_live (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE queue_live IS 'What changes by itself about a queue: hours (ks-acd), number of members, moving average of the handle time.';
 COMMENT ON COLUMN queue_live.steps IS 'Seconds of waiting at which more agents may take the caller: tiers and skill steps, ascending, without 0.';
+
+CREATE TABLE round_robin (
+    tenant_id      integer NOT NULL,
+    queue_id       integer NOT NULL,
+    agent_id       integer NOT NULL,
+    last_offer_at  timestamptz NOT NULL,
+    CONSTRAINT round_robin_pkey PRIMARY KEY (tenant_id, queue_id, agent_id),
+    CONSTRAINT round_robin_member_fkey FOREIGN KEY (tenant_id, queue_id, agent_id) REFERENCES queue_member ON DELETE CASCADE
+) WITH (fillfactor = 70);
+COMMENT ON TABLE round_robin IS 'When a queue of the strategy round_robin had each agent rung last.';
 
 CREATE TABLE ready_agent (
     tenant_id  integer NOT NULL,
@@ -703,7 +711,9 @@ BEGIN
                WHEN 'longest_idle' THEN extract(epoch FROM a.idle_since)
                WHEN 'fewest_calls' THEN a.calls * 1e10 + extract(epoch FROM a.idle_since)
                WHEN 'least_talk' THEN a.talk_seconds * 1e10 + extract(epoch FROM a.idle_since)
-               WHEN 'round_robin' THEN coalesce(extract(epoch FROM m.last_offer_at), m.position - 1e6)
+               WHEN 'round_robin' THEN coalesce((
+                   SELECT extract(epoch FROM b.last_offer_at) FROM round_robin b
+                   WHERE b.tenant_id = p_tenant AND b.queue_id = q.queue_id AND b.agent_id = p_agent), m.position - 1e6)
                WHEN 'skill' THEN extract(epoch FROM a.idle_since) - 1e10 * (
                    SELECT coalesce(sum(s.level), 0) FROM agent_skill s
                    WHERE s.tenant_id = p_tenant AND s.agent_id = p_agent
@@ -994,7 +1004,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION acd_hosts() RETURNS TABLE (name text, address text, load double precision, calls integer, draining boolean)
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+-- With the rights of the owner: a tenant's program may not read the nodes.
 BEGIN
     RETURN QUERY
     SELECT n.name, n.address, coalesce((n.data ->> 'load')::double precision, 0), coalesce((n.data ->> 'calls')::integer, 0),
@@ -1051,8 +1062,10 @@ BEGIN
     UPDATE agent_live
     SET offer_id = v_offer, offer_state = v_state, event = CASE v_state WHEN 'ringing' THEN 'ring' ELSE 'reserve' END, event_at = p_now, event_by = ''
     WHERE tenant_id = p_entry.tenant_id AND agent_id = p_agent;
-    UPDATE queue_member SET last_offer_at = p_now
-    WHERE tenant_id = p_entry.tenant_id AND queue_id = p_entry.queue_id AND agent_id = p_agent;
+    IF p_queue.strategy = 'round_robin' AND NOT p_forced THEN
+        INSERT INTO round_robin (tenant_id, queue_id, agent_id, last_offer_at) VALUES (p_entry.tenant_id, p_entry.queue_id, p_agent, p_now)
+        ON CONFLICT (tenant_id, queue_id, agent_id) DO UPDATE SET last_offer_at = excluded.last_offer_at;
+    END IF;
     PERFORM acd_note(p_now, p_entry.tenant_id, 'offer.make', p_entry.queue_id, p_entry.entry_id, v_offer, p_agent, p_entry.call_id,
         jsonb_build_object('strategy', p_queue.strategy, 'forced', p_forced, 'waited_seconds', acd_ms(p_entry.since, p_now) / 1000.0));
     IF v_dial THEN
@@ -2889,3 +2902,36 @@ FROM offer o
 LEFT JOIN queue q ON q.tenant_id = o.tenant_id AND q.queue_id = o.queue_id
 LEFT JOIN agent a ON a.tenant_id = o.tenant_id AND a.agent_id = o.agent_id;
 COMMENT ON VIEW acd_attempt IS 'One row an offer, as managers of agents need it: queue, caller, agent, time, wait, talk, answered, success.';
+-- Call distribution: who may see it (schema/40_api.sql), and which changes are written down.
+
+CALL protect_tenant_rows('skill');
+CALL protect_tenant_rows('pause_reason');
+CALL protect_tenant_rows('agent');
+CALL protect_tenant_rows('agent_skill');
+CALL protect_tenant_rows('queue');
+CALL protect_tenant_rows('queue_skill');
+CALL protect_tenant_rows('queue_member');
+CALL protect_tenant_rows('agent_live');
+CALL protect_tenant_rows('queue_live');
+CALL protect_tenant_rows('round_robin');
+CALL protect_tenant_rows('ready_agent');
+CALL protect_tenant_rows('queue_entry');
+CALL protect_tenant_rows('offer');
+CALL protect_tenant_rows('rejection');
+CALL protect_tenant_rows('last_agent');
+CALL protect_tenant_rows('agent_leg');
+CALL protect_tenant_rows('leg');
+CALL protect_tenant_rows('host_command');
+CALL protect_tenant_rows('acd_event');
+CALL open_for_reading('acd_transition');
+REVOKE UPDATE, DELETE ON acd_event FROM kalibri_api;
+GRANT USAGE, SELECT ON SEQUENCE acd_event_seq TO kalibri_api;
+ALTER VIEW acd_attempt SET (security_invoker = true);
+
+CALL audit_changes_of('skill', '{}', '{}', '');
+CALL audit_changes_of('pause_reason', '{}', '{}', '');
+CALL audit_changes_of('agent', '{}', '{}', '');
+CALL audit_changes_of('agent_skill', '{}', '{}', '');
+CALL audit_changes_of('queue', '{}', '{}', '');
+CALL audit_changes_of('queue_skill', '{}', '{}', '');
+CALL audit_changes_of('queue_member', '{}', '{}', '');
