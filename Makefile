@@ -75,7 +75,7 @@ fuzz: install ## Property tests with many more examples (FUZZ_SECONDS for each, 
 
 .PHONY: bench-route bench-proxy
 bench-route: install ## Routing core: table and bench/out/route.json
-	@$(AS_USER) --back bench/out sh -c '.venv/bin/python -m bench.route && .venv/bin/python -m bench.route_change'
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.route
 
 bench-proxy: install ## Cost of a call in the proxy: table and bench/out/proxy.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.proxy

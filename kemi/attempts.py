@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from callcore.cdr import cause_of
 from callcore.gateway import penalty_after_failures, should_fail_over
 from callcore.sip import SipCode, reason_phrase
-from kemi import media_policy
+from kemi import media_policy, media_relay
 from kemi.call_state import CallState, Target, decode
 from kemi.leg import kind_of
 from kemi.proxy_start import is_settling
@@ -48,7 +48,7 @@ class AttemptEnd:
 
 _STATE = "ks_state"
 _CHALLENGES = (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED)
-#: Transaction variable, with the number of a branch: RTPProxy is in the SDP that this branch was offered.
+#: Transaction variable, with the number of a branch: number of the relay in the SDP that this branch was offered.
 RELAYED = "ks_relay_"
 #: Transaction variable: a branch was not sent, because the relay that it needs could not be had.
 _NO_MEDIA = "ks_no_media"
@@ -139,7 +139,7 @@ def _send(worker: Worker, target: Target, routes: Routes) -> bool:
 def _give_up(worker: Worker, state: CallState) -> None:
     """Answer a call that has no target left."""
     port = worker.port
-    port.media_delete()
+    media_relay.end_set_up(worker)
     to_account = state.current is not None and state.current.kind == "account"
     code, phrase = SipCode.SERVICE_UNAVAILABLE, reason_phrase(SipCode.SERVICE_UNAVAILABLE)
     cause, reason = "unavailable", "no target could be reached"
@@ -175,7 +175,7 @@ def end_call(
 
 def end_media(worker: Worker) -> None:
     """End what the offers of this call have opened at the relay: the next branch gets fresh ports, or a media host."""
-    worker.port.media_delete()
+    media_relay.end_set_up(worker)
 
 
 def lacks_media(worker: Worker) -> bool:
@@ -194,8 +194,10 @@ def branch(worker: Worker) -> None:
         caller_nat=state.caller_nat, callee_nat=port.branch_is_nated(), modes=modes
     ):
         return
-    port.set_avp(f"{RELAYED}{port.branch_index()}", "1")
-    if not port.media_offer(media_policy.offer_flags(sender_nat=state.caller_nat)):
+    relay = media_relay.offer(worker, media_policy.offer_flags(sender_nat=state.caller_nat))
+    port.set_avp(f"{RELAYED}{port.branch_index()}", str(relay))
+    media_relay.keep_in_dialog(worker, relay)  # for UPDATE and PRACK before the answer
+    if not relay:
         # Half a relay is a deaf call (contracts.md 7): the branch is not sent, the failure is told.
         worker.journal.event("media.unavailable", call=state.call_id, tenant=state.tenant_id)
         port.set_avp(_NO_MEDIA, "1")
@@ -229,7 +231,7 @@ def cancelled(worker: Worker, state: CallState) -> None:
     """End a call whose caller gave up."""
     code = int(SipCode.REQUEST_TERMINATED)
     _journal_end(worker, state, code, "cancelled", failover=False)
-    worker.port.media_delete()
+    media_relay.end_set_up(worker)
     end_call(worker, state, code, by="caller", reason="cancelled by the caller")
 
 
@@ -257,7 +259,7 @@ def next_target(worker: Worker, state: CallState) -> None:
 
 def conclude(worker: Worker, state: CallState, end: AttemptEnd) -> None:
     """End a call whose last attempt failed; tm sends its response to the caller, unless we put another in its place."""
-    worker.port.media_delete()
+    media_relay.end_set_up(worker)
     code, by, cause = end.code, "callee", cause_of(end.code)
     if end.silent:
         by, cause = "system", "no_answer" if end.alerted else "timeout"

@@ -51,7 +51,7 @@ class AccountRecord:
     max_calls: int | None = None
     media_relay: str = "auto"
     ring_timeout_seconds: int | None = None
-    #: The agent whose phone this is; None: nobody's.
+    #: The agent whose phone it is; None: nobody's. His dialogs are told to call distribution.
     agent_id: int | None = None
 
 
@@ -176,7 +176,7 @@ class Directory:
         return self._entry(f"a:{tenant_id}:{username}") is not None
 
     def queue(self, tenant_id: int, name: str) -> QueueRecord | None:
-        """Return a queue of a tenant, or None."""
+        """Return a queue of an enabled tenant by its name, or None."""
         record = self._entry(f"q:{tenant_id}:{name}")
         return None if record is None else QueueRecord(**record)
 

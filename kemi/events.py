@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
-from kemi import acd_events
+from kemi import acd_events, media_relay
 from kemi.ksr_port import KsrPort
 from kemi.leg import kind_of, read_dialog
 from kemi.tenancy import gateways_of_uri
@@ -34,6 +34,8 @@ def dialog(worker: Worker, name: str) -> None:
 
 def _ended(worker: Worker, call_id: str, tenant_id: int | None, leg: str) -> None:
     port = worker.port
+    if media_relay.ended(worker):
+        return  # told already
     if port.text("$rm") == "BYE" and port.text("$ci") == port.text("$dlg(callid)"):
         by = "caller" if port.text("$ft") == port.text("$dlg(from_tag)") else "callee"
         cause, reason, method = "normal", port.header("Reason") or "BYE", "BYE"

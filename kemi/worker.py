@@ -20,6 +20,7 @@ from kalibri.journal import JournalWriter
 from kemi.acd_database import AcdDatabase
 from kemi.directory import Directory
 from kemi.ksr_port import KsrPort
+from kemi.relay_sockets import RelaySockets
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class Worker:
     secret: bytes
     pid: int
     journal_directory: Path
+    relay_sockets: RelaySockets
     acd: AcdDatabase
     #: What this process still does for the message, once nobody waits for it any more.
     later: list[Callable[[], None]] = field(default_factory=list)
@@ -67,6 +69,7 @@ def make_worker(port: KsrPort, config: Config) -> Worker:
         secret=secret_file.read_bytes().strip(),
         pid=os.getpid(),
         journal_directory=config.journal_directory,
+        relay_sockets=RelaySockets(config.relay_controls),
         acd=AcdDatabase.of(config),
     )
     worker.show_generation()

@@ -22,7 +22,7 @@ class AcdAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRecord:
-    """A queue as the directory file has it: enough to serve its callers while the database is away."""
+    """A queue as the directory file has it; one out of use is there too, it may overflow."""
 
     queue_id: int
     tenant_id: int

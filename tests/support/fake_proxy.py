@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from callcore.errors import Unavailable
-from kalibri.config import Config
+from kalibri.config import Config, RtpConfig
 from kalibri.journal import JournalWriter
 from kemi import request_route
 from kemi.acd_database import AcdDatabase
@@ -23,6 +23,7 @@ from kemi.directory import Directory
 from kemi.ks_acd.model import AcdAction, MediaHost
 from kemi.ks_route.table import RouteTable
 from kemi.ksr_port import KsrPort
+from kemi.relay_sockets import RelaySockets
 from kemi.worker import Worker
 from tests.support.fake_ksr import FakeKsr
 from tests.support.index_files import account_record, write_generation
@@ -87,12 +88,20 @@ class FakeProxy:
         write_generation(self.index, entries=self.accounts, system={**facts, **system}, seq=1)
         self.ksr = FakeKsr()
         port = KsrPort(self.ksr)
-        config = Config(home=folder)
+        config = Config(home=folder, rtp=RtpConfig(nodes=2))
         self.journal = JournalWriter(self.journal_folder, "n1", "kamailio")
         directory = Directory.open(self.index)
         self.acd = FakeAcd()
         self.worker = Worker(
-            port, config, self.journal, directory, SECRET, os.getpid(), self.journal_folder, self.acd
+            port,
+            config,
+            self.journal,
+            directory,
+            SECRET,
+            os.getpid(),
+            self.journal_folder,
+            RelaySockets(config.relay_controls),
+            self.acd,
         )
 
     def set_entries(self, entries: dict[str, dict[str, Any]]) -> None:

@@ -126,6 +126,7 @@ def test_each_outcome_leads_to_the_next_agent(
     call(proxy, offer())
     if rang:
         ring(proxy)
+    proxy.ksr.pvs["$avp(ks_relays)"] = "1"
     proxy.acd.answers["outcome"] = [[offer("202", 12)]]
     fail(proxy, code, silent=silent)
     told = proxy.acd.told("outcome")[0]
