@@ -7,4 +7,5 @@
 \ir schema/10_tables.sql
 \ir schema/20_change_log.sql
 \ir schema/30_kamailio.sql
+\ir schema/40_api.sql
 \ir schema/60_recording.sql

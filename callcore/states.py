@@ -49,3 +49,16 @@ class NodeKind(StrEnum):
     CONTROLLER = "controller"
     #: Media host.
     MEDIA = "media"
+
+
+class ApiScope(StrEnum):
+    """What a token of the API may do (SQL enum api_scope)."""
+
+    #: Lists and shows.
+    READ = "read"
+    #: What an agent does for himself.
+    AGENT = "agent"
+    #: Read, and steering calls, queues and agents.
+    SUPERVISOR = "supervisor"
+    #: Everything of the tenant, configuration included.
+    ADMIN = "admin"

@@ -45,6 +45,10 @@ CHECKS = {
     "address_book_entry_name_check": "name: 1 to 128 characters, no blank at the ends",
     "address_book_entry_note_check": "note: no blank at the ends",
     "address_book_entry_number_check": "number: 1 to 128 letters, digits and + * # . _ @ -",
+    "api_token_name_check": "name of the token: 1 to 128 printing characters, no blank at the ends",
+    "api_token_scopes_check": "a token needs at least one scope",
+    "api_token_secret_hash_check": "secret_hash must be 64 hexadecimal digits, in lower case",
+    "audit_log_operation_check": "operation: insert, update or delete",
     "call_end_check": "a final code without an end or an answer",
     "call_hung_up_by_check": "who hung up: caller, callee or system",
     "caller_id_number_check": "number: up to 20 digits, with or without +",
@@ -126,6 +130,7 @@ REFERENCES = {
     ),
     "account_tenant_fkey": Reference(_TENANT, "the tenant still has accounts"),
     "address_book_entry_tenant_fkey": Reference(_TENANT, "the tenant still has address book entries"),
+    "api_token_tenant_fkey": Reference(_TENANT, "the tenant still has tokens"),
     "caller_id_tenant_fkey": Reference(_TENANT, "the tenant still has caller ids"),
     "domain_tenant_fkey": Reference(_TENANT, "the tenant still has domains"),
     "gateway_group_member_gateway_fkey": Reference(

@@ -64,6 +64,7 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
         "kamailio": _kamailio,
         "ks-cdr": _daemon,
         "ks-rec": _recorder,
+        **({"ks-api": _daemon} if config.api.enabled else {}),
         "watch": _watch,
     }
 
