@@ -8,3 +8,4 @@
 \ir schema/20_change_log.sql
 \ir schema/30_kamailio.sql
 \ir schema/60_recording.sql
+\ir schema/61_prompt.sql
