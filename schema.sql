@@ -9,3 +9,4 @@
 \ir schema/30_kamailio.sql
 \ir schema/40_api.sql
 \ir schema/60_recording.sql
+\ir schema/61_prompt.sql

@@ -110,5 +110,5 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
     ).fetchall()
     keys: dict[str, str] = dict(rows)
     owned = ["account", "account_domain", "address_book_entry", "caller_id", "domain", "route", "schedule"]
-    owned += ["recording", "recording_event", "recording_file", "recording_policy"]
+    owned += ["music_class", "prompt", "recording", "recording_event", "recording_file", "recording_policy"]
     assert {keys[table] for table in owned} == {"tenant_id"}
