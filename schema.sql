@@ -8,3 +8,4 @@
 \ir schema/20_change_log.sql
 \ir schema/30_kamailio.sql
 \ir schema/40_api.sql
+\ir schema/41_events.sql
