@@ -51,6 +51,21 @@ class AccountRecord:
     max_calls: int | None = None
     media_relay: str = "auto"
     ring_timeout_seconds: int | None = None
+    #: The agent whose phone it is; None: nobody's. His dialogs are told to call distribution.
+    agent_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRecord:
+    """A queue, as far as the proxy needs it without the database. One out of use is there: it may overflow."""
+
+    queue_id: int
+    tenant_id: int
+    name: str
+    #: A media host carries its calls even when an agent is free.
+    anchored: bool
+    #: How long an agent rings.
+    ring_seconds: int
 
 
 _ACCOUNT_KEYS = tuple(entry.name for entry in fields(AccountRecord))
@@ -175,6 +190,11 @@ class Directory:
     def account_exists(self, tenant_id: int, username: str) -> bool:
         """Tell whether a tenant has an enabled account of this name."""
         return self._entry(f"a:{tenant_id}:{username}") is not None
+
+    def queue(self, tenant_id: int, name: str) -> QueueRecord | None:
+        """Return a queue of an enabled tenant by its name, or None."""
+        record = self._entry(f"q:{tenant_id}:{name}")
+        return None if record is None else QueueRecord(**record)
 
     def number(self, e164: str) -> NumberRecord | None:
         """Return what the inventory says of a number (E.164 digits), or None."""
