@@ -183,6 +183,7 @@ class PromptConfig:
     music_dbfs: int = key(-26, minimum=-50, maximum=-6)
 
 
+@dataclass(frozen=True, kw_only=True)
 class ApiConfig:
     """Section `api`: ks-api."""
 

@@ -19,10 +19,12 @@ UNIQUE = {
     "gateway_group_name_key": "the tenant has a group of this name already",
     "gateway_name_key": "the tenant has a gateway of this name already",
     "gateway_rate_pkey": "the gateway has a rate for this prefix already",
+    "music_class_pkey": "the tenant has music of this name already",
     "node_name_key": "a node of this name exists already",
     "number_pkey": "this number is in the inventory already",
     "number_range_pkey": "two ranges begin with the same number",
     "number_range_set_current_key": "another import became current at the same time: try again",
+    "prompt_version_key": "this version of the prompt was made at the same time: try again",
     "offer_agent_key": "the agent has a caller already",
     "offer_answered_key": "another agent has answered already",
     "offer_single_key": "the caller is offered to an agent already",
@@ -42,6 +44,8 @@ UNIQUE = {
     "skill_name_key": "the tenant has a skill of this name already",
     "tenant_name_key": "a tenant of this name exists already",
     "tenant_realm_key": "another tenant has this realm",
+    "webhook_delivery_event_key": "this event is to be posted to this webhook already",
+    "webhook_id_key": "a webhook of this id exists already",
     "trunk_gateway_key": "the gateway has a trunk registration already",
 }
 
@@ -75,6 +79,7 @@ CHECKS = {
     "audit_log_operation_check": "operation: insert, update or delete",
     "call_end_check": "a final code without an end or an answer",
     "call_hung_up_by_check": "who hung up: caller, callee or system",
+    "event_horizon_only_one_check": "there is one horizon",
     "caller_id_number_check": "number: up to 20 digits, with or without +",
     "caller_id_region_check": "region: no control characters, no blank at the ends",
     "caller_id_set_name_check": f"name of the set: {_NAME}",
@@ -96,6 +101,8 @@ CHECKS = {
     "gateway_ring_timeout_check": "ring timeout: 1 to 3600 seconds",
     "gateway_source_port_check": "source port: 1 to 65535",
     "gateway_transport_check": "transport: udp, tcp or tls",
+    "music_class_name_check": "name of the music: 1 to 63 lower-case letters, digits, _ . -",
+    "music_class_prompts_check": "music has 1 to 1000 prompts",
     "leg_kind_check": "leg: caller or agent",
     "node_name_check": f"name of the node: {_NAME}",
     "number_destination_check": "only an assigned number leads somewhere",
@@ -103,6 +110,10 @@ CHECKS = {
     "number_note_check": "note: no blank at the ends",
     "number_range_order_check": "a range must not end before it begins",
     "number_state_check": "a reserved or assigned number has a tenant, a free or ported one has none",
+    "prompt_duration_check": "the prompt is empty",
+    "prompt_language_check": "language: two or three lower-case letters, as ru, or any",
+    "prompt_name_check": "name of the prompt: 1 to 63 lower-case letters, digits, _ . - (a letter or digit first)",
+    "prompt_version_check": "version: 1 or more",
     "offer_answer_check": "an answered offer has a time of answer",
     "offer_end_check": "an ended offer has a time and an outcome",
     "pause_reason_name_check": f"name of the pause reason: {_NAME}",
@@ -180,6 +191,8 @@ CHECKS = {
     "trunk_domain_check": "domain of the registration: a host name or an IP address",
     "trunk_expires_check": "expires: 30 to 86400 seconds",
     "trunk_username_check": "user name of the registration: 1 to 64 letters, digits and _ . + * # -",
+    "webhook_note_check": "note: at most 1000 characters",
+    "webhook_url_check": "address: http:// or https://, at most 1000 characters, no blanks",
 }
 
 
@@ -217,12 +230,14 @@ REFERENCES = {
     "gateway_group_tenant_fkey": Reference(_TENANT, "the tenant still has groups"),
     "gateway_rate_gateway_fkey": Reference("there is no such gateway", "the gateway still has rates"),
     "gateway_tenant_fkey": Reference(_TENANT, "the tenant still has gateways"),
+    "music_class_tenant_fkey": Reference(_TENANT, "the tenant still has music on hold"),
     "leg_entry_fkey": Reference("there is no such entry", "the entry still has legs"),
     "number_gateway_fkey": Reference(
         "there is no such gateway", "numbers still come in through this gateway"
     ),
     "number_range_set_fkey": Reference("there is no such import", "the import still has ranges"),
     "number_tenant_fkey": Reference(_TENANT, "the tenant still has numbers"),
+    "prompt_tenant_fkey": Reference(_TENANT, "the tenant still has prompts"),
     "offer_entry_fkey": Reference("there is no such entry", "the entry still has offers"),
     "pause_reason_tenant_fkey": Reference(_TENANT, "the tenant still has pause reasons"),
     "queue_callback_schedule_fkey": Reference(
@@ -245,6 +260,9 @@ REFERENCES = {
     "route_tenant_fkey": Reference(_TENANT, "the tenant still has routes"),
     "round_robin_member_fkey": Reference("the agent is not in the queue", "the queue remembers the agent"),
     "schedule_tenant_fkey": Reference(_TENANT, "the tenant still has schedules"),
+    "api_token_ticket_fkey": Reference("there is no such token", "the token still has tickets"),
+    "webhook_delivery_webhook_fkey": Reference("there is no such webhook", "events still wait for it"),
+    "webhook_tenant_fkey": Reference(_TENANT, "the tenant still has webhooks"),
     "skill_tenant_fkey": Reference(_TENANT, "the tenant still has skills"),
     "trunk_gateway_fkey": Reference("there is no such gateway", "the gateway still has a trunk registration"),
 }

@@ -33,8 +33,6 @@ TOUCHED_BY: Mapping[str, frozenset[Part]] = {
     "agent": frozenset({Part.DIRECTORY}),
     "queue": frozenset({Part.DIRECTORY}),
     "number": frozenset({Part.DIRECTORY}),
-    "agent": frozenset({Part.DIRECTORY}),
-    "queue": frozenset({Part.DIRECTORY}),
     "gateway": frozenset({Part.SYSTEM}),
     "gateway_rate": frozenset({Part.SYSTEM}),
     "gateway_group": frozenset({Part.SYSTEM}),

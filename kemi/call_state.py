@@ -7,11 +7,12 @@ Pure: no KSR, no clock.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any
 
 from callcore.errors import KalibriError
+from callcore.value import value
 from kemi.ks_acd.model import QueueCall
 
 
@@ -21,7 +22,7 @@ class BadCallState(KalibriError):
     error_id = "bad-call-state"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Target:
     """One place to try: a gateway, the contacts of an account, or a URI."""
 
@@ -37,7 +38,7 @@ class Target:
     agent_account: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallState:
     """A call in set-up, from the routing decision to its final response."""
 
@@ -86,16 +87,16 @@ class CallState:
         )
 
 
-_TARGET = attrgetter(*Target.__slots__)
-_PLAIN = tuple(name for name in CallState.__slots__ if name not in ("current", "remaining"))
+_TARGET = attrgetter(*(entry.name for entry in fields(Target)))
+_PLAIN = tuple(entry.name for entry in fields(CallState) if entry.name not in ("current", "remaining"))
 _TARGETS_FIRST = attrgetter("current", "remaining", *_PLAIN)
 
 
-def _queue_values(value: object) -> list[Any]:
+def _queue_values(given: object) -> list[Any]:
     """Return what JSON does not know of itself as a list: the queue call is all there is."""
-    if isinstance(value, QueueCall):
-        return value.to_list()
-    raise TypeError(f"{type(value).__name__} is no part of a call's state")
+    if isinstance(given, QueueCall):
+        return given.to_list()
+    raise TypeError(f"{type(given).__name__} is no part of a call's state")
 
 
 _write_json = json.JSONEncoder(separators=(",", ":"), default=_queue_values).encode

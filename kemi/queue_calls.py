@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from callcore.cdr import cause_of
 from callcore.errors import KalibriError
@@ -128,7 +129,7 @@ def _agent_targets(worker: Worker, state: CallState, call: QueueCall, step: Ring
             if isinstance(decision, RejectCall | RedirectCall | ToService)
             else targets_of(worker, decision)
         )
-        return tuple(_with_ring(target, ring_ms) for target in found)
+        return tuple(replace(target, ring_timeout_ms=ring_ms) for target in found)
     account = worker.directory.account(call.tenant_id, step.to)
     tenant = tenant_by_id(worker.directory.system, call.tenant_id)
     if account is None or tenant is None:
@@ -144,11 +145,6 @@ def _agent_targets(worker: Worker, state: CallState, call: QueueCall, step: Ring
             agent_account=account.account_id,
         ),
     )
-
-
-def _with_ring(target: Target, ring_ms: int) -> Target:
-    values = {name: getattr(target, name) for name in Target.__slots__}
-    return Target(**{**values, "ring_timeout_ms": ring_ms})
 
 
 def _to_host(worker: Worker, state: CallState, step: ToHost) -> tuple[CallState, Step | None]:

@@ -23,7 +23,7 @@ from callcore.call_queue import (
 )
 from callcore.inventory import NumberState
 from callcore.recording import RecordingReason, RecordingState
-from callcore.states import ApiScope, GatewayHealth, NodeKind, RegistrationState, RelayMode
+from callcore.states import ApiScope, DeliveryState, GatewayHealth, NodeKind, RegistrationState, RelayMode
 from kalibri.pg_cluster import binary
 from kalibri.services import schema
 from kemi.ks_route.model import DestinationKind, Direction, PatternClass
@@ -31,6 +31,7 @@ from kemi.ks_route.model import DestinationKind, Direction, PatternClass
 ENUMS: dict[str, type[StrEnum]] = {
     "agent_state": AgentState,
     "api_scope": ApiScope,
+    "delivery_state": DeliveryState,
     "destination_kind": DestinationKind,
     "entry_end": EntryEnd,
     "entry_kind": EntryKind,
@@ -130,6 +131,7 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
     ).fetchall()
     keys: dict[str, str] = dict(rows)
     owned = ["account", "account_domain", "address_book_entry", "caller_id", "domain", "route", "schedule"]
+    owned += ["music_class", "prompt", "recording", "recording_event", "recording_file", "recording_policy"]
     owned += ["agent", "agent_live", "agent_leg", "agent_skill", "last_agent", "leg", "offer", "pause_reason"]
     owned += [
         "queue",
