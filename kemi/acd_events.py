@@ -15,6 +15,8 @@ from kalibri.services.node import node_of_process
 from kemi.worker import Worker
 
 _ACD, _OFFER, _AGENT = "ks_acd", "ks_offer", "ks_agent"
+#: What ks_acd says once the dialog has ended.
+_OVER = "over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ def dialog(worker: Worker, name: str) -> None:
     if told is None:
         return
     sip_call_id = worker.port.text("$dlg(callid)")
+    if name in ("dialog:end", "dialog:failed"):
+        worker.port.set_dialog(_ACD, _OVER)
     if told.kind == "legs":
         _leg_event(worker, name, told, sip_call_id)
     elif name == "dialog:start":
@@ -129,6 +133,8 @@ def _answered(worker: Worker, told: AgentDialog, sip_call_id: str) -> None:
         worker.port.log_error(f"answer of offer {told.offer_id} not told: {error}")
     else:
         if any(action.kind == "join" for action in actions):
+            if _is_over(worker):
+                _finished(worker, told, "system")
             return
         for entry in {action.entry_id for action in actions if action.kind == "wait"}:
             _try(worker, "end", tenant=told.tenant_id, entry=entry, reason="served")
@@ -155,6 +161,13 @@ def _tell_legs(worker: Worker, told: AgentDialog, sip_call_id: str, *, confirmed
             peer=told.peer,
             confirmed=confirmed,
         )
+    if _is_over(worker):
+        _end_legs(worker, told, sip_call_id)
+
+
+def _is_over(worker: Worker) -> bool:
+    """Tell whether the dialog ended while its beginning was told: another process may have told the end before."""
+    return worker.port.dialog(_ACD) in (_OVER, None)
 
 
 def _end_legs(worker: Worker, told: AgentDialog, sip_call_id: str) -> None:

@@ -33,7 +33,7 @@ class Sender:
 
     @property
     def leg_name(self) -> str:
-        """Return agent, callee or supervisor; "" for a call of its own."""
+        """Return agent, callee, supervisor or caller; "" for a call of its own."""
         return self.leg.leg if self.leg is not None else ""
 
 

@@ -29,7 +29,7 @@ _UNLIMITED = frozenset({"agent", "supervisor"})
 def decision(worker: Worker, leg: HostLeg, request: RouteRequest) -> Decision:
     """Return where the leg goes: an account or queue as it was named, everything else by the routes."""
     tenant_id, a_sent, b_sent = request.tenant_id, request.a_number, request.b_number
-    if leg.to_kind == DestinationKind.ACCOUNT:
+    if leg.to_kind == DestinationKind.ACCOUNT or _names_account(worker, leg, request):
         return RelayToAccount(
             username=b_sent,
             tenant_id=tenant_id,
@@ -43,6 +43,15 @@ def decision(worker: Worker, leg: HostLeg, request: RouteRequest) -> Decision:
             kind=DestinationKind.QUEUE, name=b_sent, tenant_id=tenant_id, a_sent=a_sent, b_sent=b_sent
         )
     return decide(request, worker.directory.routes, make_world(worker))
+
+
+def _names_account(worker: Worker, leg: HostLeg, request: RouteRequest) -> bool:
+    """Tell whether an agent or supervisor is meant by account: at a domain of his tenant; a number has none."""
+    if leg.to_kind or leg.leg not in _UNLIMITED:
+        return False
+    directory = worker.directory
+    mine = directory.system.domains.get(request.b_host) == request.tenant_id
+    return mine and directory.account_exists(request.tenant_id, request.b_number)
 
 
 def is_limited(leg: HostLeg) -> bool:

@@ -62,11 +62,12 @@ def request(worker: Worker, sip: SipRequest) -> None:
 
 def _relay(worker: Worker, sip: SipRequest, token: CallToken) -> None:
     port = worker.port
+    # First: add_contact_alias writes the message anew, and the rr module forgets what it read in the Route.
+    from_caller = port.goes_downstream()
     port.use_contact_alias()
     port.remove_internal_headers()
     if sip.method in ("INVITE", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY") and port.is_behind_nat():
         port.add_contact_alias()
-    from_caller = port.goes_downstream()
     if sip.method in ("INVITE", "UPDATE"):
         if not _session_change(worker, sip, token, from_caller):
             return

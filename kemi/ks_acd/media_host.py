@@ -88,7 +88,7 @@ class HostLeg:
 
     #: The call that it belongs to; None: a new one.
     call_id: UUID | None
-    #: agent, callee or supervisor
+    #: agent, callee, supervisor; caller: who asked to be called back
     leg: str
     offer_id: int
     #: None: the domain of the Request-URI says it.
@@ -106,7 +106,7 @@ def read_leg(*, call: str, leg: str, offer: str, arg: str) -> HostLeg:
     except ValueError as error:
         raise BadHeader(f"X-KS-Call is no id: {call[:64]!r}") from error
     kind = (leg or "callee").strip().lower()
-    if kind not in LEGS - {"caller"}:
+    if kind not in LEGS:
         raise BadHeader(f"X-KS-Leg: {leg[:64]!r}")
     return HostLeg(
         call_id=call_id,

@@ -77,9 +77,12 @@ class Host(Phone):
     def enter(self, call_id: str, tenant: int, queue: int, caller: str) -> list[dict[str, Any]]:
         """Do what a host does with a queue call: make or take over the entry; the actions come back."""
         rows = self._centre.switch.rows(
-            "SELECT * FROM acd_enter(%s, %s, %s::uuid, %s, true, %s)", [tenant, queue, call_id, self.name, caller]
+            "SELECT * FROM acd_enter(%s, %s, %s::uuid, %s, true, %s)",
+            [tenant, queue, call_id, self.name, caller],
         )
-        self.held += [row["entry_id"] for row in rows if row["entry_id"] and row["kind"] in ("wait", "offer_agent")]
+        self.held += [
+            row["entry_id"] for row in rows if row["entry_id"] and row["kind"] in ("wait", "offer_agent")
+        ]
         return rows
 
 
@@ -104,7 +107,9 @@ class Agent:
         began = time.monotonic()
         deadline = began + seconds
         while self.state not in states:
-            assert time.monotonic() < deadline, f"{self.name} is not {states} within {seconds} s: {self.facts}"
+            assert time.monotonic() < deadline, (
+                f"{self.name} is not {states} within {seconds} s: {self.facts}"
+            )
             time.sleep(0.02)
         return time.monotonic() - began
 
@@ -116,7 +121,8 @@ class Agent:
         """Call acd_<function>(tenant, agent, ...) for him."""
         marks = ", ".join(["%s"] * (2 + len(values)))
         self.centre.switch.rows(
-            f"SELECT acd_{function.removeprefix('acd_')}({marks})", [self.centre.switch.tenant_id, self.agent_id, *values]
+            f"SELECT acd_{function.removeprefix('acd_')}({marks})",
+            [self.centre.switch.tenant_id, self.agent_id, *values],
         )
 
 
@@ -145,7 +151,9 @@ class Queue:
     @property
     def offers(self) -> list[dict[str, Any]]:
         """Its offers in their order."""
-        return self.centre.switch.rows("SELECT * FROM offer WHERE queue_id = %s ORDER BY offer_id", [self.queue_id])
+        return self.centre.switch.rows(
+            "SELECT * FROM offer WHERE queue_id = %s ORDER BY offer_id", [self.queue_id]
+        )
 
     @property
     def outcomes(self) -> list[str]:
@@ -179,13 +187,13 @@ class CallCentre:
         threading.Thread(target=self._tick, daemon=True).start()
 
     def _tick(self) -> None:
-        with self.switch.connect() as conn:
-            while not self._stop.wait(0.2):
-                try:
+        while not self._stop.wait(0.2):
+            try:
+                with self.switch.connect() as conn:
                     conn.execute("SELECT acd_check_registrations()")
                     conn.execute("SELECT acd_tick(%s)", [self.switch.tenant_id])
-                except psycopg.Error as e:
-                    print("TICK", e)
+            except psycopg.Error:
+                continue
 
     @property
     def internal_address(self) -> tuple[str, int]:

@@ -114,7 +114,9 @@ def test_no_host_lives_and_the_queue_leads_elsewhere(call_centre: CallCentre) ->
     [({"enabled": False}, 480), ({"join_when": "logged_in"}, 480), ({"max_size": 0}, 486)],
     ids=["closed", "empty", "full"],
 )
-def test_a_queue_that_takes_nobody_says_so(call_centre: CallCentre, columns: dict[str, object], code: int) -> None:
+def test_a_queue_that_takes_nobody_says_so(
+    call_centre: CallCentre, columns: dict[str, object], code: int
+) -> None:
     sales = call_centre.queue([], **columns)
     call = call_centre.caller().invite(sales.uri).wait_ended()
     assert call.code == code

@@ -10,7 +10,9 @@ from tests.support.sip_plan import Plan
 CALL = "01890000-0000-7000-8000-000000000001"
 
 
-def dial(host: Host, agent: Agent | str, *, leg: str = "agent", kind: str = "account", offer: int = 0) -> Call:
+def dial(
+    host: Host, agent: Agent | str, *, leg: str = "agent", kind: str = "account", offer: int = 0
+) -> Call:
     user = agent if isinstance(agent, str) else agent.name
     tenant = host._centre.switch.tenant_id
     headers = [

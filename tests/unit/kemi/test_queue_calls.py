@@ -439,6 +439,17 @@ def test_an_agent_who_calls_out_is_busy_and_a_colleague_too(proxy: FakeProxy) ->
     assert [told["account"] for told in proxy.acd.told("leg_end")] == [202, 201]
 
 
+def test_a_call_that_ended_while_its_beginning_was_told_is_told_as_ended(proxy: FakeProxy) -> None:
+    proxy.send("INVITE", auth=("100", 1), rU="201", tU="201")
+    proxy.acd.asked.clear()
+    proxy.ksr.pvs |= {"$dlg(callid)": "dialog-1"}
+    events.dialog(proxy.worker, "dialog:start")
+    # Another process served the BYE, and was quicker.
+    proxy.ksr.dialog_vars["ks_acd"] = "over"
+    proxy.do_later()
+    assert [name for name, _ in proxy.acd.asked] == ["leg_start", "leg_end"]
+
+
 def test_an_ordinary_call_asks_the_acd_nothing(proxy: FakeProxy) -> None:
     proxy.send("INVITE", auth=("100", 1), rU="101", tU="101")
     answered(proxy)
@@ -485,6 +496,13 @@ def test_an_agents_leg_goes_to_his_phone_and_is_anchored_by_the_host(proxy: Fake
     assert not proxy.ksr.called("rtpproxy.rtpproxy_offer")
     kinds = [event["kind"] for event in proxy.events() if event["call"]]
     assert kinds == ["leg.start", "leg.route", "leg.attempt"]
+
+
+def test_an_agent_is_named_by_his_domain_and_a_number_by_none(proxy: FakeProxy) -> None:
+    host_call(proxy, "201", leg="agent", rd="demo.example")
+    assert targets(proxy) == ["sip:201@demo.example"]
+    host_call(proxy, "84951112233", leg="agent", rd="127.0.0.1")
+    assert targets(proxy) == ["sip:84951112233@192.0.2.21:5060"]
 
 
 def test_a_callee_leg_follows_the_routes_and_an_agents_phone_is_busy_by_it(proxy: FakeProxy) -> None:

@@ -101,7 +101,6 @@ def test_a_leg_of_a_media_host() -> None:
     "wrong",
     [
         {"call": "no id"},
-        {"leg": "caller"},
         {"leg": "wizard"},
         {"offer": "-1"},
         {"offer": "9" * 40},
