@@ -51,6 +51,15 @@ class NodeKind(StrEnum):
     MEDIA = "media"
 
 
+class DeliveryState(StrEnum):
+    """Whether an event is still posted to a webhook (SQL enum delivery_state)."""
+
+    #: To be sent, for the first time or again.
+    PENDING = "pending"
+    #: Given up; a person may try it again.
+    DEAD = "dead"
+
+
 class ApiScope(StrEnum):
     """What a token of the API may do (SQL enum api_scope)."""
 

@@ -51,6 +51,31 @@ class UndecodableValue(Exception):
     """A SIP field holds bytes that are not UTF-8 (RFC 3261 section 7 demands UTF-8)."""
 
 
+class Fields:
+    """Pseudo-variables that are read together, by one call into Kamailio: $_s() prints them into one text.
+
+    The separator is legal in none of them but a quoted string; a message that holds one all the same gives a text of
+    other than `count` parts, and each is then read by itself.
+    """
+
+    __slots__ = ("count", "names", "together")
+    SEPARATOR = "|"
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.count = len(names)
+        self.together = f"$_s({self.SEPARATOR.join(names)})"
+
+
+_REQUEST = Fields(
+    "$rm", "$ru", "$rU", "$rd", "$fU", "$fd", "$ft", "$tU", "$td", "$tt", "$ci", "$cs", "$si", "$sp", "$proto", "$Rp",
+    "$ml", "$au", "$(hdr(Route)[0])", "$(hdr(Route)[1])",
+)  # fmt: skip
+
+#: How Kamailio prints a variable that is null.
+_NULL = "<null>"
+
+
 class KsrPort:
     """Everything that kemi/ asks of Kamailio."""
 
@@ -59,6 +84,19 @@ class KsrPort:
         self._get = ksr.pv.get
 
     # ---- reading
+
+    def read_all(self, fields: Fields) -> list[str | None]:
+        """Return several pseudo-variables as text, None for those that are null. Raises UndecodableValue."""
+        try:
+            text = self._get(fields.together)
+        except UnicodeDecodeError:
+            text = None  # one by one, to learn which
+        values: list[str | None] = [] if text is None else text.split(Fields.SEPARATOR)
+        if len(values) != fields.count:
+            return [self.read(name) for name in fields.names]
+        if _NULL in text:
+            return [None if value == _NULL else value for value in values]
+        return values
 
     def read(self, name: str) -> str | None:
         """Return a pseudo-variable as text; None when it is null."""
@@ -74,8 +112,7 @@ class KsrPort:
 
     def number(self, name: str) -> int:
         """Return a pseudo-variable as int, 0 when it is null or no number."""
-        value = self.text(name)
-        return int(value) if value.isdecimal() else 0
+        return _number(self.read(name))
 
     def set_avp(self, name: str, value: str) -> None:
         """Set an AVP of the transaction; an earlier value is replaced, not stacked."""
@@ -88,26 +125,32 @@ class KsrPort:
 
     def request(self) -> SipRequest:
         """Read the request. Raises UndecodableValue if a field that we need is not UTF-8."""
-        text = self.text
+        (
+            method, ruri, ruri_user, ruri_host, from_user, from_host, from_tag, to_user, to_host, to_tag, call_id,
+            cseq, source_ip, source_port, transport, local_port, size_bytes, auth_user, route, second_route,
+        ) = self.read_all(_REQUEST)  # fmt: skip
+        if second_route is not None:
+            route = self.headers("Route")
         return SipRequest(
-            method=text("$rm"),
-            ruri=text("$ru") or self._unparsed_ruri(),
-            ruri_user=text("$rU"),
-            ruri_host=text("$rd").lower(),
-            from_user=text("$fU"),
-            from_host=text("$fd").lower(),
-            from_tag=text("$ft"),
-            to_user=text("$tU"),
-            to_host=text("$td").lower(),
-            to_tag=self.read("$tt"),
-            sip_call_id=text("$ci"),
-            cseq=self.number("$cs"),
-            source_ip=text("$si"),
-            source_port=self.number("$sp"),
-            transport=text("$proto"),
-            local_port=self.number("$Rp"),
-            size_bytes=self.number("$ml"),
-            auth_user=self.read("$au"),
+            method or "",
+            ruri or self._unparsed_ruri(),
+            ruri_user or "",
+            ruri_host.lower() if ruri_host else "",
+            from_user or "",
+            from_host.lower() if from_host else "",
+            from_tag or "",
+            to_user or "",
+            to_host.lower() if to_host else "",
+            to_tag,
+            call_id or "",
+            _number(cseq),
+            source_ip or "",
+            _number(source_port),
+            transport or "",
+            _number(local_port),
+            _number(size_bytes),
+            auth_user,
+            route or "",
         )
 
     def _unparsed_ruri(self) -> str:
@@ -497,6 +540,10 @@ class KsrPort:
     def log_info(self, text: str) -> None:
         """Write an information line to the log."""
         self._ksr.info(_one_line(text))
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() else 0
 
 
 def _one_line(text: str) -> str:

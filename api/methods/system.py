@@ -121,6 +121,14 @@ def show_session(context: Context) -> Session:
     )
 
 
+def make_ticket(context: Context) -> NewToken:
+    """Make a ticket for ?ticket= in the address of a stream or WebSocket, where a browser can put no header.
+
+    It is good for a minute; the stream lasts as long as the own token.
+    """
+    return tokens.make_ticket(context.conn, context.principal)
+
+
 def end_session(context: Context) -> None:
     """End the token of this request; only for an account that logged in."""
     if context.principal.account is None:
@@ -141,5 +149,6 @@ METHODS = (
     Method("token.revoke", tokens.revoke, Scope.ADMIN, Tenancy.FILTER),
     Method("audit.list", list_audit, Scope.ADMIN, Tenancy.FILTER),
     Method("session.show", show_session, Scope.AGENT, Tenancy.ROWS),
+    Method("session.ticket", make_ticket, Scope.AGENT, Tenancy.ROWS),
     Method("session.end", end_session, Scope.AGENT, Tenancy.ROWS),
 )

@@ -206,11 +206,11 @@ def _event_line(event: recordings.AuditEvent) -> str:
 def play(app: App, text: str, only_path: bool) -> None:
     """Play a recording: the caller left, the callee right. Without a sound device its path is printed."""
     path = _audio(app, text, "mp3", "play")
-    if only_path or not _plays(path):
+    if only_path or not plays(path):
         click.echo(path)
 
 
-def _plays(path: Path) -> bool:
+def plays(path: Path) -> bool:
     """Play a file; False if this machine cannot."""
     if shutil.which("ffplay") is None or not Path("/dev/snd").is_dir():
         return False
