@@ -39,6 +39,9 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_FILE = PROJECT_ROOT / "conf" / "kalibri.yaml"
 ENVIRONMENT_PREFIX = "KALIBRI_"
 
+#: RTPProxy's control protocol knows no password: never reachable from another machine.
+CONTROL_ADDRESS = "127.0.0.1"
+
 NOTHING = ("", "null", "none", "~")
 TRUE = ("true", "yes", "on", "1")
 FALSE = ("false", "no", "off", "0")
@@ -181,6 +184,28 @@ class PromptConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ApiConfig:
+    """Section `api`: ks-api."""
+
+    enabled: bool = key(True)
+    listen_address: str = key("127.0.0.1", check=ip_address)
+    port: int = key(8088, minimum=1, maximum=65535)
+    #: Threads for methods, each with a connection to the database.
+    threads: int = key(8, minimum=1, maximum=128)
+    #: Requests that wait for a thread; more are refused.
+    max_waiting: int = key(200, minimum=1, maximum=100_000)
+    max_connections: int = key(5000, minimum=10, maximum=100_000)
+    max_request_bytes: int = key(16_777_216, minimum=1024, maximum=1_073_741_824)
+    statement_timeout_ms: int = key(15_000, minimum=100, maximum=3_600_000)
+    requests_per_second_per_token: int = key(100, minimum=1, maximum=100_000)
+    requests_per_second_per_address: int = key(200, minimum=1, maximum=1_000_000)
+    #: Wrong tokens and passwords of one address, or for one account, in a minute.
+    failed_logins_per_minute: int = key(10, minimum=1, maximum=10_000)
+    #: Whose X-Forwarded-For is believed; None: nobody's.
+    trusted_proxy: str | None = key(None, check=ip_address)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogConfig:
     """Section `log`."""
 
@@ -203,6 +228,7 @@ class Config:
     index: IndexConfig = field(default_factory=IndexConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
+    api: ApiConfig = field(default_factory=ApiConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
     @property
@@ -237,6 +263,11 @@ class Config:
     def rtp_nodes(self) -> int:
         """How many RTPProxy processes run."""
         return self.rtp.nodes or len(os.sched_getaffinity(0))
+
+    @property
+    def relay_controls(self) -> list[tuple[str, int]]:
+        """Where the proxy commands the media relays; a relay's number is its place in this list, from 1."""
+        return [(CONTROL_ADDRESS, self.rtp.control_base_port + place) for place in range(self.rtp_nodes)]
 
     @property
     def rtp_spool_directory(self) -> Path:
@@ -547,6 +578,7 @@ def _check_together(config: Config) -> None:
             "proxy.sip_port": (proxy.listen_address, proxy.sip_port, 1),
             "proxy.tls_port": (proxy.listen_address, proxy.tls_port, 1),
             "proxy.internal_port": (proxy.listen_address, proxy.internal_port, 1),
+            "api.port": (config.api.listen_address, config.api.port if config.api.enabled else 0, 1),
             "stun.port": (proxy.listen_address, config.stun.port if config.stun.enabled else 0, 1),
             "rtp.control_base_port": (rtp.listen_address, rtp.control_base_port, config.rtp_nodes),
             "rtp.port_min": (rtp.listen_address, rtp.port_min, rtp.port_max - rtp.port_min + 1),

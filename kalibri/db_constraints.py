@@ -31,6 +31,8 @@ UNIQUE = {
     "schedule_name_key": "the tenant has a schedule of this name already",
     "tenant_name_key": "a tenant of this name exists already",
     "tenant_realm_key": "another tenant has this realm",
+    "webhook_delivery_event_key": "this event is to be posted to this webhook already",
+    "webhook_id_key": "a webhook of this id exists already",
     "trunk_gateway_key": "the gateway has a trunk registration already",
 }
 
@@ -47,8 +49,13 @@ CHECKS = {
     "address_book_entry_name_check": "name: 1 to 128 characters, no blank at the ends",
     "address_book_entry_note_check": "note: no blank at the ends",
     "address_book_entry_number_check": "number: 1 to 128 letters, digits and + * # . _ @ -",
+    "api_token_name_check": "name of the token: 1 to 128 printing characters, no blank at the ends",
+    "api_token_scopes_check": "a token needs at least one scope",
+    "api_token_secret_hash_check": "secret_hash must be 64 hexadecimal digits, in lower case",
+    "audit_log_operation_check": "operation: insert, update or delete",
     "call_end_check": "a final code without an end or an answer",
     "call_hung_up_by_check": "who hung up: caller, callee or system",
+    "event_horizon_only_one_check": "there is one horizon",
     "caller_id_number_check": "number: up to 20 digits, with or without +",
     "caller_id_region_check": "region: no control characters, no blank at the ends",
     "caller_id_set_name_check": f"name of the set: {_NAME}",
@@ -112,6 +119,8 @@ CHECKS = {
     "trunk_domain_check": "domain of the registration: a host name or an IP address",
     "trunk_expires_check": "expires: 30 to 86400 seconds",
     "trunk_username_check": "user name of the registration: 1 to 64 letters, digits and _ . + * # -",
+    "webhook_note_check": "note: at most 1000 characters",
+    "webhook_url_check": "address: http:// or https://, at most 1000 characters, no blanks",
 }
 
 
@@ -134,6 +143,7 @@ REFERENCES = {
     ),
     "account_tenant_fkey": Reference(_TENANT, "the tenant still has accounts"),
     "address_book_entry_tenant_fkey": Reference(_TENANT, "the tenant still has address book entries"),
+    "api_token_tenant_fkey": Reference(_TENANT, "the tenant still has tokens"),
     "caller_id_tenant_fkey": Reference(_TENANT, "the tenant still has caller ids"),
     "domain_tenant_fkey": Reference(_TENANT, "the tenant still has domains"),
     "gateway_group_member_gateway_fkey": Reference(
@@ -159,5 +169,8 @@ REFERENCES = {
     "route_schedule_fkey": Reference("the tenant has no such schedule", "routes still use this schedule"),
     "route_tenant_fkey": Reference(_TENANT, "the tenant still has routes"),
     "schedule_tenant_fkey": Reference(_TENANT, "the tenant still has schedules"),
+    "api_token_ticket_fkey": Reference("there is no such token", "the token still has tickets"),
+    "webhook_delivery_webhook_fkey": Reference("there is no such webhook", "events still wait for it"),
+    "webhook_tenant_fkey": Reference(_TENANT, "the tenant still has webhooks"),
     "trunk_gateway_fkey": Reference("there is no such gateway", "the gateway still has a trunk registration"),
 }

@@ -12,12 +12,14 @@ import pytest
 
 from callcore.inventory import NumberState
 from callcore.recording import RecordingReason, RecordingState
-from callcore.states import GatewayHealth, NodeKind, RegistrationState, RelayMode
+from callcore.states import ApiScope, DeliveryState, GatewayHealth, NodeKind, RegistrationState, RelayMode
 from kalibri.pg_cluster import binary
 from kalibri.services import schema
 from kemi.ks_route.model import DestinationKind, Direction, PatternClass
 
 ENUMS: dict[str, type[StrEnum]] = {
+    "api_scope": ApiScope,
+    "delivery_state": DeliveryState,
     "destination_kind": DestinationKind,
     "gateway_health": GatewayHealth,
     "node_kind": NodeKind,

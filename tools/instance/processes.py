@@ -12,14 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kalibri.config import PROJECT_ROOT, Config
+from kalibri.config import CONTROL_ADDRESS, PROJECT_ROOT, Config
 
 #: Where servers of Debian look for programs. Kamailio's embedded Python takes its prefix from the first
 #: python3 of PATH, so nobody else's may come first.
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-#: RTPProxy's control protocol knows no password: never reachable from another machine.
-CONTROL_ADDRESS = "127.0.0.1"
 
 #: What a process may need besides processes: PostgreSQL answers and has the schema; there is a route index
 #: on disk (whether or not its builder runs at this moment).
@@ -67,6 +64,7 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
         "kamailio": _kamailio,
         "ks-cdr": _daemon,
         "ks-rec": _recorder,
+        **({"ks-api": _daemon} if config.api.enabled else {}),
         "watch": _watch,
     }
 

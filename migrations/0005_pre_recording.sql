@@ -206,3 +206,11 @@ COMMENT ON VIEW tenant_recording_policy IS 'The policy that holds for each tenan
 -- ------------------------------------------------------------------------------------------ first rows
 
 INSERT INTO recording_policy (tenant_id) VALUES (0);
+
+-- ---------------------------------------------------------------------------------- who sees and who changed
+
+CALL audit_changes_of('recording_policy', '{}', '{}', '');
+CALL protect_tenant_rows('recording_policy', shared => true);
+CALL protect_tenant_rows('recording');
+CALL protect_tenant_rows('recording_file');
+CALL protect_tenant_rows('recording_event');

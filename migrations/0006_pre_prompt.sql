@@ -30,3 +30,10 @@ CREATE TABLE music_class (
 );
 COMMENT ON TABLE music_class IS 'Music on hold by name, as queues ask for it; a tenant without a class of the name hears that of tenant 0.';
 COMMENT ON COLUMN music_class.prompts IS 'Names of prompts, played one after the other.';
+
+-- ---------------------------------------------------------------------------------- who sees and who changed
+
+CALL audit_changes_of('prompt', '{master}', '{}', '');
+CALL audit_changes_of('music_class', '{}', '{}', '');
+CALL protect_tenant_rows('prompt', shared => true);
+CALL protect_tenant_rows('music_class', shared => true);
