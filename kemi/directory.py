@@ -51,6 +51,8 @@ class AccountRecord:
     max_calls: int | None = None
     media_relay: str = "auto"
     ring_timeout_seconds: int | None = None
+    #: Its calls are recorded, or never; None: as its tenant's policy says.
+    record: bool | None = None
 
 
 _ACCOUNT_KEYS = tuple(entry.name for entry in fields(AccountRecord))

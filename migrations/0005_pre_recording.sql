@@ -1,3 +1,8 @@
+-- schema/60_recording.sql, and the option of an account.
+
+ALTER TABLE account ADD COLUMN record boolean;
+COMMENT ON COLUMN account.record IS 'Its calls are recorded, or never; null: as the recording policy of its tenant says.';
+
 -- Recordings: what there is, where its files lie, how far ks-rec is with each, who did what with it.
 
 -- ---------------------------------------------------------------------------------------------- enums
@@ -208,6 +213,9 @@ COMMENT ON VIEW tenant_recording_policy IS 'The policy that holds for each tenan
 INSERT INTO recording_policy (tenant_id) VALUES (0);
 
 -- ---------------------------------------------------------------------------------- who sees and who changed
+
+CALL log_changes_of('recording_policy', 'tenant_id',
+                    '{keep_wav,keep_original,retention_days,archive_after_days,archive_keeps_local,restored_days}');
 
 CALL audit_changes_of('recording_policy', '{}', '{}', '');
 CALL protect_tenant_rows('recording_policy', shared => true);
