@@ -22,6 +22,7 @@ from kemi.ks_route.model import (
     ToService,
 )
 from kemi.ksr_port import NAT_TESTS_MEDIA
+from kemi.recording_choice import with_recording
 from kemi.routing_facts import make_world
 from kemi.sip_request import SipRequest
 from kemi.targets import targets_of
@@ -45,7 +46,7 @@ def invite(worker: Worker, sip: SipRequest) -> None:
     worker.port.table_set("seen", sip.transaction_key, str(call_id))
     worker.port.new_transaction()
     request = _route_request(worker, sip, sender, call_id)
-    decision = decide(request, worker.directory.routes, make_world(worker))
+    decision = with_recording(worker, sender, decide(request, worker.directory.routes, make_world(worker)))
     _journal_start(worker, sip, sender, request, decision, call_id)
     if isinstance(decision, RejectCall | RedirectCall | ToService):
         _answer(worker, decision, call_id)
