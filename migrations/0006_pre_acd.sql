@@ -1261,8 +1261,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION acd_is_full(queue_entry) IS 'Whether more callers wait than the queue allows.';
 
-CREATE FUNCTION acd_end_entry(p_tenant integer, p_entry bigint, p_reason entry_end, p_by text, p_data jsonb, p_now timestamptz)
-RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION acd_end_entry(
+    p_tenant integer, p_entry bigint, p_reason entry_end, p_by text, p_data jsonb, p_now timestamptz, p_tell boolean DEFAULT true
+) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     e queue_entry;
 BEGIN
@@ -1275,12 +1276,12 @@ BEGIN
     PERFORM acd_note(p_now, p_tenant, 'entry.end', e.queue_id, p_entry, NULL, e.agent_id, e.call_id, p_data || jsonb_build_object(
         'reason', p_reason, 'by', p_by, 'waited_seconds', e.waited_ms / 1000.0, 'talk_seconds', e.talk_ms / 1000.0,
         'kind', e.kind, 'caller', e.caller));
-    IF e.holder = current_setting('acd.caller') THEN
+    IF p_tell AND e.holder = current_setting('acd.caller') THEN
         PERFORM acd_send(e.holder, p_tenant, 'ended', p_entry, NULL, jsonb_build_object(
             'end_reason', p_reason, 'waited_seconds', e.waited_ms / 1000.0, 'talk_seconds', e.talk_ms / 1000.0));
     END IF;
 END $$;
-COMMENT ON FUNCTION acd_end_entry(integer, bigint, entry_end, text, jsonb, timestamptz) IS 'Ends an entry that has no open offer.';
+COMMENT ON FUNCTION acd_end_entry(integer, bigint, entry_end, text, jsonb, timestamptz, boolean) IS 'Ends an entry that has no open offer.';
 
 CREATE FUNCTION acd_move_entry(p_entry queue_entry, p_queue queue, p_by text, p_cause text, p_now timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -1313,7 +1314,7 @@ BEGIN
             RETURN true;
         END IF;
     END IF;
-    PERFORM acd_end_entry(p_entry.tenant_id, p_entry.entry_id, p_reason, p_by, '{}', p_now);
+    PERFORM acd_end_entry(p_entry.tenant_id, p_entry.entry_id, p_reason, p_by, '{}', p_now, p_tell => false);
     IF p_entry.kind = 'call' OR p_entry.anchored THEN
         PERFORM acd_send(p_entry.holder, p_entry.tenant_id, 'leave', p_entry.entry_id, NULL, jsonb_build_object(
             'reason', p_reason, 'to_kind', v_target ->> 'kind', 'to', v_target ->> 'value',
@@ -2686,7 +2687,7 @@ END $$;
 COMMENT ON FUNCTION acd_callback_add(integer, integer, text, jsonb, text) IS 'A callback without a call before it; returns its entry, or that of the number''s older one.';
 
 CREATE FUNCTION acd_uuid7(p_at timestamptz) RETURNS uuid LANGUAGE sql VOLATILE AS $$
-    SELECT (left(t, 8) || '-' || substr(t, 9, 4) || '-7' || substr(r, 14, 3) || '-' || substr(r, 20))::uuid
+    SELECT (left(t, 8) || '-' || substr(t, 9, 4) || '-7' || substr(r, 16, 3) || '-' || substr(r, 20))::uuid
     FROM (SELECT lpad(to_hex((extract(epoch FROM p_at) * 1000)::bigint), 12, '0') AS t, gen_random_uuid()::text AS r) parts;
 $$;
 COMMENT ON FUNCTION acd_uuid7(timestamptz) IS 'A UUIDv7 (RFC 9562) of this time.';
