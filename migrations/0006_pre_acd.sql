@@ -862,7 +862,7 @@ END $$;
 COMMENT ON FUNCTION acd_settings(integer, integer) IS 'What a media host must know of a queue (sems_apps.settings.QueueSettings).';
 
 CREATE FUNCTION acd_next_step(p_entry queue_entry, p_now timestamptz) RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$
--- Whatever else makes a pair possible is a transition, which matches by itself.
+-- Whatever else makes a pair possible is a transition, which matches by itself; the end of a rejection is one too.
 DECLARE
     v_waited double precision := extract(epoch FROM p_now - p_entry.since);
     v_next timestamptz;
@@ -870,11 +870,6 @@ BEGIN
     SELECT p_entry.since + acd_seconds(min(step)) INTO v_next
     FROM queue_live l, unnest(l.steps) AS step
     WHERE l.tenant_id = p_entry.tenant_id AND l.queue_id = p_entry.queue_id AND step > v_waited;
-    IF p_entry.offers > 0 OR p_entry.caller <> '' THEN
-        v_next := least(v_next, (
-            SELECT min(until) FROM rejection
-            WHERE tenant_id = p_entry.tenant_id AND caller = acd_caller_key(p_entry.caller, p_entry.entry_id) AND until > p_now));
-    END IF;
     RETURN least(v_next,
                  CASE WHEN p_entry.not_before > p_now THEN p_entry.not_before END,
                  CASE WHEN p_entry.sticky_until > p_now THEN p_entry.sticky_until END);
@@ -1951,7 +1946,8 @@ BEGIN
     RETURN extract(epoch FROM least(
         (SELECT min(due_at) FROM agent_live WHERE due_at IS NOT NULL),
         (SELECT min(due_at) FROM queue_entry WHERE due_at IS NOT NULL),
-        (SELECT min(deadline_at) FROM offer WHERE deadline_at IS NOT NULL)) - clock_timestamp());
+        (SELECT min(deadline_at) FROM offer WHERE deadline_at IS NOT NULL),
+        (SELECT min(until) FROM rejection)) - clock_timestamp());
 END $$;
 COMMENT ON FUNCTION acd_next_deadline() IS 'Seconds until something is due, negative when it is overdue; null: nothing will be.';
 
@@ -1962,7 +1958,8 @@ BEGIN
     RETURN QUERY
     SELECT tenant_id FROM agent_live WHERE due_at <= v_now
     UNION SELECT tenant_id FROM queue_entry WHERE due_at <= v_now
-    UNION SELECT tenant_id FROM offer WHERE deadline_at <= v_now;
+    UNION SELECT tenant_id FROM offer WHERE deadline_at <= v_now
+    UNION SELECT tenant_id FROM rejection WHERE until <= v_now;
 END $$;
 COMMENT ON FUNCTION acd_due() IS 'Tenants with something due.';
 
@@ -1991,7 +1988,10 @@ BEGIN
         PERFORM acd_entry_due(p_tenant, e.entry_id, v_now);
         v_count := v_count + 1;
     END LOOP;
-    DELETE FROM rejection WHERE until < v_now AND tenant_id = p_tenant;
+    FOR v_agent IN DELETE FROM rejection WHERE until <= v_now AND tenant_id = p_tenant RETURNING agent_id LOOP
+        PERFORM acd_match(p_tenant, v_now, p_agent => v_agent);
+        v_count := v_count + 1;
+    END LOOP;
     PERFORM acd_finish_transition(p_tenant, false);
     RETURN v_count;
 END $$;
@@ -2476,7 +2476,7 @@ DECLARE
 BEGIN
     SELECT * INTO STRICT q FROM queue WHERE tenant_id = p_tenant AND queue_id = p_queue;
     SELECT * INTO e FROM queue_entry WHERE tenant_id = p_tenant AND entry_id = p_entry AND state IN ('waiting', 'offered');
-    IF FOUND AND e.queue_id <> p_queue THEN
+    IF FOUND AND e.queue_id <> p_queue AND (e.kind = 'call' OR acd_older_callback(p_tenant, p_queue, e.number) IS NULL) THEN
         v_freed := acd_close_offers(p_tenant, p_entry, 'cancelled', 'moved by a supervisor', p_by, v_now);
         UPDATE queue_entry SET state = 'waiting', state_at = v_now, hops = 0 WHERE tenant_id = p_tenant AND entry_id = p_entry RETURNING * INTO e;
         PERFORM acd_move_entry(e, q, p_by, 'supervisor', v_now);

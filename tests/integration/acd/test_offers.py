@@ -59,7 +59,6 @@ def test_who_rejected_a_caller_does_not_get_him_again_for_a_while(field: Field) 
     again = field.enter(queue, "700")
     assert again.kind == "wait"  # known by his number when he redials
     field.conn.execute("UPDATE rejection SET until = now()")
-    field.past("queue_entry", "due_at", again.entry_id, 100)
     field.tick()
     assert field.entry(again.entry_id)["state"] == "offered"
 
