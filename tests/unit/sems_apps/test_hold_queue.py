@@ -626,13 +626,12 @@ def test_callback_caller_first_waits_with_music_for_the_agent() -> None:
 # ---- the table
 
 
-def test_event_before_the_beginning_is_illegal_and_changes_nothing() -> None:
+def test_event_without_a_row_is_illegal_and_changes_nothing() -> None:
     machine = HoldQueue()
+    machine.call.phase = Phase.ENDED
     with pytest.raises(IllegalEvent, match="CallerArrived in phase ended"):
-        ended = HoldQueue()
-        ended.call.phase = Phase.ENDED
-        ended.step(CallerArrived(NUMBER, PLAIN), 0.0)
-    assert machine.phase is Phase.NEW
+        machine.step(CallerArrived(NUMBER, PLAIN), 0.0)
+    assert (machine.phase, machine.call.out) == (Phase.ENDED, [])
 
 
 def test_every_event_has_a_handler_in_every_phase_but_the_two_beginnings() -> None:
