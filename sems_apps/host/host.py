@@ -7,6 +7,7 @@ the clock of day come in as ports.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from sems_apps.events import CallbackDue, CallerArrived, Event, HostStopping
 from sems_apps.host import sdp
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
-from sems_apps.host.ports import Acd, Entry, Journal, Prompts, Rpc
+from sems_apps.host.ports import Acd, Entry, Journal, Prompts, Rpc, Supervision
 from sems_apps.host.rtp_client import RtpClient
 from sems_apps.host.session import Session
 from sems_apps.host.sip_leg import SipLeg
@@ -73,12 +74,18 @@ class MediaHost:
         prompts: Prompts,
         journal: Journal,
         rpc: Rpc,
+        supervision: Supervision,
         accepts: Callable[[str], bool],
+        next_hop: Callable[[Address, str], Address] = lambda proxy, target: proxy,
     ) -> None:
-        """Bind the SIP socket; raises OSError when it is in use."""
+        """Bind the SIP socket; raises OSError when it is in use.
+
+        next_hop: (proxy that the call came from, target) to the proxy through which a leg is called.
+        """
         self.options, self.loop, self.owner = options, loop, options.name
         self.rtp, self.notify, self.acd = rtp, notify, acd
-        self.prompts, self.journal, self.rpc = prompts, journal, rpc
+        self.prompts, self.journal, self.rpc, self.supervision = prompts, journal, rpc, supervision
+        self.next_hop = next_hop
         self.sessions: dict[str, Session] = {}
         self.draining = False
         self.served = 0
@@ -193,7 +200,7 @@ def read_arguments(facts: InviteFacts) -> tuple[Entry, QueueSettings]:
     tenant, queue = _number(arguments, "tenant"), _number(arguments, "queue")
     caller = arguments.get("caller", facts.caller)
     entry = Entry(
-        facts.headers.get("x-ks-call") or str(uuid7()),
+        facts.headers.get("x-ks-call") or str(uuid7(time.time_ns() // 1_000_000, os.urandom(10))),
         tenant,
         queue,
         "" if caller == "anonymous" else caller,

@@ -88,7 +88,7 @@ class NotifyServer:
             self._take(line.decode("utf-8", "replace").split())
 
     def _take(self, words: list[str]) -> None:
-        """Tell a key; a bare tag (time-out) needs no action: the node has forgotten the session, the probe finds out."""
+        """Tell a key; a bare tag (time-out) needs no action: the probe of the legs finds out what is wrong."""
         on_key = self._keys.get(words[0]) if words else None
         if on_key is None or len(words) < 5 or not words[1].isdigit() or int(words[1]) >= len(_KEYS):
             return

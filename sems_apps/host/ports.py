@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sems_apps.actions import Action
+from sems_apps.actions import Action, Supervise
 from sems_apps.events import Event
 from sems_apps.sounds import Sound
+
+if TYPE_CHECKING:
+    from sems_apps.host.session import Session
 
 
 @dataclass(slots=True)
@@ -49,7 +52,9 @@ class Acd(Protocol):
 class Journal(Protocol):
     """Where the story of the call is written."""
 
-    def event(self, kind: str, /, *, call: str | None = None, tenant: int | None = None, **data: object) -> None:
+    def event(
+        self, kind: str, /, *, call: str | None = None, tenant: int | None = None, **data: object
+    ) -> None:
         """Write one event; never raises."""
 
 
@@ -73,6 +78,19 @@ class Prompts(Protocol):
         done: Callable[[Clip | None], None],
     ) -> None:
         """Tell the file that holds these sounds one after the other, at once or later; None: there is none."""
+
+
+class Supervision(Protocol):
+    """Supervisors in calls."""
+
+    def join(self, session: Session, action: Supervise) -> None:
+        """Let a supervisor's answered leg take part, or change how."""
+
+    def leave(self, session: Session, leg: str) -> None:
+        """Take a supervisor out."""
+
+    def forget(self, session: Session) -> None:
+        """The call is over."""
 
 
 #: (method, params, done): a call of the RTP controller, done with its result or None.

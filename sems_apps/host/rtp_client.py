@@ -1,4 +1,4 @@
-"""The socket to the RTP controllers: requests out, answers to whoever asked. What is sent when is rtpproxy_ctl/client.py."""
+"""The socket to the RTP controllers: requests out, answers to whoever asked. When: rtpproxy_ctl/client.py."""
 
 from __future__ import annotations
 

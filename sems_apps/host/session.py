@@ -79,7 +79,11 @@ class Session:
         #: The leg whose media is on the other side.
         self.other = ""
         self.media = MediaSession(
-            host.rtp, host.notify, f"{host.owner}:{entry.call}:{CALLER}", on_key=self._on_key, on_lost=self._media_lost
+            host.rtp,
+            host.notify,
+            f"{host.owner}:{entry.call}:{CALLER}",
+            on_key=self._on_key,
+            on_lost=self._media_lost,
         )
         self.began = time.time()
         self._events: deque[Event] = deque()
@@ -204,7 +208,7 @@ class Session:
             self.host.stack,
             self,
             action.leg,
-            proxy=self.proxy,
+            proxy=self.host.next_hop(self.proxy, action.target),
             target=action.target,
             caller=action.caller_id,
             caller_name=self.entry.caller_name if action.leg != CALLER else "",
@@ -281,7 +285,9 @@ class Session:
             self.media.play(side, clip.path, times=FOR_EVER if action.loop else 1)
         if not action.loop:
             seconds = clip.seconds if clip is not None else 0.0
-            playing.timer = self.host.loop.call_later(seconds, lambda: self._prompt_ended(action, side, playing))
+            playing.timer = self.host.loop.call_later(
+                seconds, lambda: self._prompt_ended(action, side, playing)
+            )
 
     def _prompt_ended(self, action: do.Play, side: str, playing: _Playing) -> None:
         if self._playing.get(side) is playing:
