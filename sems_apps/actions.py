@@ -240,13 +240,6 @@ class LeaveQueue(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class ReturnToQueue(Action):
-    """The caller waits again, with the place that his first beginning gives him."""
-
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
 class ReportOffer(Action):
     """Tell how an offer ended; ANSWERED is answered by OfferClaimed."""
 
@@ -264,11 +257,12 @@ class ReportJoin(Action):
 
 @dataclass(frozen=True, slots=True)
 class ReportTalkEnd(Action):
-    """The conversation with this agent is over."""
+    """The conversation with this agent is over; `again`: the caller waits again, with his place."""
 
     offer: int
     by: EndedBy
     cause: str
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

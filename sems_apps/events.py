@@ -200,9 +200,10 @@ class CallbackTaken(Event):
 
 @dataclass(frozen=True, slots=True)
 class HangupAsked(Event):
-    """A supervisor ends the call."""
+    """A supervisor ends the call; `agent_only`: only the agent's part in it."""
 
     reason: str = "supervisor"
+    agent_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,20 @@ class SuperviseAsked(Event):
     leg: str
     target: str
     mode: SupervisionMode
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisionEnded(Event):
+    """A supervisor is to leave the call."""
+
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayAsked(Event):
+    """Somebody wants the waiting caller to hear a prompt."""
+
+    prompt: str
 
 
 @dataclass(frozen=True, slots=True)

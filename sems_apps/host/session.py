@@ -46,7 +46,6 @@ log = logging.getLogger("media")
 ACD_ACTIONS = (
     do.EnterQueue,
     do.LeaveQueue,
-    do.ReturnToQueue,
     do.ReportOffer,
     do.ReportJoin,
     do.ReportTalkEnd,

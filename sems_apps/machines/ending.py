@@ -84,7 +84,8 @@ def leg_gone(call: QueueCall, event: LegEnded | LegFailed) -> None:
 
 def hang_up(call: QueueCall, event: HangupAsked) -> None:
     """A supervisor ends the call."""
-    end(call, event.reason)
+    if not event.agent_only:
+        end(call, event.reason)
 
 
 def media_lost(call: QueueCall, event: MediaLost) -> None:

@@ -30,6 +30,7 @@ from sems_apps.events import (
     LegFailed,
     Moved,
     OfferMade,
+    PlayAsked,
     PositionKnown,
     PromptEnded,
     TimerFired,
@@ -138,9 +139,16 @@ def key(call: QueueCall, event: Dtmf) -> None:
         return
     for wish in call.hear(call.ear.key(event.digit)):
         if wish.wish is Wish.EXIT:
-            call.queued = False
             call.do(LeaveQueue("exit"))
-            divert(call, call.settings.exit_target)
+            if call.settings.exit_target:
+                call.queued = False
+                divert(call, call.settings.exit_target)
+            # Else the ACD knows where to: Diverted or Moved follows.
+
+
+def play_asked(call: QueueCall, event: PlayAsked) -> None:
+    """Say what somebody wants the caller to hear."""
+    call.hear(call.ear.say(event.prompt))
 
 
 def callback_taken(call: QueueCall, event: CallbackTaken) -> None:

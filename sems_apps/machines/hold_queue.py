@@ -34,10 +34,12 @@ from sems_apps.events import (
     OfferClaimed,
     OfferMade,
     OfferWithdrawn,
+    PlayAsked,
     PositionKnown,
     PromptEnded,
     RecordAsked,
     SuperviseAsked,
+    SupervisionEnded,
     TimerFired,
     TransferAsked,
     TransferCommanded,
@@ -98,6 +100,7 @@ _WAITING: Row = {
     PositionKnown: entering.position_known,
     Dtmf: entering.key,
     CallbackTaken: entering.callback_taken,
+    PlayAsked: entering.play_asked,
 }
 
 TABLE: Mapping[Phase, Row] = {
@@ -119,6 +122,8 @@ TABLE: Mapping[Phase, Row] = {
         TransferAsked: talking.transfer_asked,
         TransferCommanded: talking.transfer_commanded,
         SuperviseAsked: talking.supervise,
+        SupervisionEnded: talking.supervision_ended,
+        HangupAsked: talking.hang_up,
         RecordAsked: talking.record,
         OfferClaimed: talking.claim_lost,
     },
@@ -190,6 +195,8 @@ ANY_PHASE: Row = {
             PromptEnded,
             RecordAsked,
             SuperviseAsked,
+            SupervisionEnded,
+            PlayAsked,
             TimerFired,
             TransferCommanded,
         ),

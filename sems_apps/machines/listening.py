@@ -166,6 +166,10 @@ class Listening:
             return self._key_typing(digit)
         return []
 
+    def say(self, name: str) -> Step:
+        """Say a prompt, if nothing is being asked of the caller."""
+        return self._say((prompt(name),)) if self.hearing in (Hearing.MUSIC, Hearing.SAYING) else []
+
     def callback_refused(self) -> Step:
         """The ACD did not take the callback: say so and go on waiting."""
         if self.hearing is not Hearing.ASKING:
@@ -175,7 +179,7 @@ class Listening:
     # ---- keys
 
     def _key_while_waiting(self, digit: str) -> Step:
-        if digit == self.settings.exit_key and self.settings.exit_target:
+        if digit == self.settings.exit_key:
             return [Wished(Wish.EXIT)]
         if digit == self.settings.callback_key:
             self._rounds = 0

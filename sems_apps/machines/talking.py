@@ -18,7 +18,6 @@ from sems_apps.actions import (
     ReportHold,
     ReportTalkEnd,
     ReportTransfer,
-    ReturnToQueue,
     StartTimer,
     StopPlaying,
     StopTimer,
@@ -28,6 +27,7 @@ from sems_apps.actions import (
     Unsupervise,
 )
 from sems_apps.events import (
+    HangupAsked,
     LegAnswered,
     LegEnded,
     LegFailed,
@@ -36,6 +36,7 @@ from sems_apps.events import (
     OfferClaimed,
     RecordAsked,
     SuperviseAsked,
+    SupervisionEnded,
     TimerFired,
     TransferAsked,
     TransferCommanded,
@@ -73,14 +74,27 @@ def partner_left(call: QueueCall, cause: str) -> None:
     if not call.offer or not call.can_unbridge:
         end(call, cause or "partner hung up", EndedBy.AGENT)
         return
-    call.do(ReportTalkEnd(call.offer, EndedBy.AGENT, cause or "agent hung up"))
+    again = call.settings.after_agent is AfterAgent.QUEUE
+    call.do(ReportTalkEnd(call.offer, EndedBy.AGENT, cause or "agent hung up", again))
     call.partner, call.offer = "", 0
     if call.settings.after_agent is AfterAgent.SURVEY:
         ask_survey(call)
     elif call.settings.after_agent is AfterAgent.QUEUE:
-        _wait_again(call, "after the agent")
+        _wait_again(call)
     else:
         end(call, "agent hung up", EndedBy.AGENT)
+
+
+def hang_up(call: QueueCall, event: HangupAsked) -> None:
+    """A supervisor ends the call, or the agent's part in it."""
+    if not event.agent_only:
+        end(call, event.reason)
+    elif call.can_unbridge:
+        leg = call.partner
+        partner_left(call, event.reason)
+        if call.is_up(leg):
+            call.do(Hangup(leg, event.reason))
+            call.legs[leg] = LegState.ENDED
 
 
 def claim_lost(call: QueueCall, event: OfferClaimed) -> None:
@@ -105,9 +119,8 @@ def _part(call: QueueCall) -> None:
         call.do(Unbridge(CALLER, call.partner))
 
 
-def _wait_again(call: QueueCall, cause: str) -> None:
+def _wait_again(call: QueueCall) -> None:
     call.queued = True
-    call.do(ReturnToQueue(cause))
     wait_with_music(call)
 
 
@@ -238,9 +251,9 @@ def _not_transferred(call: QueueCall, code: int) -> None:
         call.phase = Phase.TALKING
         call.do(Bridge(CALLER, call.partner))
     elif call.offer:
-        call.do(ReportTalkEnd(call.offer, EndedBy.AGENT, "hung up during transfer"))
+        call.do(ReportTalkEnd(call.offer, EndedBy.AGENT, "hung up during transfer", again=True))
         call.partner, call.offer = "", 0
-        _wait_again(call, "transfer failed")
+        _wait_again(call)
     else:
         end(call, "transfer failed")
 
@@ -267,6 +280,14 @@ def supervise(call: QueueCall, event: SuperviseAsked) -> None:
     call.supervisors[event.leg] = event.mode
     call.legs[event.leg] = LegState.DIALLING
     call.do(Dial(event.leg, LegKind.SUPERVISOR, event.target, call.number))
+
+
+def supervision_ended(call: QueueCall, event: SupervisionEnded) -> None:
+    """Take a supervisor out."""
+    if call.supervisors.pop(event.leg, None) is not None:
+        if call.is_up(event.leg):
+            call.do(Unsupervise(event.leg))
+        end_leg(call, event.leg, call.legs[event.leg], "supervision ended")
 
 
 def leg_answered(call: QueueCall, event: LegAnswered) -> None:

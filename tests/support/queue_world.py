@@ -225,12 +225,8 @@ class QueueWorld:
 
     def _leavequeue(self, action: do.LeaveQueue) -> None:
         assert self.in_queue
-        self.in_queue = False
-        self.reports.append(action)
-
-    def _returntoqueue(self, action: do.ReturnToQueue) -> None:
-        assert not self.in_queue
-        self.in_queue = True
+        # Where the exit key leads without a target of its own is the ACD's decision.
+        self.in_queue = action.cause == "exit" and not self.machine.call.settings.exit_target
         self.reports.append(action)
 
     def _reportoffer(self, action: do.ReportOffer) -> None:
@@ -249,6 +245,8 @@ class QueueWorld:
         assert action.offer in self.joined
         assert action.offer not in self.talk_ended
         self.talk_ended.append(action.offer)
+        assert not self.in_queue
+        self.in_queue = action.again
         self.reports.append(action)
 
     def _askposition(self, action: do.AskPosition) -> None:

@@ -11,7 +11,6 @@ from sems_apps.actions import (
     OfferOutcome,
     ReportCallback,
     ReportSurvey,
-    ReturnToQueue,
     SupervisionMode,
 )
 from sems_apps.events import (
@@ -35,10 +34,12 @@ from sems_apps.events import (
     OfferClaimed,
     OfferMade,
     OfferWithdrawn,
+    PlayAsked,
     PositionKnown,
     PromptEnded,
     RecordAsked,
     SuperviseAsked,
+    SupervisionEnded,
     TimerFired,
     TransferAsked,
     TransferCommanded,
@@ -349,6 +350,34 @@ def test_exit_key_leads_to_its_target() -> None:
     assert world.finished
 
 
+def test_exit_key_without_target_leaves_it_to_the_acd() -> None:
+    settings = QueueSettings(music="jazz", exit_key="0")
+    for answer, heard in (
+        (Moved(QueueSettings(music="blues")), "blues"),
+        (Diverted("", "exit_key", "bye"), "bye"),
+    ):
+        world = arrive(settings)
+        world.feed(Dtmf(CALLER, "0"))
+        assert world.reports == [LeaveQueue("exit")]
+        world.feed(answer)
+        assert world.hears(CALLER) == heard
+
+
+def test_supervisor_plays_a_prompt_to_the_caller() -> None:
+    world = arrive()
+    world.feed(PlayAsked("soon"))
+    assert world.hears(CALLER) == "soon"
+    world.feed(PromptEnded(CALLER, "said"))
+    assert world.hears(CALLER) == "jazz"
+
+
+def test_supervisor_takes_the_agent_out_of_the_call() -> None:
+    world = talk(QueueSettings(music="jazz", after_agent=AfterAgent.QUEUE))
+    world.feed(HangupAsked("supervisor", agent_only=True))
+    assert world.live() == [CALLER]
+    assert world.hears(CALLER) == "jazz"
+
+
 def test_callback_to_the_own_number() -> None:
     world = arrive(TALKATIVE)
     world.feed(Dtmf(CALLER, "1"))
@@ -476,7 +505,7 @@ def test_survey_without_an_answer_ends() -> None:
 def test_caller_returns_to_the_queue_after_the_agent() -> None:
     world = talk(QueueSettings(music="jazz", after_agent=AfterAgent.QUEUE))
     world.feed(LegEnded("agent:1"))
-    assert ReturnToQueue("after the agent") in world.reports
+    assert world.in_queue
     assert world.hears(CALLER) == "jazz"
 
 
@@ -571,6 +600,14 @@ def test_supervisor_listens_whispers_barges_and_leaves() -> None:
     assert world.supervised == {"supervisor:1": SupervisionMode.BARGE}
     world.feed(LegEnded("supervisor:1"))
     assert world.partner() == "agent:1"
+
+
+def test_supervision_is_ended() -> None:
+    world = talk()
+    world.feed(SuperviseAsked("supervisor:1", "900", SupervisionMode.LISTEN))
+    world.feed(LegAnswered("supervisor:1"))
+    world.feed(SupervisionEnded("supervisor:1"))
+    assert (world.supervised, world.live()) == ({}, [CALLER, "agent:1"])
 
 
 def test_supervisor_leaves_with_the_agent() -> None:

@@ -35,10 +35,12 @@ from sems_apps.events import (
     OfferClaimed,
     OfferMade,
     OfferWithdrawn,
+    PlayAsked,
     PositionKnown,
     PromptEnded,
     RecordAsked,
     SuperviseAsked,
+    SupervisionEnded,
     TimerFired,
     TransferAsked,
     TransferCommanded,
@@ -95,6 +97,8 @@ class Fate:
         """Return every event that could come next."""
         world = self.world
         events: list[Event] = [HangupAsked(), AcdAway(), RecordAsked(True), TransferCommanded("300")]
+        events += [HangupAsked("supervisor", agent_only=True), PlayAsked("soon")]
+        events += [SupervisionEnded(leg) for leg in world.legs if leg.startswith(SUPERVISOR_PREFIX)]
         for leg, state in world.legs.items():
             if state == "dialling":
                 events += [
