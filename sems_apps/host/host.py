@@ -19,6 +19,7 @@ from callcore.ids import uuid7
 from sems_apps.actions import CALLER
 from sems_apps.events import CallbackDue, CallerArrived, Event, HostStopping
 from sems_apps.host import sdp
+from sems_apps.host.acd_rows import AcdRow, callback_due
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
 from sems_apps.host.ports import Acd, Entry, Journal, Prompts, Rpc, Supervision
@@ -43,6 +44,8 @@ class HostOptions:
     name: str
     #: Calls at once that it is good for.
     capacity: int = 500
+    #: Internal socket of the proxy through which is called what no call of a proxy led to.
+    proxy: Address = ("127.0.0.1", 5066)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,18 @@ class Load:
     calls: int
     capacity: int
     draining: bool
+
+    @property
+    def load_data(self) -> dict[str, object]:
+        """What a heartbeat says."""
+        load = self.load
+        return {
+            "load": round(load.load, 4),
+            "calls": load.calls,
+            "capacity": load.capacity,
+            "draining": load.draining,
+            "served": self.served,
+        }
 
     @property
     def load(self) -> float:
@@ -93,6 +108,18 @@ class MediaHost:
         self.stack = SipStack(
             loop, address, accepts=accepts, on_invite=self._invited, is_ready=lambda: not self.draining
         )
+
+    @property
+    def load_data(self) -> dict[str, object]:
+        """What a heartbeat says."""
+        load = self.load
+        return {
+            "load": round(load.load, 4),
+            "calls": load.calls,
+            "capacity": load.capacity,
+            "draining": load.draining,
+            "served": self.served,
+        }
 
     @property
     def load(self) -> Load:
@@ -140,6 +167,17 @@ class MediaHost:
         session.tell("media.callback", b=due.number, queue=entry.queue, host=self.owner)
         session.post(due)
         return session
+
+    def callback(self, row: AcdRow) -> Entry | None:
+        """Begin the callback of a row; None: this host takes no calls now, the ACD finds another."""
+        if self.draining:
+            return None
+        due = callback_due(row)
+        call = str(row.data.get("call") or uuid7(time.time_ns() // 1_000_000, os.urandom(10)))
+        queue, now = due.settings.queue, time.time()
+        entry = Entry(call, row.tenant, queue, due.number, since=now, entry=row.entry, is_callback=True)
+        self.begin_callback(entry, due, self.options.proxy)
+        return entry
 
     def session_ended(self, session: Session) -> None:
         """A session is over."""

@@ -48,6 +48,9 @@ class Acd(Protocol):
     def forget(self, entry: Entry) -> None:
         """The session is over."""
 
+    def supervised(self, leg: str, error: str) -> None:
+        """Tell how the supervision of this leg began: "" or why it did not."""
+
 
 class Journal(Protocol):
     """Where the story of the call is written."""

@@ -392,6 +392,8 @@ class Session:
     def leg_failed(self, leg: SipLeg, code: int) -> None:
         """A final response that is none."""
         self.tell("media.failed", leg=leg.name, code=code)
+        if leg.name.startswith(do.SUPERVISOR_PREFIX):
+            self.host.acd.supervised(leg.name, f"the supervisor did not answer: {code}")
         self.post(LegFailed(leg.name, code))
 
     def leg_ended(self, leg: SipLeg, cause: str) -> None:

@@ -49,6 +49,7 @@ class ScriptedAcd:
         self._changed = threading.Condition()
         self.entries: list[Entry] = []
         self.done: list[Action] = []
+        self.supervisions: list[tuple[str, str]] = []
         #: Events that answer an action, by its type.
         self.answers: dict[type[Action], list[Event]] = {}
         self.settings = QueueSettings(music="jazz")
@@ -67,6 +68,11 @@ class ScriptedAcd:
                 answers.append(self.offer_at_once)
         for event in answers:
             self._loop.call_soon(lambda event=event: entry.post(event))
+
+    def supervised(self, leg: str, error: str) -> None:
+        with self._changed:
+            self.supervisions.append((leg, error))
+            self._changed.notify_all()
 
     def forget(self, entry: Entry) -> None:
         with self._changed:
