@@ -130,6 +130,23 @@ class ControllerPorts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MediaConfig:
+    """Section `media`: media hosts of this machine."""
+
+    #: Processes.
+    hosts: int = key(1, minimum=0, maximum=64)
+    listen_address: str = key("127.0.0.1", check=ip_address)
+    #: UDP port of the first host for SIP, and its TCP port for what RTP nodes report; the next hosts follow.
+    base_port: int = key(5080, minimum=1, maximum=65_000)
+    #: Calls at once of one host.
+    capacity: int = key(400, minimum=1, maximum=100_000)
+    #: How long a host that is stopped waits for its conversations.
+    stop_seconds: int = key(5, minimum=0, maximum=86_400)
+    #: Connections of one host to the database.
+    connections: int = key(3, minimum=1, maximum=32)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StunConfig:
     """Section `stun`: coturn, answering STUN only."""
 
@@ -185,6 +202,7 @@ class Config:
     database: DatabaseConfig = field(default_factory=DatabaseConfig)
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
     rtp: RtpConfig = field(default_factory=RtpConfig)
+    media: MediaConfig = field(default_factory=MediaConfig)
     stun: StunConfig = field(default_factory=StunConfig)
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     journal: JournalConfig = field(default_factory=JournalConfig)
@@ -218,6 +236,15 @@ class Config:
     def index_directory(self) -> Path:
         """Where ks-index puts what the proxy's workers read."""
         return self.index.directory or self.home / "index"
+
+    @property
+    def media_hosts(self) -> list[str]:
+        """Names of this machine's media hosts."""
+        return [f"media-{number}" for number in range(1, self.media.hosts + 1)]
+
+    def media_port(self, name: str) -> int:
+        """UDP and TCP port of a media host, by its name (media-1)."""
+        return self.media.base_port + int(name.removeprefix("media-")) - 1
 
     @property
     def rtp_controllers(self) -> list[str]:
@@ -542,6 +569,7 @@ def _check_together(config: Config) -> None:
             "proxy.sip_port": (proxy.listen_address, proxy.sip_port, 1),
             "proxy.tls_port": (proxy.listen_address, proxy.tls_port, 1),
             "proxy.internal_port": (proxy.listen_address, proxy.internal_port, 1),
+            "media.base_port": (config.media.listen_address, config.media.base_port, config.media.hosts),
             "stun.port": (proxy.listen_address, config.stun.port if config.stun.enabled else 0, 1),
             "rtp.control_base_port": (rtp.listen_address, rtp.control_base_port, config.rtp_nodes),
             "rtp.controller_base_port": (

@@ -59,3 +59,11 @@ SELECT * FROM acd_report(%(holder)s::text, %(boot)s::uuid, %(entries)s::bigint[]
 -- name: done
 -- The result of a supervision command.
 SELECT acd_done(%(command)s::bigint, %(error)s::text)
+
+-- name: proxies
+-- Internal sockets of the proxies: nobody else is heard.
+SELECT address FROM node WHERE kind = 'proxy' AND enabled
+
+-- name: own_node
+-- Whether somebody wants this host to take nothing new.
+SELECT draining OR NOT enabled FROM node WHERE name = %(holder)s

@@ -57,18 +57,6 @@ class Load:
     draining: bool
 
     @property
-    def load_data(self) -> dict[str, object]:
-        """What a heartbeat says."""
-        load = self.load
-        return {
-            "load": round(load.load, 4),
-            "calls": load.calls,
-            "capacity": load.capacity,
-            "draining": load.draining,
-            "served": self.served,
-        }
-
-    @property
     def load(self) -> float:
         """0 idle, 1 full."""
         return min(1.0, self.calls / self.capacity) if self.capacity else 1.0
@@ -104,6 +92,8 @@ class MediaHost:
         self.sessions: dict[str, Session] = {}
         self.draining = False
         self.served = 0
+        #: Told to stop: nobody can undo the draining any more.
+        self.is_stopping = False
         self._stopped: Callable[[], None] | None = None
         self.stack = SipStack(
             loop, address, accepts=accepts, on_invite=self._invited, is_ready=lambda: not self.draining
@@ -201,7 +191,7 @@ class MediaHost:
     def stop(self, wait_seconds: float, stopped: Callable[[], None]) -> None:
         """Drain, wait for the conversations, then end what is left (who waits keeps the place), and tell."""
         self.drain()
-        self._stopped = stopped
+        self.is_stopping, self._stopped = True, stopped
         deadline = self.loop.now() + wait_seconds
         self._wait_drained(deadline)
 

@@ -63,6 +63,7 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
         **({"postgres": _postgres} if config.private_database else {}),
         **nodes,
         **dict.fromkeys(config.rtp_controllers, _rtp_controller),
+        **dict.fromkeys(config.media_hosts, _media_host),
         **({"stun": _stun} if config.stun.enabled else {}),
         "ks-index": _daemon,
         "kamailio": _kamailio,
@@ -137,6 +138,15 @@ def _rtp_controller(config: Config, name: str) -> Process:
     # Without a database it begins with the nodes that it saw last: calls come first.
     return Process(
         name=name, argv=_module("rtpproxy_ctl.controller", "--home", str(config.home), "--name", name)
+    )
+
+
+def _media_host(config: Config, name: str) -> Process:
+    # Without a database it plays music; entries are made when there is one.
+    return Process(
+        name=name,
+        argv=_module("sems_apps.host.main", "--home", str(config.home), "--name", name),
+        stop_seconds=config.media.stop_seconds + 10,
     )
 
 
