@@ -7,3 +7,7 @@
 \ir schema/10_tables.sql
 \ir schema/20_change_log.sql
 \ir schema/30_kamailio.sql
+\ir schema/40_api.sql
+\ir schema/41_events.sql
+\ir schema/60_recording.sql
+\ir schema/61_prompt.sql

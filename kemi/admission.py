@@ -6,10 +6,9 @@ get the very same answer, so that nobody can find out which accounts exist.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from callcore.gateway import Gateway
 from callcore.sip import SipCode
+from callcore.value import value
 from kemi.directory import AccountRecord
 from kemi.sip_request import SipRequest
 from kemi.tenancy import Tenant, ha1, is_media_host, tenant_by_id, tenant_of_domain
@@ -21,7 +20,7 @@ _NO_HA1 = {"MD5": "0" * 32, "SHA-256": "0" * 64}
 _WRONG_PASSWORD = -2
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sender:
     """Who sent a request; exactly one of gateway and account is set, or neither for our own applications."""
 

@@ -10,14 +10,14 @@ import time
 from callcore.cdr import cause_of
 from callcore.gateway import penalty_after_failures, should_fail_over
 from callcore.sip import SipCode, reason_phrase
-from kemi import media_policy
+from kemi import media_policy, media_relay
 from kemi.call_state import CallState, Target, decode
 from kemi.proxy_start import is_settling
 from kemi.worker import Worker
 
 _STATE = "ks_state"
 _CHALLENGES = (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED)
-#: Transaction variable, with the number of a branch: RTPProxy is in the SDP that this branch was offered.
+#: Transaction variable, with the number of a branch: number of the relay in the SDP that this branch was offered.
 RELAYED = "ks_relay_"
 #: Transaction variable: a branch was not sent, because the relay that it needs could not be had.
 _NO_MEDIA = "ks_no_media"
@@ -96,7 +96,7 @@ def _send(worker: Worker, target: Target) -> bool:
 def _give_up(worker: Worker, state: CallState) -> None:
     """Answer a call that has no target left."""
     port = worker.port
-    port.media_delete()
+    media_relay.end_set_up(worker)
     to_account = state.current is not None and state.current.kind == "account"
     code, phrase = SipCode.SERVICE_UNAVAILABLE, reason_phrase(SipCode.SERVICE_UNAVAILABLE)
     cause, reason = "unavailable", "no target could be reached"
@@ -141,8 +141,10 @@ def branch(worker: Worker) -> None:
         caller_nat=state.caller_nat, callee_nat=port.branch_is_nated(), modes=modes
     ):
         return
-    port.set_avp(f"{RELAYED}{port.branch_index()}", "1")
-    if not port.media_offer(media_policy.offer_flags(sender_nat=state.caller_nat)):
+    relay = media_relay.offer(worker, media_policy.offer_flags(sender_nat=state.caller_nat))
+    port.set_avp(f"{RELAYED}{port.branch_index()}", str(relay))
+    media_relay.keep_in_dialog(worker, relay)  # for UPDATE and PRACK before the answer
+    if not relay:
         # Half a relay is a deaf call (contracts.md 7): the branch is not sent, the failure is told.
         worker.journal.event("media.unavailable", call=state.call_id, tenant=state.tenant_id)
         port.set_avp(_NO_MEDIA, "1")
@@ -160,7 +162,7 @@ def failure(worker: Worker) -> None:
     code = port.number("$T_reply_code")
     if port.is_cancelled():
         _journal_end(worker, state, int(SipCode.REQUEST_TERMINATED), "cancelled", failover=False)
-        port.media_delete()
+        media_relay.end_set_up(worker)
         end_call(
             worker, state, int(SipCode.REQUEST_TERMINATED), by="caller", reason="cancelled by the caller"
         )
@@ -192,7 +194,7 @@ def _conclude(
 
     silent: our timer ended the attempt; alerted: the callee had rung before.
     """
-    worker.port.media_delete()
+    media_relay.end_set_up(worker)
     by, cause = "callee", cause_of(code)
     if silent:
         by, cause = "system", "no_answer" if alerted else "timeout"

@@ -7,11 +7,12 @@ Pure: no KSR, no clock.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import field, fields, replace
 from operator import attrgetter
 from typing import Any
 
 from callcore.errors import KalibriError
+from callcore.value import value
 
 
 class BadCallState(KalibriError):
@@ -20,7 +21,7 @@ class BadCallState(KalibriError):
     error_id = "bad-call-state"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Target:
     """One place to try: a gateway, the contacts of an account, or a URI."""
 
@@ -34,7 +35,7 @@ class Target:
     cost: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallState:
     """A call in set-up, from the routing decision to its final response."""
 
@@ -79,8 +80,8 @@ class CallState:
         )
 
 
-_TARGET = attrgetter(*Target.__slots__)
-_PLAIN = tuple(name for name in CallState.__slots__ if name not in ("current", "remaining"))
+_TARGET = attrgetter(*(entry.name for entry in fields(Target)))
+_PLAIN = tuple(entry.name for entry in fields(CallState) if entry.name not in ("current", "remaining"))
 _TARGETS_FIRST = attrgetter("current", "remaining", *_PLAIN)
 _write_json = json.JSONEncoder(separators=(",", ":")).encode
 

@@ -11,11 +11,12 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from callcore.gateway import Gateway
+from callcore.value import value
 from kalibri.hashfile import HashFile
 from kalibri.index_dir import CURRENT, Current, read_current
 from kalibri.rangefile import RangeFile
@@ -30,7 +31,7 @@ _PARTS = ("routes", "overlay", "system", "directory", "ranges")
 RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class AccountRecord:
     """An enabled account, as the proxy needs it."""
 
@@ -50,6 +51,9 @@ class AccountRecord:
     max_calls: int | None = None
     media_relay: str = "auto"
     ring_timeout_seconds: int | None = None
+
+
+_ACCOUNT_KEYS = tuple(entry.name for entry in fields(AccountRecord))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +169,7 @@ class Directory:
         record = self._entry(f"a:{tenant_id}:{username}")
         if record is None:
             return None
-        known = {key: record[key] for key in AccountRecord.__slots__ if key in record}
+        known = {key: record[key] for key in _ACCOUNT_KEYS if key in record}
         return AccountRecord(**{**known, "domains": tuple(record["domains"])})
 
     def account_exists(self, tenant_id: int, username: str) -> bool:

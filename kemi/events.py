@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
+from kemi import media_relay
 from kemi.ksr_port import KsrPort
 from kemi.tenancy import gateways_of_uri
 from kemi.worker import Worker
@@ -27,6 +28,8 @@ def dialog(worker: Worker, name: str) -> None:
 
 def _ended(worker: Worker, call_id: str, tenant_id: int | None) -> None:
     port = worker.port
+    if media_relay.ended(worker):
+        return  # told already
     if port.text("$rm") == "BYE" and port.text("$ci") == port.text("$dlg(callid)"):
         by = "caller" if port.text("$ft") == port.text("$dlg(from_tag)") else "callee"
         cause, reason, method = "normal", port.header("Reason") or "BYE", "BYE"

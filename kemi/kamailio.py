@@ -106,8 +106,8 @@ class Kalibri:
         return DONE
 
     def ksr_htable_event(self, msg: Any, name: str) -> int:
-        """Fill the shared tables before the first request."""
-        return self._guard("htable", recovery.load_seen)
+        """Fill the shared tables before the first request; the same event comes for every entry that expires."""
+        return self._guard("htable", lambda worker: recovery.table_event(worker, name))
 
     def ksr_watch_timer(self, msg: Any, name: str) -> int:
         """Look after trunks once a second, in a process of its own."""

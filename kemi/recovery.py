@@ -29,6 +29,9 @@ SETUP_SECONDS = 180
 #: Of one journal file no more than its end is read: 180 s of a busy worker fit.
 _TAIL_BYTES = 8 * 1024 * 1024
 
+#: Event of the htable module, once at start and before the first request.
+TABLES_MADE = "htable:mod-init"
+
 #: Per process: the start was told; calls in set-up that we found, with the time after which they count as gone.
 _started_at = STARTED_AT
 _told = False
@@ -48,6 +51,12 @@ class Found:
     call_id: str
     #: It was answered: its dialog, or the token in its BYE, will end it.
     answered: bool
+
+
+def table_event(worker: Worker, name: str) -> None:
+    """Fill the shared tables when they were made; every entry that expires later raises an event, too."""
+    if name == TABLES_MADE:
+        load_seen(worker)
 
 
 def load_seen(worker: Worker) -> None:

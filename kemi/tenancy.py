@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from callcore.gateway import Gateway
+from callcore.value import value
 from kemi.directory import AccountRecord, Directory
 from kemi.ks_route.facts import SystemFacts
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tenant:
     """A tenant that is served."""
 

@@ -18,6 +18,7 @@ from kalibri.config import Config
 from kalibri.journal import JournalWriter
 from kemi.directory import Directory
 from kemi.ksr_port import KsrPort
+from kemi.relay_sockets import RelaySockets
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Worker:
     secret: bytes
     pid: int
     journal_directory: Path
+    relay_sockets: RelaySockets
 
     def now(self) -> datetime:
         """Return the wall-clock time."""
@@ -62,6 +64,7 @@ def make_worker(port: KsrPort, config: Config) -> Worker:
         secret=secret_file.read_bytes().strip(),
         pid=os.getpid(),
         journal_directory=config.journal_directory,
+        relay_sockets=RelaySockets(config.relay_controls),
     )
     worker.show_generation()
     return worker

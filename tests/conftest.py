@@ -11,6 +11,7 @@ _KEPT = "KALIBRI_FUZZ_SECONDS"
 
 # A module comes after those that it imports: pytest rewrites assertions only at the first import.
 pytest_plugins = [
+    "tests.support.fix_api",
     "tests.support.fix_instance",
     "tests.support.fix_ksctl",
     "tests.support.fix_leftovers",

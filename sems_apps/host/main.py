@@ -27,14 +27,14 @@ from kalibri.config import Config, load_config
 from kalibri.db import connect
 from kalibri.heartbeat import Heartbeat
 from kalibri.journal import JournalWriter
+from kalibri.prompt_index import INDEX
 from sems_apps.host.acd_port import SQL, AcdPort
 from sems_apps.host.host import HostOptions, MediaHost
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
 from sems_apps.host.pg_link import PgLink, Rows
-from sems_apps.host.prompts import PromptFiles, PromptIndex
+from sems_apps.host.prompts import PromptFiles
 from sems_apps.host.rtp_client import RtpClient
-from sems_apps.host.speech import speak
 from sems_apps.host.supervision import Supervisors
 from sems_apps.host.workers import Workers
 
@@ -59,10 +59,7 @@ class Program:
         self._node = f"{config.node_name}-{name}"
         media = config.media
         address = media.listen_address, config.media_port(name)
-        self._prompts = PromptIndex(config.prompt_directory)
-        self._files = PromptFiles(
-            config.prompt_directory, self._prompts.locate, speak, self._workers.submit
-        )
+        self._files = PromptFiles(config.prompt_directory, self._workers.submit)
         controllers = [config.rtp_controller_ports(n) for n in range(1, config.rtp.controllers + 1)]
         self._rtp = RtpClient(self.loop, [(ports.address, ports.control) for ports in controllers])
         self._proxies = {config.proxy.listen_address, "127.0.0.1", "::1"}
@@ -90,6 +87,7 @@ class Program:
             accepts=lambda host: host in self._proxies,
         )
         self._serial = 0
+        self._stamp: object = None
 
     def _acd(self, journal: JournalWriter) -> AcdPort:
         self.acd = AcdPort(self.loop, self._node, self._links, journal, self, boot=uuid.uuid4())
@@ -174,12 +172,24 @@ class Program:
         self.host.stop(self._config.media.stop_seconds, self.loop.stop)
 
     def _look(self) -> None:
-        """Give a sign of life, follow the directory of prompts and our node row."""
+        """Give a sign of life, follow the index of prompts and our node row."""
         with suppress(OSError):
             self._beat.beat(f"{len(self.host.sessions)} calls")
-        self._workers.submit(self._prompts.refresh, lambda changed: self._files.forget() if changed else None)
+        self._workers.submit(self._prompts_stamp, self._follow_prompts)
         self._links[-1].execute(SQL["own_node"], {"holder": self._node}, self._set_draining)
         self.loop.call_later(LOOK_SECONDS, self._look)
+
+    def _prompts_stamp(self) -> object:
+        """Return what changes with the index of prompts; in a worker."""
+        with suppress(OSError):
+            status = (self._config.prompt_directory / INDEX).stat()
+            return status.st_ino, status.st_mtime_ns
+        return None
+
+    def _follow_prompts(self, stamp: object) -> None:
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._files.forget()
 
     def _set_draining(self, rows: Rows | None) -> None:
         if rows and not self.host.is_stopping:

@@ -1,22 +1,24 @@
-"""Finds compiled prompts, and joins several into one file so that they are heard without a gap.
+"""Finds compiled prompts, says numbers, and joins several files into one so that they are heard without a gap.
 
 RTPProxy plays headerless frames from `<path>.<payload type>`, one file at a time, and tells nobody when it is done:
-the length is computed from the size. Joined files are kept by the checksum of what is in them. Files are read and
-written by a worker, never on the loop.
+the length is computed from the size. Joined files are kept by the checksum of what is in them. Everything that
+touches a disk is done by a worker; the loop only looks into a dictionary.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from callcore import speech
+from kalibri.prompt_index import PromptIndex
 from sems_apps.host.ports import Clip
-from sems_apps.sounds import Sound
+from sems_apps.sounds import Sound, SoundKind
 
 log = logging.getLogger("media")
 
@@ -26,20 +28,18 @@ JOINED = "joined"
 
 #: (work, done): do it elsewhere and tell the result on the loop; done(None) when it raised.
 Submit = Callable[[Callable[[], Any], Callable[[Any], None]], None]
-#: Names of the prompts that say a sound in a language.
-Speak = Callable[[Sound, str], list[str]]
-#: Path of a prompt without the payload type: (tenant, name, language); None: there is none.
-Locate = Callable[[int, str, str], str | None]
+_Key = tuple[int, tuple[Sound, ...], str, int]
 
 
 class PromptFiles:
     """The prompts of one instance."""
 
-    def __init__(self, folder: Path, locate: Locate, speak: Speak, submit: Submit) -> None:
+    def __init__(self, folder: Path, submit: Submit) -> None:
         self._joined = folder / JOINED
-        self._locate, self._speak, self._submit = locate, speak, submit
-        #: What was looked at already, by paths and payload type.
-        self._clips: dict[tuple[tuple[str, ...], int], Clip] = {}
+        self._index = PromptIndex(folder)
+        self._lock = threading.Lock()  # workers share the index
+        self._submit = submit
+        self._clips: dict[_Key, Clip | None] = {}
 
     def find(
         self,
@@ -50,79 +50,65 @@ class PromptFiles:
         done: Callable[[Clip | None], None],
     ) -> None:
         """Tell the file of these sounds; parts that do not exist are left out, None: not one exists."""
-        names = [name for sound in sounds for name in self._speak(sound, language)]
-        found = [self._locate(tenant, name, language) for name in names]
-        paths = tuple(path for path in found if path is not None)
-        if not paths:
-            done(None)
+        key = (tenant, sounds, language, payload_type)
+        if key in self._clips:
+            done(self._clips[key])
             return
-        clip = self._clips.get((paths, payload_type))
-        if clip is not None:
+
+        def keep(clip: Any) -> None:
+            self._clips[key] = clip
             done(clip)
-            return
 
-        def keep(made: Any) -> None:
-            if made is not None:
-                self._clips[paths, payload_type] = made
-            done(made)
-
-        self._submit(lambda: self._make(paths, payload_type), keep)
+        self._submit(lambda: self._resolve(*key), keep)
 
     def forget(self) -> None:
-        """Look at every file anew: prompts were changed."""
+        """Look at every file anew: prompts may have been changed."""
         self._clips.clear()
 
-    def _make(self, paths: tuple[str, ...], payload_type: int) -> Clip:
-        """Measure one file, or join several; in a worker. Raises OSError."""
+    # ---- by a worker
+
+    def _resolve(
+        self, tenant: int, sounds: tuple[Sound, ...], language: str, payload_type: int
+    ) -> Clip | None:
+        with self._lock:
+            paths = [path for sound in sounds for path in self._paths(tenant, sound, language)]
         rate = BYTES_PER_SECOND[payload_type]
+        if not paths:
+            return None
         if len(paths) == 1:
             return Clip(paths[0], os.stat(f"{paths[0]}.{payload_type}").st_size / rate)
-        parts = [Path(f"{path}.{payload_type}").read_bytes() for path in paths]
-        whole = b"".join(parts)
+        return self._join(paths, payload_type, rate)
+
+    def _paths(self, tenant: int, sound: Sound, language: str) -> list[str]:
+        if sound.kind is SoundKind.MUSIC:
+            return [str(found.path) for found in self._index.music(tenant, sound.text, language)]
+        found = [self._index.path_of(tenant, name, language) for name in spoken(sound, language)]
+        return [str(path) for path in found if path is not None]
+
+    def _join(self, paths: list[str], payload_type: int, rate: int) -> Clip:
+        whole = b"".join(Path(f"{path}.{payload_type}").read_bytes() for path in paths)
         target = self._joined / hashlib.sha256(whole).hexdigest()[:32]
         file = Path(f"{target}.{payload_type}")
         if not file.exists():
             self._joined.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_name(f"{file.name}.{os.getpid()}")
+            temporary = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}")
             temporary.write_bytes(whole)
             temporary.rename(file)
         return Clip(str(target), len(whole) / rate)
 
 
-class PromptIndex:
-    """The directory of prompts, `index.json`: read again when it was replaced."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "index.json"
-        self._folder = folder
-        self._stamp: tuple[int, int] | None = None
-        self._prompts: dict[tuple[int, str, str], str] = {}
-
-    def locate(self, tenant: int, name: str, language: str) -> str | None:
-        """Return the path of a prompt: the tenant's own, else the system's; in this language, else in none."""
-        for owner in (tenant, 0):
-            for spoken in (language, ""):
-                path = self._prompts.get((owner, name, spoken))
-                if path is not None:
-                    return path
-        return None
-
-    def refresh(self) -> bool:
-        """Read the directory if it was replaced; tell whether it was. Called about once a second, by a worker."""
-        try:
-            status = self._file.stat()
-            stamp = (status.st_ino, status.st_mtime_ns)
-            if stamp == self._stamp:
-                return False
-            content = json.loads(self._file.read_text(encoding="utf-8"))
-            self._prompts = {
-                (int(item["tenant"]), item["name"], item["language"]): str(self._folder / item["path"])
-                for item in content["prompts"]
-            }
-        except FileNotFoundError:
-            return False
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.error("the directory of prompts cannot be read: %s", error)
-            return False
-        self._stamp = stamp
-        return True
+def spoken(sound: Sound, language: str) -> tuple[str, ...]:
+    """Return the prompts that say a sound; what cannot be said is left out."""
+    tongue = language if language in speech.LANGUAGES else "en"
+    try:
+        match sound.kind:
+            case SoundKind.POSITION:
+                return speech.position(sound.number, tongue)
+            case SoundKind.WAIT:
+                return speech.wait(sound.number, sound.upper, tongue)
+            case SoundKind.DIGITS:
+                return speech.digits(sound.text, tongue)
+    except speech.BadSpeech as error:
+        log.warning("cannot say %s: %s", sound, error.message)
+        return ()
+    return (sound.text,)

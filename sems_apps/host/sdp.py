@@ -125,9 +125,11 @@ def choose(offer: Description, wanted: tuple[Codec, ...] = OURS) -> Codec:
     raise BadSdp("no codec in common")
 
 
-def write_offer(address: str, port: int, session: int, codecs: tuple[Codec, ...], dtmf: int | None) -> str:
+def write_offer(
+    address: str, port: int, session: int, codecs: tuple[Codec, ...], dtmf: int | None, version: int = 1
+) -> str:
     """Write an offer of these codecs."""
-    return _write(address, port, session, 1, codecs, dtmf, "sendrecv", ("audio",), 0)
+    return _write(address, port, session, version, codecs, dtmf, "sendrecv", ("audio",), 0)
 
 
 def write_answer(

@@ -84,6 +84,8 @@ class Session:
             on_key=self._on_key,
             on_lost=self._media_lost,
         )
+        #: Legs that are not on the caller's session: supervisors, an agent who talks through the mixer.
+        self._places: dict[str, MediaSession] = {}
         self.began = time.time()
         self._events: deque[Event] = deque()
         self._running = False
@@ -177,7 +179,10 @@ class Session:
     def _dial(self, action: do.Dial) -> None:
         self.tell("media.dial", leg=action.leg, to=action.target, offer=action.offer or None)
         self._dialling.add(action.leg)
-        self._with_ports(lambda: self._dial_with_ports(action))
+        if action.kind is do.LegKind.SUPERVISOR:
+            self._dial_supervisor(action)
+        else:
+            self._with_ports(lambda: self._dial_with_ports(action))
 
     def _dial_with_ports(self, action: do.Dial) -> None:
         if action.leg == CALLER:
@@ -186,6 +191,18 @@ class Session:
         shared = any(not leg.ended for name, leg in self.legs.items() if name != CALLER)
         self.media.other_port(lambda port: self._invite(action, port), shared=shared)
 
+    def _dial_supervisor(self, action: do.Dial) -> None:
+        """A supervisor has an RTP session of his own, with the mixer on its other side."""
+        media = self.new_media(action.leg)
+        self.place(action.leg, media)
+        codec = self.media.codec or sdp.PCMA
+        media.open(
+            None,
+            codec,
+            None,
+            lambda opened: self._invite(action, media.ports.caller if media.ports else None),
+        )
+
     def _invite(self, action: do.Dial, port: int | None) -> None:
         if action.leg not in self._dialling or self.finished:
             return
@@ -193,9 +210,10 @@ class Session:
         if port is None or self.media.ports is None or self.media.codec is None:
             self.post(LegFailed(action.leg, 503))
             return
-        body = sdp.write_offer(
-            self.media.ports.address, port, self._session_id(), (self.media.codec,), self.media.dtmf
-        )
+        address, dtmf = self.media.ports.address, self.media.dtmf
+        if action.leg in self._places and (place := self._places[action.leg].ports) is not None:
+            address = place.address
+        body = sdp.write_offer(address, port, self._session_id(), (self.media.codec,), dtmf)
         headers = {"X-KS-Call": self.entry.call, "X-KS-Leg": action.kind.value}
         if action.offer:
             headers["X-KS-Offer"] = str(action.offer)
@@ -229,6 +247,15 @@ class Session:
             leg.hang_up(reason)
         if name == self.other:
             self.other = ""
+        self._free_place(name)
+
+    def _free_place(self, name: str) -> None:
+        """Give back the RTP session of a supervisor who is gone."""
+        if name.startswith(do.SUPERVISOR_PREFIX):
+            self.host.supervision.leave(self, name)
+            place = self._places.pop(name, None)
+            if place is not None:
+                place.close()
 
     def _notify(self, action: do.Notify) -> None:
         leg = self.legs.get(action.leg)
@@ -343,14 +370,60 @@ class Session:
         if result is None:
             self.tell("media.not_recorded")
 
+    # ---- legs on other sessions
+
+    def new_media(self, name: str) -> MediaSession:
+        """Make another RTP session of this call."""
+        key = f"{self.host.owner}:{self.entry.call}:{name}"
+        return MediaSession(self.host.rtp, None, key, on_key=lambda *_: None, on_lost=lambda: None)
+
+    def media_of(self, name: str) -> MediaSession:
+        """Return the RTP session of a leg."""
+        return self._places.get(name, self.media)
+
+    def place(self, name: str, media: MediaSession | None) -> None:
+        """Put a leg on a session of its own, or (None) back on the caller's."""
+        if media is None:
+            self._places.pop(name, None)
+        else:
+            self._places[name] = media
+
+    def put_back(self, name: str) -> None:
+        """Let the caller's session send to this leg again."""
+        leg = self.legs.get(name)
+        if leg is not None and leg.remote is not None:
+            self.other = name
+            self.media.set_other(leg.remote)
+
+    def reinvite(self, name: str) -> None:
+        """Tell a leg where its RTP goes now."""
+        leg, media = self.legs.get(name), self.media_of(name)
+        if leg is None or media.ports is None or media.codec is None:
+            return
+        port = media.ports.other if media is self.media else media.ports.caller
+        body = sdp.write_offer(
+            media.ports.address, port, self._session_id(), (media.codec,), self.media.dtmf, self._version()
+        )
+        leg.reinvite(body)
+
+    def refuse_supervision(self, leg: str, reason: str) -> None:
+        """A supervisor cannot take part: end his leg and say why."""
+        self.host.acd.supervised(leg, reason)
+        self._end_leg(leg, reason)
+        self.post(LegEnded(leg, reason))
+
     def _supervise(self, action: do.Supervise) -> None:
         self.host.supervision.join(self, action)
 
     def _unsupervise(self, action: do.Unsupervise) -> None:
-        self.host.supervision.leave(self, action.leg)
+        self._free_place(action.leg)
 
     def _session_id(self) -> int:
         return int(self.began)
+
+    def _version(self) -> int:
+        """A number for a new description, greater than every one before (RFC 3264 section 8)."""
+        return int(self.host.loop.now() * 1000)
 
     # ---- the end
 
@@ -372,6 +445,8 @@ class Session:
                 leg.hang_up(cause)
         self.host.supervision.forget(self)
         self.media.close()
+        for media in self._places.values():
+            media.close()
         self.host.session_ended(self)
 
     # ---- told by the legs
@@ -385,8 +460,8 @@ class Session:
         """200."""
         self.tell("media.up", leg=leg.name)
         self.entry.legs[leg.name] = leg.dialog
-        if leg.name == CALLER and leg.remote is not None:
-            self.media.set_caller(leg.remote)
+        if leg.remote is not None and (leg.name == CALLER or leg.name in self._places):
+            self.media_of(leg.name).set_caller(leg.remote)
         self.post(LegAnswered(leg.name))
 
     def leg_failed(self, leg: SipLeg, code: int) -> None:
@@ -394,6 +469,7 @@ class Session:
         self.tell("media.failed", leg=leg.name, code=code)
         if leg.name.startswith(do.SUPERVISOR_PREFIX):
             self.host.acd.supervised(leg.name, f"the supervisor did not answer: {code}")
+            self._free_place(leg.name)
         self.post(LegFailed(leg.name, code))
 
     def leg_ended(self, leg: SipLeg, cause: str) -> None:
@@ -416,8 +492,8 @@ class Session:
         """A new description of the far end: hold, resume, another address."""
         if leg.remote is None:
             return
-        if leg.name == CALLER:
-            self.media.set_caller(leg.remote)
+        if leg.name == CALLER or leg.name in self._places:
+            self.media_of(leg.name).set_caller(leg.remote)
         elif leg.name == self.other:
             self.media.set_other(leg.remote)
         holds = leg.remote.holds
@@ -427,15 +503,16 @@ class Session:
 
     def new_offer(self, leg: SipLeg, offer: sdp.Description | None) -> str | None:
         """Answer a re-INVITE: the ports stay, and so does the codec."""
-        ports, codec = self.media.ports, self.media.codec
+        media = self.media_of(leg.name)
+        ports, codec = media.ports, media.codec
         if ports is None or codec is None:
             return None
-        port = ports.caller if leg.name == CALLER else ports.other
-        version = int(self.host.loop.now() * 1000)
+        port = ports.other if media is self.media and leg.name != CALLER else ports.caller
+        identity, version = self._session_id(), self._version()
         if offer is None:
-            return sdp.write_offer(ports.address, port, self._session_id(), (codec,), self.media.dtmf)
+            return sdp.write_offer(ports.address, port, identity, (codec,), self.media.dtmf, version)
         sdp.choose(offer, (codec,))  # raises BadSdp: 488
-        return sdp.write_answer(offer, ports.address, port, self._session_id(), codec, version)
+        return sdp.write_answer(offer, ports.address, port, identity, codec, version)
 
     def _on_key(self, digit: str, from_caller: bool) -> None:
         self._key(CALLER if from_caller else self.other, digit)

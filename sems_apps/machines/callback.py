@@ -67,7 +67,7 @@ def agent_answered(call: QueueCall, event: LegAnswered) -> None:
     call.legs[event.leg] = LegState.UP
     offer.answered = True
     call.joining = offer
-    sounds = (prompt("callback_agent"), music(call.settings.music))
+    sounds = (prompt("connecting"), music(call.settings.music))
     call.do(
         StopTimer(f"{offers.OFFER_TIMER}{offer.offer}"),
         ReportOffer(offer.offer, OfferOutcome.ANSWERED, 200),

@@ -128,7 +128,7 @@ def survey_key(call: QueueCall, event: Dtmf) -> None:
     call.do(StopTimer(SURVEY))
     if event.digit in "12345":
         call.do(ReportSurvey(int(event.digit)))
-        say_and_leave(call, "survey_thanks")
+        say_and_leave(call, "survey-thanks")
     elif call.survey_rounds < SURVEY_ROUNDS:
         ask_survey(call)
     else:

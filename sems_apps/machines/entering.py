@@ -158,7 +158,7 @@ def callback_taken(call: QueueCall, event: CallbackTaken) -> None:
         return
     call.queued = False
     offers.drop_all(call, OfferOutcome.CANCELLED)
-    say_and_leave(call, "callback_taken")
+    say_and_leave(call, "callback-accepted")
 
 
 def moved(call: QueueCall, event: Moved) -> None:

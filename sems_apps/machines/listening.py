@@ -153,7 +153,7 @@ class Listening:
         if (self.settings.announce_wait or on_demand) and wait_seconds is not None:
             said.append(wait(*wait_range(wait_seconds)))
         if self.settings.callback_key and not on_demand:
-            said.append(prompt("callback_hint"))
+            said.append(prompt("callback-offer"))
         return self._say(tuple(said)) if said else []
 
     def key(self, digit: str) -> Step:
@@ -174,7 +174,7 @@ class Listening:
         """The ACD did not take the callback: say so and go on waiting."""
         if self.hearing is not Hearing.ASKING:
             return []
-        return self._say((prompt("callback_refused"),))
+        return self._say((prompt("callback-refused"),))
 
     # ---- keys
 
@@ -227,14 +227,14 @@ class Listening:
         if self._too_long():
             return [StopTimer(KEYS), *self._music()]
         self.hearing = Hearing.CONFIRMING
-        said = (prompt("callback_at"), digits(self.number), prompt("callback_confirm"))
+        said = (prompt("callback-your-number"), digits(self.number), prompt("callback-confirm"))
         return [StopTimer(KEYS), self._play(said)]
 
     def _type(self) -> Step:
         if self._too_long():
             return [StopTimer(KEYS), *self._music()]
         self.hearing, self._typed = Hearing.TYPING, ""
-        return [StopTimer(KEYS), self._play((prompt("callback_number"),))]
+        return [StopTimer(KEYS), self._play((prompt("callback-number"),))]
 
     def _too_long(self) -> bool:
         self._rounds += 1

@@ -11,17 +11,22 @@ import psycopg
 import pytest
 
 from callcore.inventory import NumberState
-from callcore.states import GatewayHealth, NodeKind, RegistrationState, RelayMode
+from callcore.recording import RecordingReason, RecordingState
+from callcore.states import ApiScope, DeliveryState, GatewayHealth, NodeKind, RegistrationState, RelayMode
 from kalibri.pg_cluster import binary
 from kalibri.services import schema
 from kemi.ks_route.model import DestinationKind, Direction, PatternClass
 
 ENUMS: dict[str, type[StrEnum]] = {
+    "api_scope": ApiScope,
+    "delivery_state": DeliveryState,
     "destination_kind": DestinationKind,
     "gateway_health": GatewayHealth,
     "node_kind": NodeKind,
     "number_state": NumberState,
     "pattern_class": PatternClass,
+    "recording_reason": RecordingReason,
+    "recording_state": RecordingState,
     "registration_state": RegistrationState,
     "relay_mode": RelayMode,
     "route_direction": Direction,
@@ -106,4 +111,5 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
     ).fetchall()
     keys: dict[str, str] = dict(rows)
     owned = ["account", "account_domain", "address_book_entry", "caller_id", "domain", "route", "schedule"]
+    owned += ["music_class", "prompt", "recording", "recording_event", "recording_file", "recording_policy"]
     assert {keys[table] for table in owned} == {"tenant_id"}

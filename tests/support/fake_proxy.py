@@ -14,12 +14,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kalibri.config import Config
+from kalibri.config import Config, RtpConfig
 from kalibri.journal import JournalWriter
 from kemi import request_route
 from kemi.directory import Directory
 from kemi.ks_route.table import RouteTable
 from kemi.ksr_port import KsrPort
+from kemi.relay_sockets import RelaySockets
 from kemi.worker import Worker
 from tests.support.fake_ksr import FakeKsr
 from tests.support.index_files import account_record, write_generation
@@ -46,10 +47,19 @@ class FakeProxy:
         write_generation(self.index, entries=self.accounts, system={**facts, **system}, seq=1)
         self.ksr = FakeKsr()
         port = KsrPort(self.ksr)
-        config = Config(home=folder)
+        config = Config(home=folder, rtp=RtpConfig(nodes=2))
         self.journal = JournalWriter(self.journal_folder, "n1", "kamailio")
         directory = Directory.open(self.index)
-        self.worker = Worker(port, config, self.journal, directory, SECRET, os.getpid(), self.journal_folder)
+        self.worker = Worker(
+            port,
+            config,
+            self.journal,
+            directory,
+            SECRET,
+            os.getpid(),
+            self.journal_folder,
+            RelaySockets(config.relay_controls),
+        )
 
     def set_entries(self, entries: dict[str, dict[str, Any]]) -> None:
         """Replace accounts and numbers of the directory; accounts 100 and 101 stay unless named."""

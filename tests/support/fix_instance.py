@@ -38,7 +38,14 @@ PREFIX = "ksi-"
 PORT_BLOCKS = range(12_000, 32_000, 2_000)
 PORT_LEASES = Path("/tmp/kalibri-test-ports")
 #: Places in a block; the rest, from FIRST_RTP_PORT, is for media.
-SINGLE_PORTS = ("proxy.sip_port", "proxy.tls_port", "proxy.internal_port", "database.port", "stun.port")
+SINGLE_PORTS = (
+    "proxy.sip_port",
+    "proxy.tls_port",
+    "proxy.internal_port",
+    "database.port",
+    "stun.port",
+    "api.port",
+)
 CONTROL_PORT, CONTROLLER_PORT, MEDIA_PORT, FIRST_RTP_PORT, BLOCK = 10, 40, 80, 100, 2_000
 LOOPBACK = "127.0.0.1"
 BACK_SECONDS = 30.0

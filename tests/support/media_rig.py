@@ -7,6 +7,7 @@ rig.acd.post(OfferMade(1, "agent", 20.0)); agent.wait_call()
 
 from __future__ import annotations
 
+import json
 import select
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from typing import Any
 from uuid import uuid4
 
 from callcore.errors import Unavailable
+from kalibri.prompt_index import ANY, INDEX, index_key
 from rtpproxy_ctl.ask import ask_counters, ask_version
-from sems_apps.actions import Action, EnterQueue, Supervise
+from sems_apps.actions import Action, EnterQueue
 from sems_apps.events import Entered, Event
 from sems_apps.host.host import HostOptions, MediaHost
 from sems_apps.host.loop import Loop
@@ -27,10 +29,9 @@ from sems_apps.host.notify import NotifyServer
 from sems_apps.host.ports import Entry
 from sems_apps.host.prompts import PromptFiles
 from sems_apps.host.rtp_client import RtpClient
-from sems_apps.host.session import Session
+from sems_apps.host.supervision import Supervisors
 from sems_apps.host.workers import Workers
 from sems_apps.settings import QueueSettings
-from sems_apps.sounds import Sound
 from tests.support.net_ports import free_port
 from tests.support.rtp_peer import known_payload
 from tests.support.sip_call import Call
@@ -38,7 +39,7 @@ from tests.support.sip_phone import Phone
 
 WAIT_SECONDS = 15.0
 #: Seconds of each prompt; every one has other frames.
-PROMPTS = {"jazz": 2.0, "blues": 2.0, "whisper": 0.4, "survey": 0.2, "survey_thanks": 0.2, "ringback": 1.0}
+PROMPTS = {"jazz": 2.0, "blues": 2.0, "whisper": 0.4, "survey": 0.2, "survey-thanks": 0.2, "ringback": 1.0}
 
 
 class ScriptedAcd:
@@ -116,25 +117,10 @@ class Story:
         return [kind for kind, _ in self.lines]
 
 
-class NoSupervision:
-    """For calls that nobody supervises."""
-
-    def join(self, session: Session, action: Supervise) -> None:
-        raise AssertionError("nobody supervises here")
-
-    def leave(self, session: Session, leg: str) -> None:
-        """Nobody is there."""
-
-    def forget(self, session: Session) -> None:
-        """Nobody is there."""
-
-
 class MediaRig:
     """The host in a thread, the node in a process."""
 
-    def __init__(
-        self, folder: Path, control: tuple[str, int], notify_port: int, supervision: Any = None
-    ) -> None:
+    def __init__(self, folder: Path, control: tuple[str, int], notify_port: int) -> None:
         self.folder, self.control = folder, control
         self.errors: list[BaseException] = []
         self.rpc_calls: list[tuple[str, dict[str, Any]]] = []
@@ -142,7 +128,14 @@ class MediaRig:
         self.acd, self.story = ScriptedAcd(self.loop), Story()
         self.workers = Workers(self.loop)
         self.prompts = {name: self._compile(name, seconds) for name, seconds in PROMPTS.items()}
-        self._supervision = supervision or NoSupervision()
+        index = {
+            "prompts": {index_key(0, ANY, name): name for name in PROMPTS},
+            "durations_ms": {
+                index_key(0, ANY, name): round(seconds * 1000) for name, seconds in PROMPTS.items()
+            },
+            "music": {"0:default": ["jazz"]},
+        }
+        (folder / INDEX).write_text(json.dumps(index))
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(notify_port,), daemon=True)
         self._thread.start()
@@ -163,10 +156,10 @@ class MediaRig:
             rtp=RtpClient(self.loop, [self.control]),
             notify=NotifyServer(self.loop, ("127.0.0.1", notify_port)),
             acd=self.acd,
-            prompts=PromptFiles(self.folder, self._locate, _speak, self.workers.submit),
+            prompts=PromptFiles(self.folder, self.workers.submit),
             journal=self.story,
             rpc=lambda method, params, done: self.rpc_calls.append((method, params)),
-            supervision=self._supervision,
+            supervision=Supervisors("127.0.0.1"),
             accepts=lambda host: host == "127.0.0.1",
             next_hop=_phone_itself,
         )
@@ -174,9 +167,6 @@ class MediaRig:
         self.loop.run()
         self.host.close()
         self.loop.close()
-
-    def _locate(self, tenant: int, name: str, language: str) -> str | None:
-        return str(self.folder / name) if name in self.prompts else None
 
     def call(self, phone: Phone, **arguments: str) -> Call:
         """Send the INVITE that a proxy would send."""
@@ -203,12 +193,8 @@ def _phone_itself(proxy: tuple[str, int], target: str) -> tuple[str, int]:
     return (host, int(port)) if found else proxy
 
 
-def _speak(sound: Sound, language: str) -> list[str]:
-    return [sound.text] if sound.text else [f"{sound.kind}-{sound.number}"]
-
-
 @contextmanager
-def media_rig(folder: Path, supervision: Any = None) -> Iterator[MediaRig]:
+def media_rig(folder: Path) -> Iterator[MediaRig]:
     """Start a node and a host; both are ended afterwards."""
     control, notify_port, first = ("127.0.0.1", free_port()), free_port(), free_port(even=True)
     command = [sys.executable, "-m", "rtpproxy_ctl.node", "--control", f"{control[0]}:{control[1]}"]
@@ -217,7 +203,7 @@ def media_rig(folder: Path, supervision: Any = None) -> Iterator[MediaRig]:
     node = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
         _wait_ready(node, control)
-        rig = MediaRig(folder, control, notify_port, supervision)
+        rig = MediaRig(folder, control, notify_port)
         try:
             yield rig
         finally:

@@ -137,7 +137,15 @@ def kamailio_cfg(config: Config, secret: str) -> str:
             raise BadInput(f"kamailio.cfg cannot hold the value of {name}: {value}")
         lines.append(f'#!substdef "!{name}!{value}!g"')
     lines.append(f'include_file "{PROJECT_ROOT}/conf/kamailio.cfg"')
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_relay_sets(config), ""])
+
+
+def _relay_sets(config: Config) -> list[str]:
+    """Return one set of Kamailio's rtpproxy module for each relay: kemi/media_relay.py chooses, not the module."""
+    return [
+        f'modparam("rtpproxy", "rtpproxy_sock", "{number} == udp:{host}:{port}")'
+        for number, (host, port) in enumerate(config.relay_controls, 1)
+    ]
 
 
 def kamailio_definitions(config: Config, secret: str) -> dict[str, str]:

@@ -9,17 +9,14 @@ from __future__ import annotations
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kalibri.config import PROJECT_ROOT, Config
+from kalibri.config import CONTROL_ADDRESS, PROJECT_ROOT, Config
 
 #: Where servers of Debian look for programs. Kamailio's embedded Python takes its prefix from the first
 #: python3 of PATH, so nobody else's may come first.
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-#: RTPProxy's control protocol knows no password: never reachable from another machine.
-CONTROL_ADDRESS = "127.0.0.1"
 
 #: What a process may need besides processes: PostgreSQL answers and has the schema; there is a route index
 #: on disk (whether or not its builder runs at this moment).
@@ -68,6 +65,8 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
         "ks-index": _daemon,
         "kamailio": _kamailio,
         "ks-cdr": _daemon,
+        "ks-rec": _recorder,
+        **({"ks-api": _daemon} if config.api.enabled else {}),
         "watch": _watch,
     }
 
@@ -159,6 +158,12 @@ def _stun(config: Config, name: str) -> Process:
 def _daemon(config: Config, name: str) -> Process:
     module = f"tools.{name.replace('-', '_')}"
     return Process(name=name, argv=_module(module, "--home", str(config.home)), needs=(DATABASE,))
+
+
+def _recorder(config: Config, name: str) -> Process:
+    """Build ks-rec: it takes the disk only when nobody else wants it; its workers are nice besides."""
+    daemon = _daemon(config, name)
+    return replace(daemon, argv=("/usr/bin/ionice", "-c", "3", *daemon.argv), patience_seconds=120)
 
 
 def _watch(config: Config, name: str) -> Process:

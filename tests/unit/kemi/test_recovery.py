@@ -54,6 +54,14 @@ def test_calls_that_were_being_set_up_are_known_again(proxy: FakeProxy) -> None:
     assert seen(proxy) == {"a@x\nt\n2": RECOVERED + "c1"}
 
 
+def test_an_entry_that_expires_reads_no_journal(proxy: FakeProxy) -> None:
+    write(proxy, start("c1", "a@x"))
+    recovery.table_event(proxy.worker, "htable:expired:seen")
+    assert seen(proxy) == {}
+    recovery.table_event(proxy.worker, recovery.TABLES_MADE)
+    assert len(seen(proxy)) == 1
+
+
 def test_the_end_may_stand_in_another_file(proxy: FakeProxy) -> None:
     write(proxy, start("c1", "a@x"))
     write(proxy, line("call.end", "c1"), name="n1-kamailio-boot-2-1.jsonl")

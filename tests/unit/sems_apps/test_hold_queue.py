@@ -311,7 +311,7 @@ def test_position_and_wait_are_said_and_music_comes_back() -> None:
     world.feed(TimerFired("announce"))
     assert world.timers["announce"] == 30
     world.feed(PositionKnown(4, 400.0))
-    assert world.hears(CALLER) == "position:4-0 wait:5-10 callback_hint"
+    assert world.hears(CALLER) == "position:4-0 wait:5-10 callback-offer"
     world.feed(PromptEnded(CALLER, "said"))
     assert world.hears(CALLER) == "jazz"
 
@@ -381,11 +381,11 @@ def test_supervisor_takes_the_agent_out_of_the_call() -> None:
 def test_callback_to_the_own_number() -> None:
     world = arrive(TALKATIVE)
     world.feed(Dtmf(CALLER, "1"))
-    assert world.hears(CALLER) == f"callback_at {NUMBER} callback_confirm"
+    assert world.hears(CALLER) == f"callback-your-number {NUMBER} callback-confirm"
     world.feed(Dtmf(CALLER, "1"))
     assert world.hears(CALLER) == "jazz"
     world.feed(CallbackTaken(True))
-    assert world.hears(CALLER) == "callback_taken"
+    assert world.hears(CALLER) == "callback-accepted"
     world.feed(PromptEnded(CALLER, "last_words"))
     assert world.finished
 
@@ -394,10 +394,10 @@ def test_callback_to_a_number_that_is_typed() -> None:
     world = arrive(TALKATIVE)
     for digit in "12":
         world.feed(Dtmf(CALLER, digit))
-    assert world.hears(CALLER) == "callback_number"
+    assert world.hears(CALLER) == "callback-number"
     for digit in "4951112233#":
         world.feed(Dtmf(CALLER, digit))
-    assert world.hears(CALLER) == "callback_at 4951112233 callback_confirm"
+    assert world.hears(CALLER) == "callback-your-number 4951112233 callback-confirm"
     world.feed(Dtmf(CALLER, "1"))
     asked = [action.number for action in world.done if type(action).__name__ == "AskCallback"]
     assert asked == ["4951112233"]
@@ -408,7 +408,7 @@ def test_typed_number_is_complete_after_silence() -> None:
     for digit in "124955":
         world.feed(Dtmf(CALLER, digit))
     world.feed(TimerFired("keys"))
-    assert world.hears(CALLER) == "callback_at 4955 callback_confirm"
+    assert world.hears(CALLER) == "callback-your-number 4955 callback-confirm"
 
 
 def test_callback_dialogue_ends_by_star_and_by_silence() -> None:
@@ -429,7 +429,7 @@ def test_refused_callback_goes_on_waiting() -> None:
     world.feed(Dtmf(CALLER, "1"))
     world.feed(Dtmf(CALLER, "1"))
     world.feed(CallbackTaken(False))
-    assert world.hears(CALLER) == "callback_refused"
+    assert world.hears(CALLER) == "callback-refused"
     assert world.in_queue
 
 
@@ -489,7 +489,7 @@ def test_survey_takes_a_mark() -> None:
     world.feed(Dtmf(CALLER, "9"))
     world.feed(Dtmf(CALLER, "4"))
     assert ReportSurvey(4) in world.reports
-    assert world.hears(CALLER) == "survey_thanks"
+    assert world.hears(CALLER) == "survey-thanks"
     world.feed(PromptEnded(CALLER, "last_words"))
     assert world.finished
 
@@ -625,7 +625,7 @@ def test_callback_agent_first() -> None:
     world = QueueWorld()
     world.feed(CallbackDue(NUMBER, PLAIN, offer=5, target="105"))
     world.feed(LegAnswered("agent:5"))
-    assert world.hears("agent:5") == "callback_agent jazz"
+    assert world.hears("agent:5") == "connecting jazz"
     world.feed(LegAnswered(CALLER))
     assert world.partner() == "agent:5"
     assert ReportCallback("reached") in world.reports
