@@ -60,7 +60,7 @@ UNION ALL
 SELECT 'q:' || queue.tenant_id || ':' || queue.name,
        jsonb_build_object(
            'queue_id', queue_id, 'tenant_id', queue.tenant_id, 'name', queue.name, 'anchored', anchored,
-           'ring_seconds', ring_seconds)::text
+           'settings', media || jsonb_build_object('record', record))::text
 FROM queue JOIN tenant ON tenant.tenant_id = queue.tenant_id AND tenant.enabled;
 
 -- name: system
