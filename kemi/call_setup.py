@@ -26,6 +26,7 @@ from kemi.ks_route.model import (
 from kemi.ksr_port import NAT_TESTS_MEDIA
 from kemi.leg import kind_of, write_dialog
 from kemi.proxy_start import RECOVERED
+from kemi.recording_choice import with_recording
 from kemi.routing_facts import make_world
 from kemi.sip_request import SipRequest
 from kemi.targets import targets_of
@@ -49,7 +50,9 @@ def invite(worker: Worker, sip: SipRequest) -> None:
     if sender.leg is not None:
         decision = application_calls.decision(worker, sender.leg, request)
     else:
-        decision = decide(request, worker.directory.routes, make_world(worker))
+        decision = with_recording(
+            worker, sender, decide(request, worker.directory.routes, make_world(worker))
+        )
     _journal_start(worker, sip, sender, request, decision, call_id)
     _follow(worker, sip, sender, decision, call_id)
 

@@ -54,6 +54,8 @@ class AccountRecord:
     ring_timeout_seconds: int | None = None
     #: The agent whose phone it is; None: nobody's. His dialogs are told to call distribution.
     agent_id: int | None = None
+    #: Its calls are recorded, or never; None: as its tenant's policy says.
+    record: bool | None = None
 
 
 _ACCOUNT_KEYS = tuple(entry.name for entry in fields(AccountRecord))
