@@ -303,6 +303,14 @@ class CallCentre:
         self._phones.append(self.switch.phone(self.loop, username, **more))
         return self._phones[-1]
 
+    def command(self, function: str, entry_id: int, *values: Any) -> None:
+        """Call acd_<function>(tenant, entry, values..., by) as a supervisor."""
+        given: list[Any] = [self.switch.tenant_id, entry_id, *values]
+        if function == "eject":
+            given += [None] * (4 - len(given))
+        marks = ", ".join(["%s"] * (len(given) + 1))
+        self.switch.rows(f"SELECT acd_{function}({marks})", [*given, "boss"])
+
     def phone_events(self, call: Call, key: str, *, payload_type: int = 101) -> list[RtpPacket]:
         """Wait until a key has come as RFC 4733 event, and return its packets."""
         number = "0123456789*#ABCD".index(key)
