@@ -30,6 +30,7 @@ import pytest
 
 from kalibri.config import PROJECT_ROOT, Config, load_config
 from kalibri.remembered import setting_name
+from tests.support.prompt_cache import lay_down_prompts
 from tools.instance import lifecycle, orphans
 from tools.instance.lifecycle import Status
 
@@ -113,6 +114,7 @@ class Instance:
     def __init__(self, settings: Mapping[str, object] | None = None) -> None:
         self.ports = PortBlock()
         self.home = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir="/tmp"))
+        lay_down_prompts(self.home)
         chosen = {"proxy.workers": 2, "proxy.tcp_workers": 1, "rtp.nodes": 2} | self.ports.settings()
         chosen |= settings or {}
         self.environ = {
