@@ -9,3 +9,4 @@
 \ir schema/30_kamailio.sql
 \ir schema/40_api.sql
 \ir schema/41_events.sql
+\ir schema/42_worker.sql

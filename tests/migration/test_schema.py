@@ -11,7 +11,15 @@ import psycopg
 import pytest
 
 from callcore.inventory import NumberState
-from callcore.states import ApiScope, DeliveryState, GatewayHealth, NodeKind, RegistrationState, RelayMode
+from callcore.states import (
+    ApiScope,
+    DeliveryState,
+    GatewayHealth,
+    JobOutcome,
+    NodeKind,
+    RegistrationState,
+    RelayMode,
+)
 from kalibri.pg_cluster import binary
 from kalibri.services import schema
 from kemi.ks_route.model import DestinationKind, Direction, PatternClass
@@ -21,6 +29,7 @@ ENUMS: dict[str, type[StrEnum]] = {
     "delivery_state": DeliveryState,
     "destination_kind": DestinationKind,
     "gateway_health": GatewayHealth,
+    "job_outcome": JobOutcome,
     "node_kind": NodeKind,
     "number_state": NumberState,
     "pattern_class": PatternClass,
