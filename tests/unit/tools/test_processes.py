@@ -15,7 +15,18 @@ CONFIG = Config(home=Path("/home/ks"), rtp=RtpConfig(nodes=3, port_min=10_001, p
 
 def test_processes_start_with_what_the_others_need() -> None:
     assert [item.name for item in processes(CONFIG)] == [
-        *("postgres", "rtp-1", "rtp-2", "rtp-3", "rtpc-1", "rtpc-2", "media-1", "stun", "ks-index", "kamailio"),
+        *(
+            "postgres",
+            "rtp-1",
+            "rtp-2",
+            "rtp-3",
+            "rtpc-1",
+            "rtpc-2",
+            "media-1",
+            "stun",
+            "ks-index",
+            "kamailio",
+        ),
         *("ks-cdr", "ks-rec", "ks-api", "watch"),
     ]
 
