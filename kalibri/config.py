@@ -242,6 +242,7 @@ class ApiConfig:
     failed_logins_per_minute: int = key(10, minimum=1, maximum=10_000)
     #: Whose X-Forwarded-For is believed; None: nobody's.
     trusted_proxy: str | None = key(None, check=ip_address)
+    webhooks_to_private_addresses: bool = key(False)
 
 
 @dataclass(frozen=True, kw_only=True)
