@@ -28,7 +28,8 @@ class Office:
         self.rig, self.field, self._make_phone = rig, field, make_phone
         self.queue = field.queue("sales", media={"music": "jazz"})
         field.conn.execute(
-            "INSERT INTO node (name, kind, host, address) VALUES (%s, 'media', 'here', 'udp:127.0.0.1:5090')", [HOST]
+            "INSERT INTO node (name, kind, host, address) VALUES (%s, 'media', 'here', 'udp:127.0.0.1:5090')",
+            [HOST],
         )
 
     def agent(self, name: str, number: str, *, login: bool = True) -> tuple[int, Phone]:
@@ -59,8 +60,12 @@ class Office:
         try:
             phone.wait(found, 15, f"{question} = {wanted}")
         except AssertionError as error:
-            offers = self.field.conn.execute("SELECT offer_id, state, outcome, code, cause FROM offer").fetchall()
-            raise AssertionError(f"{question}: {seen}, offers {offers}, story {self.rig.story.kinds()}") from error
+            offers = self.field.conn.execute(
+                "SELECT offer_id, state, outcome, code, cause FROM offer"
+            ).fetchall()
+            raise AssertionError(
+                f"{question}: {seen}, offers {offers}, story {self.rig.story.kinds()}"
+            ) from error
 
     def entry(self) -> dict[str, Any]:
         """Return the latest entry."""
@@ -149,7 +154,7 @@ def test_caller_who_gives_up_frees_the_ringing_agent(office: Office) -> None:
 
 
 def test_ring_timeout_is_told(office: Office) -> None:
-    agent, bob = office.agent("bob", "101")
+    _agent, bob = office.agent("bob", "101")
     office.field.change(office.queue, ring_seconds=5)
     bob.plan = Plan.ring()
     alice = office.caller()
@@ -210,9 +215,7 @@ def test_ejected_caller_is_ended(office: Office) -> None:
 
 
 def test_callback_keeps_the_place_and_joins_agent_and_caller(office: Office) -> None:
-    office.field.change(
-        office.queue, media={"music": "jazz", "callback_key": "1"}, callback_enabled=True
-    )
+    office.field.change(office.queue, media={"music": "jazz", "callback_key": "1"}, callback_enabled=True)
     agent, bob = office.agent("bob", "101", login=False)
     alice = office.caller()
     office.rig.route["+74951112233"] = alice.address
@@ -224,6 +227,7 @@ def test_callback_keeps_the_place_and_joins_agent_and_caller(office: Office) -> 
     call.wait_ended(20)
     entry = office.entry()
     assert (entry["kind"], entry["since"]) == ("callback", since)
+    office.wait(alice, "SELECT count(*) FROM acd_hosts()", 1)
     office.field.call("acd_login", agent)
     bob.wait_call(1, 20).wait_answered(20)
     back = alice.wait_call(2, 20).wait_answered()
@@ -235,7 +239,7 @@ def test_callback_keeps_the_place_and_joins_agent_and_caller(office: Office) -> 
 
 
 def test_supervisor_listens_by_command(office: Office) -> None:
-    _, bob = office.agent("bob", "101")
+    _, _bob = office.agent("bob", "101")
     alice, boss = office.caller(), office.caller("boss")
     office.rig.route["900"] = boss.address
     call = office.call(alice).wait_answered()
