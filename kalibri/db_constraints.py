@@ -105,6 +105,8 @@ CHECKS = {
     "music_class_prompts_check": "music has 1 to 1000 prompts",
     "leg_kind_check": "leg: caller or agent",
     "node_name_check": f"name of the node: {_NAME}",
+    "node_weight_check": "the weight of a node is 0 to 10000",
+    "node_capacity_check": "the capacity of a node is 1 to 1000000",
     "number_destination_check": "only an assigned number leads somewhere",
     "number_e164_check": _NUMBER,
     "number_note_check": "note: no blank at the ends",

@@ -20,6 +20,7 @@ from callcore.value import value
 from kalibri.hashfile import HashFile
 from kalibri.index_dir import CURRENT, Current, read_current
 from kalibri.rangefile import RangeFile
+from kemi.ks_acd.model import QueueRecord
 from kemi.ks_route.facts import SystemFacts
 from kemi.ks_route.model import DestinationKind, NumberRecord, NumberRegion
 from kemi.ks_route.table import RouteTable
@@ -53,19 +54,8 @@ class AccountRecord:
     ring_timeout_seconds: int | None = None
     #: The agent whose phone it is; None: nobody's. His dialogs are told to call distribution.
     agent_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueRecord:
-    """A queue, as far as the proxy needs it without the database. One out of use is there: it may overflow."""
-
-    queue_id: int
-    tenant_id: int
-    name: str
-    #: A media host carries its calls even when an agent is free.
-    anchored: bool
-    #: How long an agent rings.
-    ring_seconds: int
+    #: Its calls are recorded, or never; None: as its tenant's policy says.
+    record: bool | None = None
 
 
 _ACCOUNT_KEYS = tuple(entry.name for entry in fields(AccountRecord))

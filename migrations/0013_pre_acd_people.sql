@@ -141,7 +141,7 @@ DECLARE
 BEGIN
     SELECT * INTO STRICT q FROM queue WHERE tenant_id = p_tenant AND queue_id = p_queue;
     SELECT * INTO e FROM queue_entry WHERE tenant_id = p_tenant AND entry_id = p_entry AND state IN ('waiting', 'offered');
-    IF FOUND AND e.queue_id <> p_queue THEN
+    IF FOUND AND e.queue_id <> p_queue AND (e.kind = 'call' OR acd_older_callback(p_tenant, p_queue, e.number) IS NULL) THEN
         v_freed := acd_close_offers(p_tenant, p_entry, 'cancelled', 'moved by a supervisor', p_by, v_now);
         UPDATE queue_entry SET state = 'waiting', state_at = v_now, hops = 0 WHERE tenant_id = p_tenant AND entry_id = p_entry RETURNING * INTO e;
         PERFORM acd_move_entry(e, q, p_by, 'supervisor', v_now);

@@ -8,7 +8,7 @@ END $$;
 COMMENT ON FUNCTION acd_settings(integer, integer) IS 'What a media host must know of a queue (sems_apps.settings.QueueSettings).';
 
 CREATE FUNCTION acd_next_step(p_entry queue_entry, p_now timestamptz) RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$
--- Whatever else makes a pair possible is a transition, which matches by itself.
+-- Whatever else makes a pair possible is a transition, which matches by itself; the end of a rejection is one too.
 DECLARE
     v_waited double precision := extract(epoch FROM p_now - p_entry.since);
     v_next timestamptz;
@@ -16,11 +16,6 @@ BEGIN
     SELECT p_entry.since + acd_seconds(min(step)) INTO v_next
     FROM queue_live l, unnest(l.steps) AS step
     WHERE l.tenant_id = p_entry.tenant_id AND l.queue_id = p_entry.queue_id AND step > v_waited;
-    IF p_entry.offers > 0 OR p_entry.caller <> '' THEN
-        v_next := least(v_next, (
-            SELECT min(until) FROM rejection
-            WHERE tenant_id = p_entry.tenant_id AND caller = acd_caller_key(p_entry.caller, p_entry.entry_id) AND until > p_now));
-    END IF;
     RETURN least(v_next,
                  CASE WHEN p_entry.not_before > p_now THEN p_entry.not_before END,
                  CASE WHEN p_entry.sticky_until > p_now THEN p_entry.sticky_until END);

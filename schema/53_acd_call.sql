@@ -49,8 +49,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION acd_is_full(queue_entry) IS 'Whether more callers wait than the queue allows.';
 
-CREATE FUNCTION acd_end_entry(p_tenant integer, p_entry bigint, p_reason entry_end, p_by text, p_data jsonb, p_now timestamptz)
-RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION acd_end_entry(
+    p_tenant integer, p_entry bigint, p_reason entry_end, p_by text, p_data jsonb, p_now timestamptz, p_tell boolean DEFAULT true
+) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     e queue_entry;
 BEGIN
@@ -63,12 +64,12 @@ BEGIN
     PERFORM acd_note(p_now, p_tenant, 'entry.end', e.queue_id, p_entry, NULL, e.agent_id, e.call_id, p_data || jsonb_build_object(
         'reason', p_reason, 'by', p_by, 'waited_seconds', e.waited_ms / 1000.0, 'talk_seconds', e.talk_ms / 1000.0,
         'kind', e.kind, 'caller', e.caller));
-    IF e.holder = current_setting('acd.caller') THEN
+    IF p_tell AND e.holder = current_setting('acd.caller') THEN
         PERFORM acd_send(e.holder, p_tenant, 'ended', p_entry, NULL, jsonb_build_object(
             'end_reason', p_reason, 'waited_seconds', e.waited_ms / 1000.0, 'talk_seconds', e.talk_ms / 1000.0));
     END IF;
 END $$;
-COMMENT ON FUNCTION acd_end_entry(integer, bigint, entry_end, text, jsonb, timestamptz) IS 'Ends an entry that has no open offer.';
+COMMENT ON FUNCTION acd_end_entry(integer, bigint, entry_end, text, jsonb, timestamptz, boolean) IS 'Ends an entry that has no open offer.';
 
 CREATE FUNCTION acd_move_entry(p_entry queue_entry, p_queue queue, p_by text, p_cause text, p_now timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -101,7 +102,7 @@ BEGIN
             RETURN true;
         END IF;
     END IF;
-    PERFORM acd_end_entry(p_entry.tenant_id, p_entry.entry_id, p_reason, p_by, '{}', p_now);
+    PERFORM acd_end_entry(p_entry.tenant_id, p_entry.entry_id, p_reason, p_by, '{}', p_now, p_tell => false);
     IF p_entry.kind = 'call' OR p_entry.anchored THEN
         PERFORM acd_send(p_entry.holder, p_entry.tenant_id, 'leave', p_entry.entry_id, NULL, jsonb_build_object(
             'reason', p_reason, 'to_kind', v_target ->> 'kind', 'to', v_target ->> 'value',

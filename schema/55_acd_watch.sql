@@ -82,7 +82,8 @@ BEGIN
     RETURN extract(epoch FROM least(
         (SELECT min(due_at) FROM agent_live WHERE due_at IS NOT NULL),
         (SELECT min(due_at) FROM queue_entry WHERE due_at IS NOT NULL),
-        (SELECT min(deadline_at) FROM offer WHERE deadline_at IS NOT NULL)) - clock_timestamp());
+        (SELECT min(deadline_at) FROM offer WHERE deadline_at IS NOT NULL),
+        (SELECT min(until) FROM rejection)) - clock_timestamp());
 END $$;
 COMMENT ON FUNCTION acd_next_deadline() IS 'Seconds until something is due, negative when it is overdue; null: nothing will be.';
 
@@ -93,7 +94,8 @@ BEGIN
     RETURN QUERY
     SELECT tenant_id FROM agent_live WHERE due_at <= v_now
     UNION SELECT tenant_id FROM queue_entry WHERE due_at <= v_now
-    UNION SELECT tenant_id FROM offer WHERE deadline_at <= v_now;
+    UNION SELECT tenant_id FROM offer WHERE deadline_at <= v_now
+    UNION SELECT tenant_id FROM rejection WHERE until <= v_now;
 END $$;
 COMMENT ON FUNCTION acd_due() IS 'Tenants with something due.';
 
@@ -122,7 +124,10 @@ BEGIN
         PERFORM acd_entry_due(p_tenant, e.entry_id, v_now);
         v_count := v_count + 1;
     END LOOP;
-    DELETE FROM rejection WHERE until < v_now AND tenant_id = p_tenant;
+    FOR v_agent IN DELETE FROM rejection WHERE until <= v_now AND tenant_id = p_tenant RETURNING agent_id LOOP
+        PERFORM acd_match(p_tenant, v_now, p_agent => v_agent);
+        v_count := v_count + 1;
+    END LOOP;
     PERFORM acd_finish_transition(p_tenant, false);
     RETURN v_count;
 END $$;

@@ -68,7 +68,7 @@ END $$;
 COMMENT ON FUNCTION acd_callback_add(integer, integer, text, jsonb, text) IS 'A callback without a call before it; returns its entry, or that of the number''s older one.';
 
 CREATE FUNCTION acd_uuid7(p_at timestamptz) RETURNS uuid LANGUAGE sql VOLATILE AS $$
-    SELECT (left(t, 8) || '-' || substr(t, 9, 4) || '-7' || substr(r, 14, 3) || '-' || substr(r, 20))::uuid
+    SELECT (left(t, 8) || '-' || substr(t, 9, 4) || '-7' || substr(r, 16, 3) || '-' || substr(r, 20))::uuid
     FROM (SELECT lpad(to_hex((extract(epoch FROM p_at) * 1000)::bigint), 12, '0') AS t, gen_random_uuid()::text AS r) parts;
 $$;
 COMMENT ON FUNCTION acd_uuid7(timestamptz) IS 'A UUIDv7 (RFC 9562) of this time.';

@@ -202,6 +202,7 @@ def settle(config: Config) -> bool:
         contextlib.closing(Worker(config)) as worker,
     ):
         Intake(spool, config.node_name, Controllers(config.run_directory).know, time.monotonic).look(conn)
+        pipeline.forsake(conn, host=config.node_name, is_alive=is_alive)
         while worker.work():
             pass
         return pipeline.backlog(conn, host=config.node_name).waiting == 0

@@ -73,6 +73,11 @@ def _question(config: Config, name: str) -> Callable[[], str]:
     address = reachable(config.proxy.listen_address)
     if name.startswith("rtp-"):
         return partial(_rtp, rtp_control(config, int(name.removeprefix("rtp-"))))
+    if name in config.media_hosts:
+        return partial(_sip, reachable(config.media.listen_address), config.media_port(name))
+    if name in config.rtp_controllers:
+        ports = config.rtp_controller_ports(int(name.removeprefix("rtpc-")))
+        return partial(_rtp, (ports.address, ports.control))
     questions: dict[str, Callable[[], str]] = {
         "postgres": partial(_postgres, config),
         DATABASE: partial(_database, config),

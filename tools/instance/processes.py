@@ -61,6 +61,8 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
     return {
         **({"postgres": _postgres} if config.private_database else {}),
         **nodes,
+        **dict.fromkeys(config.rtp_controllers, _rtp_controller),
+        **dict.fromkeys(config.media_hosts, _media_host),
         **({"stun": _stun} if config.stun.enabled else {}),
         "ks-index": _daemon,
         "kamailio": _kamailio,
@@ -98,6 +100,11 @@ def rtp_spool(config: Config, name: str) -> Path:
     return config.rtp_spool_directory / name
 
 
+def rtp_recordings(config: Config, name: str) -> Path:
+    """Return where a node puts finished recordings, on the file system of its spool."""
+    return config.rtp_recording_directory / name
+
+
 def _postgres(config: Config, name: str) -> Process:
     from kalibri.pg_cluster import PgCluster  # here: psycopg takes long to load, and few processes need it
 
@@ -122,8 +129,26 @@ def _rtp_node(config: Config, name: str) -> Process:
         "--ports",
         f"{first}-{last}",
     )
-    folders = ("--spool", str(rtp_spool(config, name)), "--recordings", str(config.rtp_recording_directory))
-    return Process(name=name, argv=_module("rtpproxy_ctl.node", *listen, *folders))
+    folders = ("--spool", str(rtp_spool(config, name)), "--recordings", str(rtp_recordings(config, name)))
+    controllers = [config.rtp_controller_ports(number + 1) for number in range(config.rtp.controllers)]
+    notify = [word for ports in controllers for word in ("--notify", f"tcp:{ports.address}:{ports.notify}")]
+    return Process(name=name, argv=_module("rtpproxy_ctl.node", *listen, *folders, *notify))
+
+
+def _rtp_controller(config: Config, name: str) -> Process:
+    # Without a database it begins with the nodes that it saw last: calls come first.
+    return Process(
+        name=name, argv=_module("rtpproxy_ctl.controller", "--home", str(config.home), "--name", name)
+    )
+
+
+def _media_host(config: Config, name: str) -> Process:
+    # Without a database it plays music; entries are made when there is one.
+    return Process(
+        name=name,
+        argv=_module("sems_apps.host.main", "--home", str(config.home), "--name", name),
+        stop_seconds=config.media.stop_seconds + 10,
+    )
 
 
 def _stun(config: Config, name: str) -> Process:
