@@ -115,8 +115,8 @@ class Instance:
         self.ports = PortBlock()
         self.home = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir="/tmp"))
         lay_down_prompts(self.home)
-        chosen = {"proxy.workers": 2, "proxy.tcp_workers": 1, "rtp.nodes": 2} | self.ports.settings()
-        chosen |= settings or {}
+        chosen: dict[str, object] = {"proxy.workers": 2, "proxy.tcp_workers": 1, "rtp.nodes": 2}
+        chosen |= {**self.ports.settings(), **(settings or {})}
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("KALIBRI_")},
             **{setting_name(key): str(value) for key, value in chosen.items()},
