@@ -93,7 +93,8 @@ def diverted(row: AcdRow) -> Diverted:
 
 def _supervise(row: AcdRow) -> Event:
     mode = SupervisionMode(row.data.get("mode", "listen"))
-    return SuperviseAsked(f"{SUPERVISOR_PREFIX}{row.data['id']}", address_of(row.data), mode)
+    number = row.data.get("id") or row.command  # to change the mode the first command is named
+    return SuperviseAsked(f"{SUPERVISOR_PREFIX}{number}", address_of(row.data), mode)
 
 
 def _hang_up(row: AcdRow) -> Event:

@@ -114,7 +114,8 @@ class PgLink:
         self._conn = conn
         self._pg: pq.abc.PGconn = conn.pgconn
         self._pg.nonblocking = 1
-        self._loop.watch(self._pg.socket, self._readable)
+        self._socket = self._pg.socket  # libpq forgets it when the connection breaks
+        self._loop.watch(self._socket, self._readable)
         if self._on_up is not None:
             self._on_up()
         self._next()
@@ -123,7 +124,7 @@ class PgLink:
         if self._deadline is not None:
             self._deadline.cancel()
         if self._conn is not None:
-            self._loop.unwatch(self._pg.socket)
+            self._loop.unwatch(self._socket)
             self._conn.close()
             self._conn = None
 

@@ -14,18 +14,26 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from psycopg import sql
+
 from callcore.errors import Unavailable
+from kalibri.config import Config
+from kalibri.db import connect
 from kalibri.prompt_index import ANY, INDEX, index_key
 from rtpproxy_ctl.ask import ask_counters, ask_version
 from sems_apps.actions import Action, EnterQueue
 from sems_apps.events import Entered, Event
+from sems_apps.host.acd_port import AcdPort
+from sems_apps.host.acd_rows import AcdRow
 from sems_apps.host.host import HostOptions, MediaHost
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
+from sems_apps.host.pg_link import PgLink
 from sems_apps.host.ports import Entry
 from sems_apps.host.prompts import PromptFiles
 from sems_apps.host.rtp_client import RtpClient
@@ -38,6 +46,8 @@ from tests.support.sip_call import Call
 from tests.support.sip_phone import Phone
 
 WAIT_SECONDS = 15.0
+#: Name of the host in the node table.
+NAME = "here-media-1"
 #: Seconds of each prompt; every one has other frames.
 PROMPTS = {"jazz": 2.0, "blues": 2.0, "whisper": 0.4, "survey": 0.2, "survey-thanks": 0.2, "ringback": 1.0}
 
@@ -68,7 +78,7 @@ class ScriptedAcd:
             if self.offer_at_once is not None:
                 answers.append(self.offer_at_once)
         for event in answers:
-            self._loop.call_soon(lambda event=event: entry.post(event))
+            self._loop.call_soon(partial(entry.post, event))
 
     def supervised(self, leg: str, error: str) -> None:
         with self._changed:
@@ -120,13 +130,19 @@ class Story:
 class MediaRig:
     """The host in a thread, the node in a process."""
 
-    def __init__(self, folder: Path, control: tuple[str, int], notify_port: int) -> None:
-        self.folder, self.control = folder, control
+    def __init__(
+        self, folder: Path, control: tuple[str, int], notify_port: int, config: Config | None = None
+    ) -> None:
+        """config: of the database whose queues are used; None: the test plays the ACD (`acd`)."""
+        self.folder, self.control, self._config = folder, control, config
+        #: User part → where a phone of that number is; others are asked at the address in their URI.
+        self.route: dict[str, tuple[str, int]] = {}
         self.errors: list[BaseException] = []
         self.rpc_calls: list[tuple[str, dict[str, Any]]] = []
         self.loop = Loop(self.errors.append)
         self.acd, self.story = ScriptedAcd(self.loop), Story()
         self.workers = Workers(self.loop)
+        self._links: list[PgLink] = []
         self.prompts = {name: self._compile(name, seconds) for name, seconds in PROMPTS.items()}
         index = {
             "prompts": {index_key(0, ANY, name): name for name in PROMPTS},
@@ -150,23 +166,66 @@ class MediaRig:
 
     def _run(self, notify_port: int) -> None:
         self.host = MediaHost(
-            HostOptions("test-media", capacity=50),
+            HostOptions(NAME, capacity=50),
             self.loop,
             ("127.0.0.1", 0),
             rtp=RtpClient(self.loop, [self.control]),
             notify=NotifyServer(self.loop, ("127.0.0.1", notify_port)),
-            acd=self.acd,
+            acd=self._port() if self._config is not None else self.acd,
             prompts=PromptFiles(self.folder, self.workers.submit),
             journal=self.story,
             rpc=lambda method, params, done: self.rpc_calls.append((method, params)),
             supervision=Supervisors("127.0.0.1"),
             accepts=lambda host: host == "127.0.0.1",
-            next_hop=_phone_itself,
+            next_hop=self._phone,
         )
+        if self._config is not None:
+            self.port.begin()
         self._started.set()
         self.loop.run()
         self.host.close()
+        for link in self._links:
+            link.close()
         self.loop.close()
+
+    def _port(self) -> AcdPort:
+        """Connect with the queues of the database, as the program does."""
+        config = self._config
+        assert config is not None
+
+        def open_connection(listens: bool) -> Any:
+            conn = connect(config, application_name=NAME, connect_timeout_ms=1000, statement_timeout_ms=2000)
+            if listens:
+                conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(f"host_{NAME}")))
+            return conn
+
+        for listens in (True, False):
+            self._links.append(
+                PgLink(
+                    self.loop,
+                    self.workers.submit,
+                    partial(open_connection, listens),
+                    on_up=(lambda: self.loop.call_soon(lambda: self.port.take())) if listens else None,
+                    on_notify=(lambda: self.port.take()) if listens else None,
+                )
+            )
+        self.port = AcdPort(self.loop, NAME, self._links, self.story, self, boot=uuid4())
+        return self.port
+
+    @property
+    def load_data(self) -> dict[str, object]:
+        """What a heartbeat says."""
+        return self.host.load_data
+
+    def callback(self, row: AcdRow) -> Entry | None:
+        """Begin a callback."""
+        return self.host.callback(row)
+
+    def _phone(self, proxy: tuple[str, int], target: str) -> tuple[str, int]:
+        """A phone stands for the proxy behind which it would be."""
+        user, _, address = target.removeprefix("sip:").partition("@")
+        host, found, port = address.partition(":")
+        return self.route.get(user) or ((host, int(port)) if found else proxy)
 
     def call(self, phone: Phone, **arguments: str) -> Call:
         """Send the INVITE that a proxy would send."""
@@ -187,14 +246,8 @@ class MediaRig:
         assert not self._thread.is_alive()
 
 
-def _phone_itself(proxy: tuple[str, int], target: str) -> tuple[str, int]:
-    """A phone stands for the proxy behind which it would be."""
-    host, found, port = target.rpartition("@")[2].partition(":")
-    return (host, int(port)) if found else proxy
-
-
 @contextmanager
-def media_rig(folder: Path) -> Iterator[MediaRig]:
+def media_rig(folder: Path, config: Config | None = None) -> Iterator[MediaRig]:
     """Start a node and a host; both are ended afterwards."""
     control, notify_port, first = ("127.0.0.1", free_port()), free_port(), free_port(even=True)
     command = [sys.executable, "-m", "rtpproxy_ctl.node", "--control", f"{control[0]}:{control[1]}"]
@@ -203,7 +256,7 @@ def media_rig(folder: Path) -> Iterator[MediaRig]:
     node = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
         _wait_ready(node, control)
-        rig = MediaRig(folder, control, notify_port)
+        rig = MediaRig(folder, control, notify_port, config)
         try:
             yield rig
         finally:
