@@ -138,8 +138,6 @@ class Phone:
         self.payload_types: tuple[int, ...] = (8, 0)
         #: True: receives, but answers nothing at all (a dead host).
         self.deaf = False
-        #: Payload types that our descriptions offer; with 101 the phone can press keys.
-        self.payload_types: tuple[int, ...] = (8, 0)
         #: Replies to methods other than the usual: {"REFER": 603}.
         self.reply_codes: dict[str, int] = {}
         self.bindings: list[NameAddr] = []

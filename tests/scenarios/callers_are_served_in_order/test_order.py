@@ -1,4 +1,4 @@
-"""The caller of the highest priority, then the one who has waited longest, is served first, across all queues of an agent."""
+"""The caller of the highest priority, then the one who has waited longest, is served first, across all queues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9 of a media host, a controller, PostgreSQL, the proxy, while callers wait and talk: agents are right in 10 s."""
+"""kill -9 of media host, controller, PostgreSQL, proxy, while callers wait and talk: agents are right in 10 s."""
 
 from __future__ import annotations
 
