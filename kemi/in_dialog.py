@@ -7,8 +7,6 @@ token too: what could begin something new at any Request-URI also needs the dial
 
 from __future__ import annotations
 
-from typing import Any
-
 from callcore.sip import SipCode
 from kemi import call_token, media_policy, recovery
 from kemi.call_token import CallToken
@@ -122,9 +120,6 @@ def _late_answer(worker: Worker, token: CallToken, from_caller: bool) -> None:
 def _hang_up(worker: Worker, sip: SipRequest, token: CallToken, from_caller: bool) -> None:
     port = worker.port
     if _relayed(worker):
-        statistics = port.media_statistics()
-        if statistics:
-            worker.journal.event("call.media", call=token.call_id, **parse_statistics(statistics))
         port.media_delete()
     if not port.is_known_dialog():
         # The dialog event that ends a call will not come: the proxy restarted while this call was set up.
@@ -136,18 +131,3 @@ def _hang_up(worker: Worker, sip: SipRequest, token: CallToken, from_caller: boo
             cause="normal",
             method="BYE",
         )
-
-
-def parse_statistics(text: str) -> dict[str, Any]:
-    """Read RTPProxy's Q reply, "ttl from_caller from_callee relayed dropped"; what is no number stays as raw."""
-    fields = text.split()
-    if len(fields) >= 5 and all(field.lstrip("-").isdecimal() for field in fields[:5]):
-        a_packets, b_packets, relayed, dropped = (int(field) for field in fields[1:5])
-        return {
-            "a_packets": a_packets,
-            "b_packets": b_packets,
-            "relayed": relayed,
-            "dropped": dropped,
-            "raw": text,
-        }
-    return {"raw": text}

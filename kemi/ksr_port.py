@@ -349,13 +349,9 @@ class KsrPort:
         """Put the relay into the path of the SDP answer."""
         return bool(self._ksr.rtpproxy.rtpproxy_answer(flags) > 0)
 
-    def media_statistics(self) -> str:
-        """Return RTPProxy's counters of this session as text, "" if there is none."""
-        return self.text("$rtpstat")
-
     def media_delete(self) -> None:
-        """End the relay session."""
-        self._ksr.rtpproxy.rtpproxy_destroy("")
+        """End the relay session; the controller journals what it has counted."""
+        self._ksr.rtpproxy.rtpproxy_destroy("b")
 
     # ---- dialogs
 

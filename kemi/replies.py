@@ -98,6 +98,7 @@ def _orphan(worker: Worker) -> None:
         return
     code = port.number("$rs")
     if port.has_body():
+        port.set_avp("ks_call", str(token.call_id))
         port.media_answer(media_policy.offer_flags(sender_nat=port.is_behind_nat(NAT_TESTS_REPLY)))
     key = f"{sip_call_id}\n{port.text('$ft')}\n{port.number('$cs')}"
     # Only of the INVITE that opened the call: a re-INVITE that is refused ends nothing.

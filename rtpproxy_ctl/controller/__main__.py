@@ -40,7 +40,7 @@ def main(name: str, home: Path | None, file: Path | None) -> None:
     reactor.addSystemEventTrigger("during", "shutdown", controller.stop)
     try:
         controller.start()
-    except CannotListenError as error:
+    except (CannotListenError, OSError) as error:
         raise click.ClickException(str(error)) from error
     gc.freeze()  # what is there now stays: the collector need not look at it again and again
     reactor.run()

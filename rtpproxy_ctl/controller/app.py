@@ -33,6 +33,7 @@ from rtpproxy_ctl.controller.recording import Recording, Request
 from rtpproxy_ctl.controller.rpc import Rpc
 from rtpproxy_ctl.controller.sessions import Session
 from rtpproxy_ctl.controller.state_log import StateLog
+from rtpproxy_ctl.controller.udp import UdpSocket, bound
 from rtpproxy_ctl.protocol import is_error
 
 log = logging.getLogger("rtpc")
@@ -110,7 +111,8 @@ class Controller:
         self._restore()
         self.dialogs.begin()
         ports, reactor = self._ports, self._reactor
-        reactor.listenUDP(ports.control, self.front, interface=ports.address, maxPacketSize=65_536)
+        front = bound((ports.address, ports.control))
+        self.front.send = UdpSocket(reactor, front, self.front.received_datagram, lambda: None).send
         reactor.listenTCP(ports.control, self.streams, interface=ports.address)
         reactor.listenUNIX(
             str(self.config.rtp_controller_socket(self.name)), self.streams, mode=0o660, wantPID=True
@@ -154,9 +156,14 @@ class Controller:
                 link.set_spec(spec)
         for name, spec in wanted.items():
             if name not in self.links:
-                link = self.links[name] = NodeLink(self._reactor, spec, self._health_changed)
-                self._reactor.listenUDP(0, link, interface="" if ":" not in spec.address[0] else "::")
-                log.info("node %s at %s:%d", name, *spec.address)
+                self._meet(spec)
+
+    def _meet(self, spec: NodeSpec) -> None:
+        try:
+            self.links[spec.name] = NodeLink(self._reactor, spec, self._health_changed)
+            log.info("node %s at %s:%d", spec.name, *spec.address)
+        except OSError as error:  # no route to it at present: the next look at the table tries again
+            log.warning("node %s at %s:%d: %s", spec.name, *spec.address, error)
 
     def _leave(self, link: NodeLink, *, moved: bool) -> None:
         """Let go of a node that is not in the table any more, as soon as it carries nothing of ours."""

@@ -282,7 +282,7 @@ def test_only_the_branch_that_was_relayed_is_answered_through_the_relay(proxy: F
     assert proxy.ksr.called("rtpproxy.rtpproxy_answer") == []
     proxy.ksr.pvs["$T_branch_idx"] = "0"
     replies.manage(proxy.worker)
-    assert proxy.ksr.called("rtpproxy.rtpproxy_answer") == [("cor",)]
+    assert proxy.ksr.called("rtpproxy.rtpproxy_answer") == [("bcor",)]
     assert proxy.ksr.dialog_vars["ks_relay"] == "1"
 
 

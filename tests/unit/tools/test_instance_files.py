@@ -38,7 +38,7 @@ def test_kamailio_reads_our_values_before_the_projects_configuration(config: Con
     lines = files.kamailio_cfg(config, "secret").splitlines()
     assert lines[0] == "#!KAMAILIO"
     assert '#!substdef "!KS_LISTEN_ADDR!192.0.2.7!g"' in lines
-    assert '#!substdef "!KS_RTP_SOCKETS!udp:127.0.0.1:22222 udp:127.0.0.1:22223!g"' in lines
+    assert '#!substdef "!KS_RTP_SOCKETS!udp:127.0.0.1:22100 udp:127.0.0.1:22110!g"' in lines
     assert lines[-1] == f'include_file "{PROJECT_ROOT}/conf/kamailio.cfg"'
 
 
