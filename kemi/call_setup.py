@@ -252,6 +252,8 @@ def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, 
         port.reply(SipCode.FORBIDDEN, "Call Limit Reached")
         return
     _describe_dialog(worker, decision, state)
+    if options.record:
+        worker.rtp.record(str(call_id), tenant=decision.tenant_id, a=decision.a_sent, b=decision.b_sent)
     _present(worker, sip, decision, targets)
     port.record_route(
         call_token.seal(worker.secret, call_token.CallToken(call_id, caller_nat), sip.sip_call_id)
@@ -260,7 +262,9 @@ def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, 
 
 
 def _media_mode(decision: Decision, sender: Sender) -> str:
-    """Return what route and sender ask of the relay; the route is the more binding."""
+    """Return what route and sender ask of the relay; the route is the more binding, and to record means to relay."""
+    if decision.options.record:
+        return "always"
     if decision.options.relay not in (None, "auto"):
         return str(decision.options.relay)
     party = sender.account or sender.gateway

@@ -95,16 +95,15 @@ def _session_change(worker: Worker, sip: SipRequest, token: CallToken, from_call
     """Re-INVITE and UPDATE (RFC 3311): hold, resume, new media address."""
     port = worker.port
     has_sdp = port.has_body()
+    hold = port.audio_on_hold() if has_sdp else None
     worker.journal.event(
-        "call.update",
-        call=token.call_id,
-        by=_party(from_caller),
-        method=sip.method,
-        hold=port.audio_on_hold() if has_sdp else None,
+        "call.update", call=token.call_id, by=_party(from_caller), method=sip.method, hold=hold
     )
     if sip.method == "INVITE":
         port.record_route(call_token.seal(worker.secret, token, sip.sip_call_id))
     if _relayed(worker):
+        if hold is not None:
+            worker.rtp.hold(str(token.call_id), side=_party(from_caller), hold=hold)
         if has_sdp:
             port.media_offer(media_policy.offer_flags(sender_nat=_sender_nat(worker, token, from_caller)))
         port.set_avp("ks_offerless", "" if has_sdp else "1")

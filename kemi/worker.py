@@ -18,6 +18,7 @@ from kalibri.config import Config
 from kalibri.journal import JournalWriter
 from kemi.directory import Directory
 from kemi.ksr_port import KsrPort
+from kemi.rtp_control import RtpControl
 
 
 @dataclass(slots=True)
@@ -31,6 +32,8 @@ class Worker:
     secret: bytes
     pid: int
     journal_directory: Path
+    #: Orders to the RTP controllers.
+    rtp: RtpControl
 
     def now(self) -> datetime:
         """Return the wall-clock time."""
@@ -62,6 +65,7 @@ def make_worker(port: KsrPort, config: Config) -> Worker:
         secret=secret_file.read_bytes().strip(),
         pid=os.getpid(),
         journal_directory=config.journal_directory,
+        rtp=RtpControl(config),
     )
     worker.show_generation()
     return worker

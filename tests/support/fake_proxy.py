@@ -20,6 +20,7 @@ from kemi import request_route
 from kemi.directory import Directory
 from kemi.ks_route.table import RouteTable
 from kemi.ksr_port import KsrPort
+from kemi.rtp_control import RtpControl
 from kemi.worker import Worker
 from tests.support.fake_ksr import FakeKsr
 from tests.support.index_files import account_record, write_generation
@@ -27,6 +28,17 @@ from tests.support.index_files import account_record, write_generation
 SECRET = b"secret of the test"
 TENANT = {"name": "demo", "realm": "demo.example", "time_zone": "UTC", "max_calls": None}
 _serial = itertools.count(1)
+
+
+class FakeRtpControl(RtpControl):
+    """Keeps the orders to the RTP controllers."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.told: list[tuple[str, dict[str, Any]]] = []
+
+    def _tell(self, method: str, **params: Any) -> None:
+        self.told.append((method, params))
 
 
 class FakeProxy:
@@ -47,9 +59,12 @@ class FakeProxy:
         self.ksr = FakeKsr()
         port = KsrPort(self.ksr)
         config = Config(home=folder)
+        self.rtp = FakeRtpControl(config)
         self.journal = JournalWriter(self.journal_folder, "n1", "kamailio")
         directory = Directory.open(self.index)
-        self.worker = Worker(port, config, self.journal, directory, SECRET, os.getpid(), self.journal_folder)
+        self.worker = Worker(
+            port, config, self.journal, directory, SECRET, os.getpid(), self.journal_folder, self.rtp
+        )
 
     def set_entries(self, entries: dict[str, dict[str, Any]]) -> None:
         """Replace accounts and numbers of the directory; accounts 100 and 101 stay unless named."""

@@ -188,6 +188,13 @@ def test_bye_ends_the_relay_under_the_id_of_the_call(proxy: FakeProxy) -> None:
     assert proxy.ksr.called("rtpproxy.rtpproxy_destroy") == [("b",)]
 
 
+def test_hold_of_a_relayed_call_is_told_to_the_controllers(proxy: FakeProxy) -> None:
+    proxy.ksr.dialog_vars["ks_relay"] = "1"
+    proxy.ksr.results |= {"textops.has_body_type": 1, "textops.is_audio_on_hold": 1}
+    in_dialog(proxy, "INVITE")
+    assert proxy.rtp.told == [("call.hold", {"call": str(CALL), "side": "caller", "hold": True})]
+
+
 def test_cancel_without_invite(proxy: FakeProxy) -> None:
     proxy.send("CANCEL")
     assert proxy.replies == [(481, "Call/Transaction Does Not Exist")]
