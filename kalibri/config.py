@@ -352,8 +352,9 @@ class Config:
 
     @property
     def relay_controls(self) -> list[tuple[str, int]]:
-        """Where the proxy commands the media relays; a relay's number is its place in this list, from 1."""
-        return [(CONTROL_ADDRESS, self.rtp.control_base_port + place) for place in range(self.rtp_nodes)]
+        """Where the proxy commands the media relays (the RTP controllers); a relay's number is its place, from 1."""
+        ports = [self.rtp_controller_ports(number + 1) for number in range(self.rtp.controllers)]
+        return [(each.address, each.control) for each in ports]
 
     @property
     def rtp_spool_directory(self) -> Path:

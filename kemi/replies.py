@@ -113,6 +113,7 @@ def _orphan(worker: Worker) -> None:
         return
     code = port.number("$rs")
     if port.has_body():
+        port.set_avp("ks_call", str(token.call_id))
         # Not known: whether it is relayed at all, and where. Who has the session takes the answer.
         media_relay.answer(
             worker, media_policy.offer_flags(sender_nat=port.is_behind_nat(NAT_TESTS_REPLY)), 0

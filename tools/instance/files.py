@@ -160,7 +160,6 @@ def _relay_sets(config: Config) -> list[str]:
 def kamailio_definitions(config: Config, secret: str) -> dict[str, str]:
     """Return what conf/kamailio.cfg is told, by name."""
     proxy = config.proxy
-    controllers = [config.rtp_controller_ports(number + 1) for number in range(config.rtp.controllers)]
     return {
         "KS_LISTEN_ADDR": f"[{proxy.listen_address}]"
         if ":" in proxy.listen_address
@@ -173,7 +172,6 @@ def kamailio_definitions(config: Config, secret: str) -> dict[str, str]:
         "KS_DB_URL": kamailio_db_url(config),
         "KS_RUN_DIR": str(config.run_directory),
         "KS_SCRIPT": str(PROJECT_ROOT / "kemi" / "kamailio.py"),
-        "KS_RTP_SOCKETS": " ".join(f"udp:{ports.address}:{ports.control}" for ports in controllers),
         "KS_TLS_CFG": str(config.etc_directory / "tls.cfg"),
         "KS_DIGEST_ALGORITHM": proxy.digest_algorithm,
         "KS_AUTH_SECRET": secret,
