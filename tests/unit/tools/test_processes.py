@@ -16,7 +16,7 @@ CONFIG = Config(home=Path("/home/ks"), rtp=RtpConfig(nodes=3, port_min=10_001, p
 def test_processes_start_with_what_the_others_need() -> None:
     assert [item.name for item in processes(CONFIG)] == [
         *("postgres", "rtp-1", "rtp-2", "rtp-3", "stun", "ks-index", "kamailio", "ks-cdr"),
-        *("ks-rec", "ks-api", "watch"),
+        *("ks-acd", "ks-rec", "ks-api", "watch"),
     ]
 
 
