@@ -295,6 +295,33 @@ def test_an_offer_in_the_200_is_answered_in_ack_at_the_same_relay(proxy: FakePro
     assert proxy.ksr.called("rtpproxy.rtpproxy_answer") == [("bcor",)]
 
 
+def test_an_offer_in_the_first_200_is_relayed_and_its_answer_in_ack_too(
+    proxy: FakeProxy, relays: Relays
+) -> None:
+    proxy.send("INVITE", auth=("100", 1), rU="7495", tU="7495")
+    attempts.branch(proxy.worker)
+    assert proxy.ksr.called("rtpproxy.rtpproxy_offer") == []
+    for _ in range(2):  # the 200 may be sent again
+        proxy.ksr.pvs["$rb"] = SDP
+        answered(proxy)
+        assert len(proxy.ksr.called("rtpproxy.rtpproxy_offer")) == 1
+    home = relays.used
+    assert proxy.ksr.dialog_vars["ks_relay"] == str(home)
+    in_dialog(proxy, "ACK", SDP)
+    assert (relays.used, proxy.ksr.called("rtpproxy.rtpproxy_answer")) == (home, [("cor",)])
+
+
+def test_an_offer_in_the_first_200_without_any_relay_ends_the_call(proxy: FakeProxy, relays: Relays) -> None:
+    proxy.send("INVITE", auth=("100", 1), rU="7495", tU="7495")
+    attempts.branch(proxy.worker)
+    relays.alive = {1: False, 2: False}
+    proxy.ksr.pvs["$rb"] = SDP
+    answered(proxy)
+    assert "m=audio 0" in sdp_sent_on(proxy)[0]
+    in_dialog(proxy, "ACK", SDP)
+    assert proxy.ksr.called("dialog.dlg_bye") == [("caller",)]
+
+
 def test_bye_ends_the_session_where_it_is(proxy: FakeProxy, relays: Relays) -> None:
     proxy.ksr.dialog_vars["ks_relay"] = "2"
     relays.sessions = {2}
