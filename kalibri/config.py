@@ -253,6 +253,12 @@ class Config:
         """Compiled prompts: nothing else is ever played."""
         return self.home / "prompts"
 
+    def rtp_ports(self, number: int) -> tuple[int, int]:
+        """First and last media port of a node: an equal share, beginning at an even port; the first has number 1."""
+        first = self.rtp.port_min + self.rtp.port_min % 2
+        share = (self.rtp.port_max - first + 1) // self.rtp_nodes // 2 * 2
+        return first + (number - 1) * share, first + number * share - 1
+
     @property
     def rtp_spool_directory(self) -> Path:
         """Where RTPProxy writes recordings that are still going on."""
