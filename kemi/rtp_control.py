@@ -24,9 +24,9 @@ class RtpControl:
         self._socket: socket.socket | None = None
         self._pid = -1
 
-    def record(self, call: str, *, tenant: int | None, a: str, b: str) -> None:
-        """Have a call recorded from its first media on, because its route says so."""
-        self._tell("record.start", call=call, by="route", tenant=tenant, a=a, b=b)
+    def record(self, call: str, *, by: str, tenant: int | None, a: str, b: str) -> None:
+        """Have a call recorded from its first media on; by: who wants it (kemi/recording_choice.py)."""
+        self._tell("record.start", call=call, by=by, tenant=tenant, a=a, b=b)
 
     def hold(self, call: str, *, side: str, hold: bool) -> None:
         """Tell that a side (caller, callee) has put the other on hold, or took it back."""

@@ -109,10 +109,12 @@ CREATE TABLE account (
     ring_timeout_seconds integer CONSTRAINT account_ring_timeout_check CHECK (ring_timeout_seconds BETWEEN 1 AND 3600),
     enabled        boolean NOT NULL DEFAULT true,
     created_at     timestamptz NOT NULL DEFAULT now(),
+    record         boolean,
     CONSTRAINT account_pkey PRIMARY KEY (tenant_id, account_id),
     CONSTRAINT account_username_key UNIQUE (tenant_id, username)
 );
 COMMENT ON TABLE account IS 'A SIP account; passwords are stored as HA1 only (RFC 8760).';
+COMMENT ON COLUMN account.record IS 'Its calls are recorded, or never; null: as the recording policy of its tenant says.';
 COMMENT ON COLUMN account.caller_number IS 'E.164 number shown to gateways when no route substitutes another.';
 
 CREATE TABLE account_domain (

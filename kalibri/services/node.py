@@ -154,7 +154,7 @@ def node_of_process(config: Config, process: str) -> str | None:
     """Return the name of the node that a process of this host is (names of ksinit status); None: it is none."""
     if process == "kamailio":
         return f"{config.node_name}-proxy"
-    own = process.startswith("rtp-") or process in config.rtp_controllers
+    own = process.startswith("rtp-") or process in (*config.rtp_controllers, *config.media_hosts)
     return f"{config.node_name}-{process}" if own else None
 
 
@@ -175,7 +175,8 @@ def register_nodes(conn: Conn, config: Config) -> list[str]:
 def own_nodes(config: Config) -> list[dict[str, Any]]:
     """Return the nodes of this host as rows for the table, with name, kind, host, address and data."""
     rtp = [_rtp(config, number) for number in range(1, config.rtp_nodes + 1)]
-    return [_proxy(config), *rtp, *(_controller(config, name) for name in config.rtp_controllers)]
+    controllers = [_controller(config, name) for name in config.rtp_controllers]
+    return [_proxy(config), *rtp, *controllers, *(_media_host(config, name) for name in config.media_hosts)]
 
 
 def report(conn: Conn, *, reports: Sequence[Mapping[str, Any]]) -> None:
@@ -219,6 +220,10 @@ def _rtp(config: Config, number: int) -> dict[str, object]:
 def _controller(config: Config, name: str) -> dict[str, object]:
     ports = config.rtp_controller_ports(int(name.removeprefix("rtpc-")))
     return _node(config, name, NodeKind.CONTROLLER, f"udp:{ports.address}:{ports.control}")
+
+
+def _media_host(config: Config, name: str) -> dict[str, object]:
+    return _node(config, name, NodeKind.MEDIA, f"udp:{config.media.listen_address}:{config.media_port(name)}")
 
 
 def _node(config: Config, process: str, kind: NodeKind, address: str, **data: object) -> dict[str, object]:

@@ -444,7 +444,7 @@ class _MetricsPage(Resource):
 
 
 def _site(text: Callable[[], str]) -> Site:
-    return Site(_MetricsPage(text))  # type: ignore[no-untyped-call]
+    return Site(_MetricsPage(text))
 
 
 def _free_bytes(folder: Path) -> int:

@@ -48,6 +48,8 @@ def wanted_ports(config: Config) -> list[WantedPort]:
             wanted.append(WantedPort(name, "rtp.controller_base_port", ports.address, port, protocol))
     if config.private_database:
         wanted.append(WantedPort("postgres", "database.port", "127.0.0.1", config.database.port, "tcp"))
+    if config.api.enabled:
+        wanted.append(WantedPort("ks-api", "api.port", config.api.listen_address, config.api.port, "tcp"))
     if config.stun.enabled:
         wanted.append(WantedPort("stun", "stun.port", proxy.listen_address, config.stun.port, "udp"))
     return wanted

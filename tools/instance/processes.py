@@ -9,17 +9,14 @@ from __future__ import annotations
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kalibri.config import PROJECT_ROOT, Config
+from kalibri.config import CONTROL_ADDRESS, PROJECT_ROOT, Config
 
 #: Where servers of Debian look for programs. Kamailio's embedded Python takes its prefix from the first
 #: python3 of PATH, so nobody else's may come first.
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-#: RTPProxy's control protocol knows no password: never reachable from another machine.
-CONTROL_ADDRESS = "127.0.0.1"
 
 #: What a process may need besides processes: PostgreSQL answers and has the schema; there is a route index
 #: on disk (whether or not its builder runs at this moment).
@@ -43,6 +40,8 @@ class Process:
     #: Asks it to end, and how long it may take before it is killed.
     stop_signal: str = "TERM"
     stop_seconds: int = 10
+    #: Starts it without the database, when that stays away and nothing else is missing; empty: it waits.
+    alone_argv: tuple[str, ...] = ()
     #: How long it may be unready, at its start and later, before the watch restarts it.
     patience_seconds: int = 30
 
@@ -63,10 +62,14 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
         **({"postgres": _postgres} if config.private_database else {}),
         **nodes,
         **dict.fromkeys(config.rtp_controllers, _rtp_controller),
+        **dict.fromkeys(config.media_hosts, _media_host),
         **({"stun": _stun} if config.stun.enabled else {}),
         "ks-index": _daemon,
         "kamailio": _kamailio,
         "ks-cdr": _daemon,
+        "ks-rec": _recorder,
+        **({"ks-api": _daemon} if config.api.enabled else {}),
+        "ks-worker": _daemon,
         "watch": _watch,
     }
 
@@ -138,6 +141,15 @@ def _rtp_controller(config: Config, name: str) -> Process:
     )
 
 
+def _media_host(config: Config, name: str) -> Process:
+    # Without a database it plays music; entries are made when there is one.
+    return Process(
+        name=name,
+        argv=_module("sems_apps.host.main", "--home", str(config.home), "--name", name),
+        stop_seconds=config.media.stop_seconds + 10,
+    )
+
+
 def _stun(config: Config, name: str) -> Process:
     return Process(
         name=name, argv=("/usr/bin/turnserver", "-c", str(config.etc_directory / "turnserver.conf"))
@@ -149,25 +161,36 @@ def _daemon(config: Config, name: str) -> Process:
     return Process(name=name, argv=_module(module, "--home", str(config.home)), needs=(DATABASE,))
 
 
+def _recorder(config: Config, name: str) -> Process:
+    """Build ks-rec: it takes the disk only when nobody else wants it; its workers are nice besides."""
+    daemon = _daemon(config, name)
+    return replace(daemon, argv=("/usr/bin/ionice", "-c", "3", *daemon.argv), patience_seconds=120)
+
+
 def _watch(config: Config, name: str) -> Process:
     return Process(name=name, argv=_module("tools.instance.watch"))
 
 
 def _kamailio(config: Config, name: str) -> Process:
-    run = str(config.run_directory)
     return Process(
         name=name,
-        argv=(
-            "/usr/sbin/kamailio",
-            *("-DD", "-E"),  # foreground, log to stderr
-            # The allocator that Kamailio takes by itself spends a sixth of a call on searching its free lists.
-            *("-x", "fm", "-X", "fm"),
-            *("-f", str(config.etc_directory / "kamailio.cfg")),
-            *("-P", str(config.run_directory / "kamailio.pid"), "-Y", run, "-w", run),
-            *("-m", str(config.proxy.shared_memory_mb), "-M", str(config.proxy.private_memory_mb)),
-        ),
+        argv=_kamailio_argv(config, config.etc_directory / "kamailio.cfg"),
+        alone_argv=_kamailio_argv(config, config.etc_directory / "kamailio_alone.cfg"),
         needs=(DATABASE, INDEX),
         environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": python_path()},
+    )
+
+
+def _kamailio_argv(config: Config, configuration: Path) -> tuple[str, ...]:
+    run = str(config.run_directory)
+    return (
+        "/usr/sbin/kamailio",
+        *("-DD", "-E"),  # foreground, log to stderr
+        # The allocator that Kamailio takes by itself spends a sixth of a call on searching its free lists.
+        *("-x", "fm", "-X", "fm"),
+        *("-f", str(configuration)),
+        *("-P", str(config.run_directory / "kamailio.pid"), "-Y", run, "-w", run),
+        *("-m", str(config.proxy.shared_memory_mb), "-M", str(config.proxy.private_memory_mb)),
     )
 
 

@@ -22,12 +22,12 @@ def test_processes_start_with_what_the_others_need() -> None:
             "rtp-3",
             "rtpc-1",
             "rtpc-2",
+            "media-1",
             "stun",
             "ks-index",
             "kamailio",
-            "ks-cdr",
-            "watch",
-        )
+        ),
+        *("ks-cdr", "ks-rec", "ks-api", "ks-worker", "watch"),
     ]
 
 
