@@ -26,7 +26,7 @@ from kemi.ks_route.model import (
 from kemi.ksr_port import NAT_TESTS_MEDIA
 from kemi.leg import kind_of, write_dialog
 from kemi.proxy_start import RECOVERED
-from kemi.recording_choice import with_recording
+from kemi.recording_choice import ROUTE, with_recording
 from kemi.routing_facts import make_world
 from kemi.sip_request import SipRequest
 from kemi.targets import targets_of
@@ -303,12 +303,9 @@ def _open(
         return None
     _describe_dialog(worker, decision, state)
     if options.record:
+        numbers = {"a": decision.a_sent, "b": decision.b_sent}
         worker.rtp.record(
-            state.call_id,
-            by=decision.recorded_by or "route",
-            tenant=decision.tenant_id,
-            a=decision.a_sent,
-            b=decision.b_sent,
+            state.call_id, by=decision.recorded_by or ROUTE, tenant=decision.tenant_id, **numbers
         )
     _present(worker, sip, decision)
     token = call_token.CallToken(call_id, state.caller_nat)
@@ -333,7 +330,7 @@ def _media_mode(decision: Decision, sender: Sender) -> str:
     """
     if sender.leg is not None:
         return "never"
-    if decision.options.record:
+    if decision.options.record:  # only what is relayed can be
         return "always"
     if decision.options.relay not in (None, "auto"):
         return str(decision.options.relay)

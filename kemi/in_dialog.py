@@ -133,6 +133,8 @@ def _session_change(worker: Worker, sip: SipRequest, token: CallToken, from_call
         if has_sdp and not _offer(worker, token, from_caller):
             return False
         port.set_avp(media_relay.OFFERLESS, "" if has_sdp else "1")
+        if hold is not None:
+            worker.rtp.hold(str(token.call_id), side=_party(from_caller), hold=hold)
     else:
         hosted_media.show_source(worker, nat=_sender_nat(worker, token, from_caller))
     if sip.method == "INVITE":

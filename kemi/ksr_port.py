@@ -432,9 +432,9 @@ class KsrPort:
         """Return RTPProxy's counters of this session, "E" and a number if it has none; "" if it is away."""
         return self.text("$rtpstat")
 
-    def media_delete(self) -> None:
-        """End the relay session; the controller journals what it has counted."""
-        self._ksr.rtpproxy.rtpproxy_destroy("b")
+    def media_delete(self) -> bool:
+        """End the relay session; the controller journals what it has counted. False: the relay counts for dead."""
+        return bool(self._ksr.rtpproxy.rtpproxy_destroy("b") > 0)
 
     def set_sdp(self, text: str) -> None:
         """Replace the SDP, and whatever was changed in it before; "" leaves none."""

@@ -35,10 +35,10 @@ class Worker:
     secret: bytes
     pid: int
     journal_directory: Path
-    relay_sockets: RelaySockets
-    acd: AcdDatabase
     #: Orders to the RTP controllers.
     rtp: RtpControl
+    relay_sockets: RelaySockets
+    acd: AcdDatabase
     #: What this process still does for the message, once nobody waits for it any more.
     later: list[Callable[[], None]] = field(default_factory=list)
 
@@ -72,9 +72,9 @@ def make_worker(port: KsrPort, config: Config) -> Worker:
         secret=secret_file.read_bytes().strip(),
         pid=os.getpid(),
         journal_directory=config.journal_directory,
+        rtp=RtpControl(config),
         relay_sockets=RelaySockets(config.relay_controls),
         acd=AcdDatabase.of(config),
-        rtp=RtpControl(config),
     )
     worker.show_generation()
     return worker
