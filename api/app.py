@@ -20,6 +20,7 @@ from api.execution import Executor
 from api.http import HealthResource, LimitedSite, RpcResource, tree
 from api.registry import all_methods
 from api.rpc import RpcServer
+from api.webhooks import WebhookSender
 from kalibri.config import Config
 
 log = logging.getLogger("ks-api")
@@ -56,12 +57,14 @@ class App:
             ),
             api,
         )
+        self.webhooks = WebhookSender(config)
         self.port: Any = None
 
     def start(self) -> None:
         """Listen; port 0 (tests) takes any."""
         self._pool.start()
         self.feed.start()
+        self.webhooks.start()
         api = self._config.api
         self.port = self._reactor.listenTCP(api.port, self.site, interface=api.listen_address, backlog=511)
         log.info("answers on http://%s:%d", api.listen_address, self.port.getHost().port)
@@ -74,6 +77,8 @@ class App:
             "connections": self.site.connections,
             "listeners": self.feed.listeners,
             "events_sent": self.feed.sent,
+            "webhooks_sent": self.webhooks.sent,
+            "webhooks_failed": self.webhooks.failed,
             "database": "ok" if self.feed.connected else "away",
         }
 
@@ -85,5 +90,6 @@ class App:
         if self.port is not None:
             await self.port.stopListening()
         await Deferred.fromFuture(asyncio.ensure_future(self.feed.stop()))
+        await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self.webhooks.stop)
         await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._pool.stop)
         self._connections.close()

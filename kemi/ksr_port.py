@@ -25,6 +25,8 @@ NAT_TESTS_SIGNALLING = 1 | 2 | 16
 NAT_TESTS_MEDIA = 1 | 2 | 8
 #: The Via of a reply is ours: only its Contact can tell (1).
 NAT_TESTS_REPLY = 1
+#: fix_nated_sdp: replace the address in c= (2) and in o= (8).
+SDP_MEDIA_ADDRESS, SDP_ORIGIN_ADDRESS = 2, 8
 #: auth module: the password argument is HA1; do not check the URI of the digest (a mask may have changed it).
 AUTH_HA1 = 1
 #: uac_reg_status (uac module): a REGISTER was sent and is not answered yet; so at each refresh, too.
@@ -394,7 +396,21 @@ class KsrPort:
         """Tell whether the contact of this branch registered from behind NAT."""
         return bool(self._ksr.isbflagset(BRANCH_FLAG_NAT))
 
+    def send_from(self, socket: str) -> None:
+        """Send from the listen socket of this name (conf/kamailio.cfg: public, internal)."""
+        self._ksr.corex.set_send_socket_name(socket)
+
+    def replace_header(self, name: str, value: str) -> None:
+        """Put one header in the place of all of this name; "" only removes them."""
+        self._ksr.textops.remove_hf(name)
+        if value:
+            self.append_header(f"{name}: {value}")
+
     # ---- media
+
+    def show_source_in_sdp(self) -> None:
+        """Write the address that the message came from over the private one in its SDP (media and origin)."""
+        self._ksr.nathelper.fix_nated_sdp(SDP_MEDIA_ADDRESS | SDP_ORIGIN_ADDRESS)
 
     def use_relay(self, number: int) -> bool:
         """Choose the relay for the next command on this message; False if there is none of that number."""

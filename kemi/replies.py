@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from kemi import attempts, call_token, media_policy, media_relay
-from kemi.call_setup import RECOVERED
+from kemi import attempts, call_token, hosted_media, media_policy, media_relay
 from kemi.call_state import CallState
 from kemi.ksr_port import NAT_TESTS_REPLY, UndecodableValue
+from kemi.leg import kind_of
+from kemi.proxy_start import RECOVERED
 from kemi.worker import Worker
 
 #: Ends the key in table "seen" of the last code that came for a recovered call.
@@ -21,7 +22,7 @@ def manage(worker: Worker) -> None:
         return
     relay = int(port.avp(f"{attempts.RELAYED}{port.branch_index()}") or 0)
     if code < 200:
-        _journal_ring(worker, state.call_id, state.tenant_id, state.attempt, code)
+        _journal_ring(worker, state, code)
     elif code < 300:
         _note_winner(worker, state, relay)
     if code < 300 and relay and port.has_body():
@@ -43,12 +44,13 @@ def _note_winner(worker: Worker, state: CallState, relay: int) -> None:
     media_relay.keep_in_dialog(worker, relay)
 
 
-def _journal_ring(worker: Worker, call_id: str, tenant_id: int | None, attempt: int, code: int) -> None:
+def _journal_ring(worker: Worker, state: CallState, code: int) -> None:
     """Tell each provisional code of an attempt once: phones repeat them."""
-    mark = f"{attempt}:{code}"
+    mark = f"{state.attempt}:{code}"
     if worker.port.avp("ks_rung") != mark:
         worker.port.set_avp("ks_rung", mark)
-        worker.journal.event("call.ring", call=call_id, tenant=tenant_id, n=attempt, code=code)
+        kind = kind_of("call.ring", state.leg)
+        worker.journal.event(kind, call=state.call_id, tenant=state.tenant_id, n=state.attempt, code=code)
 
 
 def in_dialog(worker: Worker) -> None:
@@ -59,6 +61,7 @@ def in_dialog(worker: Worker) -> None:
         return
     offered_at = int(port.avp(media_relay.OFFERED_AT) or 0)
     if not offered_at and port.avp(media_relay.OFFERLESS) != "1":
+        hosted_media.show_source(worker, nat=port.is_behind_nat(NAT_TESTS_REPLY))
         return
     token = call_token.find(worker.secret, port.headers("Record-Route"), port.text("$ci"))
     nat = bool(token and token.caller_nat) or port.dialog("ks_callee_nat") == "1"

@@ -339,10 +339,17 @@ CREATE TABLE node (
     address       text NOT NULL,
     enabled       boolean NOT NULL DEFAULT true,
     heartbeat_at  timestamptz,
-    data          jsonb NOT NULL DEFAULT '{}'
+    data          jsonb NOT NULL DEFAULT '{}',
+    weight        integer NOT NULL DEFAULT 100 CONSTRAINT node_weight_check CHECK (weight BETWEEN 0 AND 10000),
+    capacity      integer NOT NULL DEFAULT 300 CONSTRAINT node_capacity_check CHECK (capacity BETWEEN 1 AND 1000000),
+    draining      boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE node IS 'Proxies, RTP nodes, controllers and media hosts, with heartbeats.';
 COMMENT ON COLUMN node.address IS 'Control or SIP address, as udp:127.0.0.1:22222.';
+COMMENT ON COLUMN node.data IS 'What the node or its controllers tell: figures under "live".';
+COMMENT ON COLUMN node.weight IS 'Share of new sessions among nodes of equal load; 0: none.';
+COMMENT ON COLUMN node.capacity IS 'Sessions (of a media host: calls) that it may carry.';
+COMMENT ON COLUMN node.draining IS 'Keeps what it carries and takes nothing new.';
 
 CREATE TABLE call (
     call_id         uuid NOT NULL,

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from kemi import attempts, events, proxy_start, replies
-from kemi.call_setup import RECOVERED
 from kemi.call_state import CallState, Target
 from kemi.ks_route.model import DestinationKind, RouteRow
 from kemi.ks_route.table import RouteTable
+from kemi.proxy_start import RECOVERED
 from tests.support.fake_proxy import FakeProxy
 from tests.support.index_files import account_record, gateway_record
 

@@ -1,8 +1,3 @@
--- schema/60_recording.sql, and the option of an account.
-
-ALTER TABLE account ADD COLUMN record boolean;
-COMMENT ON COLUMN account.record IS 'Its calls are recorded, or never; null: as the recording policy of its tenant says.';
-
 -- Recordings: what there is, where its files lie, how far ks-rec is with each, who did what with it.
 
 -- ---------------------------------------------------------------------------------------------- enums

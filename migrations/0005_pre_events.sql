@@ -53,7 +53,7 @@ COMMENT ON TABLE event_horizon IS 'Events up to this number are removed: who sto
 CREATE TABLE webhook (
     tenant_id    integer NOT NULL CONSTRAINT webhook_tenant_fkey REFERENCES tenant,
     webhook_id   integer GENERATED ALWAYS AS IDENTITY,
-    url          text NOT NULL CONSTRAINT webhook_url_check CHECK (url ~ '^https?://[^[:space:]]{1,1000}$'),
+    url          text NOT NULL CONSTRAINT webhook_url_check CHECK (url ~ '^https?://[^[:space:]]+$' AND length(url) <= 1000),
     kinds        text[] NOT NULL DEFAULT '{}',
     secret       text NOT NULL,
     enabled      boolean NOT NULL DEFAULT true,
