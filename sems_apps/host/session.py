@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sems_apps import actions as do
+from sems_apps.acd_actions import ACD_ACTIONS
 from sems_apps.actions import CALLER, Action
 from sems_apps.events import (
     Dtmf,
@@ -41,21 +42,6 @@ if TYPE_CHECKING:
     from sems_apps.host.host import MediaHost
 
 log = logging.getLogger("media")
-
-#: Actions that the ACD takes as they are.
-ACD_ACTIONS = (
-    do.EnterQueue,
-    do.LeaveQueue,
-    do.ReportOffer,
-    do.ReportJoin,
-    do.ReportTalkEnd,
-    do.AskPosition,
-    do.AskCallback,
-    do.ReportCallback,
-    do.ReportSurvey,
-    do.ReportHold,
-    do.ReportTransfer,
-)
 
 
 @dataclass(slots=True)
