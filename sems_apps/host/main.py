@@ -157,6 +157,7 @@ class Program:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.loop.call_from_thread(self._stop))
         self.acd.begin()
+        self.host.watch_silence()
         self._look()
         self._read_proxies()
         gc.collect()
