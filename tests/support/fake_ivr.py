@@ -10,8 +10,8 @@ session's callbacks come one after the other, messages among them; queued audio 
 server; so does any use of a session after the reaper took it, five seconds after its end; connectCallee raises
 SystemError after it has worked; setTimer(0) raises SystemError; CANCEL is told by onSipRequest only; bye() does not
 end a session; flush() brings no onEmptyQueue; the same audio object plays once; getHeader keeps trailing blanks and
-knows no compact names; `config` is there during the import only; createThread later does nothing; messages for unknown tags are
-lost; extra headers of invite_req leak to the callee.
+knows no compact names; `config` is there during the import only; createThread later does nothing; messages for
+unknown tags are lost; extra headers of invite_req leak to the callee.
 """
 
 from __future__ import annotations
