@@ -25,6 +25,8 @@ NAT_TESTS_SIGNALLING = 1 | 2 | 16
 NAT_TESTS_MEDIA = 1 | 2 | 8
 #: The Via of a reply is ours: only its Contact can tell (1).
 NAT_TESTS_REPLY = 1
+#: fix_nated_sdp: replace the address in c= (2) and in o= (8).
+SDP_MEDIA_ADDRESS, SDP_ORIGIN_ADDRESS = 2, 8
 #: auth module: the password argument is HA1; do not check the URI of the digest (a mask may have changed it).
 AUTH_HA1 = 1
 #: uac_reg_status (uac module): a REGISTER was sent and is not answered yet; so at each refresh, too.
@@ -33,10 +35,47 @@ REGISTRATION_ONGOING = -2
 #: Expires (256), Proxy-Require (512: 420), URIs (1024), Via (16384); URIs: Request-URI, From, To.
 SANITY_CHECKS = 1 | 2 | 4 | 32 | 64 | 128 | 256 | 512 | 1024 | 16384
 SANITY_URIS = 7
+#: What a BYE of our own to the callee is made of ($dlg; "from" is the caller, "to" the callee).
+_BYE_PARTS = (
+    "callid",
+    "from_uri",
+    "from_tag",
+    "from_cseq",
+    "to_uri",
+    "to_tag",
+    "to_contact",
+    "to_rs",
+    "to_bindaddr",
+)
 
 
 class UndecodableValue(Exception):
     """A SIP field holds bytes that are not UTF-8 (RFC 3261 section 7 demands UTF-8)."""
+
+
+class Fields:
+    """Pseudo-variables that are read together, by one call into Kamailio: $_s() prints them into one text.
+
+    The separator is legal in none of them but a quoted string; a message that holds one all the same gives a text of
+    other than `count` parts, and each is then read by itself.
+    """
+
+    __slots__ = ("count", "names", "together")
+    SEPARATOR = "|"
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.count = len(names)
+        self.together = f"$_s({self.SEPARATOR.join(names)})"
+
+
+_REQUEST = Fields(
+    "$rm", "$ru", "$rU", "$rd", "$fU", "$fd", "$ft", "$tU", "$td", "$tt", "$ci", "$cs", "$si", "$sp", "$proto", "$Rp",
+    "$ml", "$au", "$(hdr(Route)[0])", "$(hdr(Route)[1])",
+)  # fmt: skip
+
+#: How Kamailio prints a variable that is null.
+_NULL = "<null>"
 
 
 class KsrPort:
@@ -47,6 +86,19 @@ class KsrPort:
         self._get = ksr.pv.get
 
     # ---- reading
+
+    def read_all(self, fields: Fields) -> list[str | None]:
+        """Return several pseudo-variables as text, None for those that are null. Raises UndecodableValue."""
+        try:
+            text = self._get(fields.together)
+        except UnicodeDecodeError:
+            text = None  # one by one, to learn which
+        values: list[str | None] = [] if text is None else text.split(Fields.SEPARATOR)
+        if len(values) != fields.count:
+            return [self.read(name) for name in fields.names]
+        if _NULL in text:
+            return [None if value == _NULL else value for value in values]
+        return values
 
     def read(self, name: str) -> str | None:
         """Return a pseudo-variable as text; None when it is null."""
@@ -62,8 +114,7 @@ class KsrPort:
 
     def number(self, name: str) -> int:
         """Return a pseudo-variable as int, 0 when it is null or no number."""
-        value = self.text(name)
-        return int(value) if value.isdecimal() else 0
+        return _number(self.read(name))
 
     def set_avp(self, name: str, value: str) -> None:
         """Set an AVP of the transaction; an earlier value is replaced, not stacked."""
@@ -76,26 +127,32 @@ class KsrPort:
 
     def request(self) -> SipRequest:
         """Read the request. Raises UndecodableValue if a field that we need is not UTF-8."""
-        text = self.text
+        (
+            method, ruri, ruri_user, ruri_host, from_user, from_host, from_tag, to_user, to_host, to_tag, call_id,
+            cseq, source_ip, source_port, transport, local_port, size_bytes, auth_user, route, second_route,
+        ) = self.read_all(_REQUEST)  # fmt: skip
+        if second_route is not None:
+            route = self.headers("Route")
         return SipRequest(
-            method=text("$rm"),
-            ruri=text("$ru") or self._unparsed_ruri(),
-            ruri_user=text("$rU"),
-            ruri_host=text("$rd").lower(),
-            from_user=text("$fU"),
-            from_host=text("$fd").lower(),
-            from_tag=text("$ft"),
-            to_user=text("$tU"),
-            to_host=text("$td").lower(),
-            to_tag=self.read("$tt"),
-            sip_call_id=text("$ci"),
-            cseq=self.number("$cs"),
-            source_ip=text("$si"),
-            source_port=self.number("$sp"),
-            transport=text("$proto"),
-            local_port=self.number("$Rp"),
-            size_bytes=self.number("$ml"),
-            auth_user=self.read("$au"),
+            method or "",
+            ruri or self._unparsed_ruri(),
+            ruri_user or "",
+            ruri_host.lower() if ruri_host else "",
+            from_user or "",
+            from_host.lower() if from_host else "",
+            from_tag or "",
+            to_user or "",
+            to_host.lower() if to_host else "",
+            to_tag,
+            call_id or "",
+            _number(cseq),
+            source_ip or "",
+            _number(source_port),
+            transport or "",
+            _number(local_port),
+            _number(size_bytes),
+            auth_user,
+            route or "",
         )
 
     def _unparsed_ruri(self) -> str:
@@ -339,23 +396,49 @@ class KsrPort:
         """Tell whether the contact of this branch registered from behind NAT."""
         return bool(self._ksr.isbflagset(BRANCH_FLAG_NAT))
 
+    def send_from(self, socket: str) -> None:
+        """Send from the listen socket of this name (conf/kamailio.cfg: public, internal)."""
+        self._ksr.corex.set_send_socket_name(socket)
+
+    def replace_header(self, name: str, value: str) -> None:
+        """Put one header in the place of all of this name; "" only removes them."""
+        self._ksr.textops.remove_hf(name)
+        if value:
+            self.append_header(f"{name}: {value}")
+
     # ---- media
 
+    def show_source_in_sdp(self) -> None:
+        """Write the address that the message came from over the private one in its SDP (media and origin)."""
+        self._ksr.nathelper.fix_nated_sdp(SDP_MEDIA_ADDRESS | SDP_ORIGIN_ADDRESS)
+
+    def use_relay(self, number: int) -> bool:
+        """Choose the relay for the next command on this message; False if there is none of that number."""
+        return bool(self._ksr.rtpproxy.set_rtpproxy_set(number) > 0)
+
+    def believe_in_relay(self, control: tuple[str, int]) -> None:
+        """Let the next command go to a relay that the module takes for dead."""
+        self.rpc("rtpproxy.enable", f"udp:{control[0]}:{control[1]}", 1)
+
     def media_offer(self, flags: str) -> bool:
-        """Put a relay into the path of the SDP offer; False when no relay can be had."""
+        """Put the relay into the path of the SDP offer; False when it cannot be had."""
         return bool(self._ksr.rtpproxy.rtpproxy_offer(flags) > 0)
 
     def media_answer(self, flags: str) -> bool:
-        """Put the relay into the path of the SDP answer."""
+        """Put the relay into the path of the SDP answer; False when it has no such session, or is away."""
         return bool(self._ksr.rtpproxy.rtpproxy_answer(flags) > 0)
 
     def media_statistics(self) -> str:
-        """Return RTPProxy's counters of this session as text, "" if there is none."""
+        """Return RTPProxy's counters of this session, "E" and a number if it has none; "" if it is away."""
         return self.text("$rtpstat")
 
     def media_delete(self) -> None:
         """End the relay session."""
         self._ksr.rtpproxy.rtpproxy_destroy("")
+
+    def set_sdp(self, text: str) -> None:
+        """Replace the SDP, and whatever was changed in it before; "" leaves none."""
+        self._ksr.textops.set_body(text, "application/sdp")
 
     # ---- dialogs
 
@@ -383,6 +466,29 @@ class KsrPort:
         """End the dialog by BYE to both sides after this time."""
         self._ksr.dialog.dlg_set_timeout(seconds)
         self._ksr.pv.seti("$dlg_ctx(timeout_bye)", 1)
+
+    def hang_up(self) -> None:
+        """Send BYE to both sides of the dialog of this request.
+
+        The dialog module's own "both" sends none to the second side when the first is quick to answer, so the callee's
+        is ours. It takes the dialog from a context that the event of an ACK has cleared; dlg_manage finds it again.
+        """
+        self._ksr.dialog.dlg_manage()
+        part = {name: self.text(f"$dlg({name})") for name in _BYE_PARTS}
+        if not part["to_contact"]:
+            return
+        headers = [
+            f"From: <{part['from_uri']}>;tag={part['from_tag']}",
+            f"To: <{part['to_uri']}>;tag={part['to_tag']}",
+            f"Call-ID: {part['callid']}",
+            f"CSeq: {int(part['from_cseq'] or 0) + 1} BYE",
+            "Max-Forwards: 70",
+            *([f"Route: {part['to_rs']}"] if part["to_rs"] else []),
+        ]
+        next_hop = part["to_rs"].partition("<")[2].partition(">")[0]
+        text = "".join(line + "\r\n" for line in headers)
+        self._ksr.tm.t_uac_send("BYE", part["to_contact"], next_hop, part["to_bindaddr"], text, "")
+        self._ksr.dialog.dlg_bye("caller")
 
     def watch_dialog(self) -> None:
         """Send OPTIONS within the dialog to both sides, so that a vanished phone ends it."""
@@ -450,6 +556,10 @@ class KsrPort:
     def log_info(self, text: str) -> None:
         """Write an information line to the log."""
         self._ksr.info(_one_line(text))
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() else 0
 
 
 def _one_line(text: str) -> str:

@@ -25,8 +25,9 @@ from psycopg.conninfo import conninfo_to_dict
 from callcore.errors import BadInput, Unavailable
 from kalibri.config import PROJECT_ROOT, Config
 from kalibri.pg_cluster import DATABASE, KAMAILIO_ROLE, PgCluster, kamailio_password
+from tools.instance import alone as without_database
 from tools.instance import supervisord
-from tools.instance.processes import reachable, rtp_control
+from tools.instance.processes import reachable
 
 AUTH_SECRET = "kamailio_auth"
 CERTIFICATE = "tls_certificate.pem"
@@ -72,6 +73,7 @@ def write_files(config: Config) -> None:
         etc = config.etc_directory
         write(supervisord.configuration_file(config), supervisord.configuration(config))
         write(etc / "kamailio.cfg", kamailio_cfg(config, secret))
+        write(etc / "kamailio_alone.cfg", kamailio_cfg(config, secret, alone=True))
         write(etc / "tls.cfg", TLS_CFG.format(certificate=certificate, private_key=private_key))
         write(etc / "turnserver.conf", turnserver_conf(config))
 
@@ -90,6 +92,7 @@ def make_folders(config: Config) -> None:
         config.run_directory,
         config.secrets_directory,
         config.log_directory,
+        config.prompt_directory,
     ):
         folder.mkdir(mode=0o700, exist_ok=True)
     for folder in (config.journal_directory, config.index_directory):
@@ -128,21 +131,36 @@ def auth_secret(config: Config) -> str:
 # ---------------------------------------------------------------------------------------------- Kamailio
 
 
-def kamailio_cfg(config: Config, secret: str) -> str:
-    """Return Kamailio's configuration: our values as definitions, then the project's conf/kamailio.cfg."""
+def kamailio_cfg(config: Config, secret: str, *, alone: bool = False) -> str:
+    """Return Kamailio's configuration: our values as definitions, then the project's conf/kamailio.cfg.
+
+    alone: for a start without the database (alone.py).
+    """
     lines = ["#!KAMAILIO", "# Written by ksinit: changes here are lost. See conf/kamailio.cfg."]
-    for name, value in kamailio_definitions(config, secret).items():
+    definitions = kamailio_definitions(config, secret)
+    if alone:
+        lines.append("#!define WITHOUT_DATABASE")
+        definitions["KS_DB_URL"] = f"text://{without_database.folder(config)}"
+    for name, value in definitions.items():
         if not SUBSTITUTABLE.fullmatch(value):
             raise BadInput(f"kamailio.cfg cannot hold the value of {name}: {value}")
         lines.append(f'#!substdef "!{name}!{value}!g"')
     lines.append(f'include_file "{PROJECT_ROOT}/conf/kamailio.cfg"')
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_relay_sets(config), ""])
+
+
+def _relay_sets(config: Config) -> list[str]:
+    """Return one set of Kamailio's rtpproxy module for each relay: kemi/media_relay.py chooses, not the module."""
+    return [
+        f'modparam("rtpproxy", "rtpproxy_sock", "{number} == udp:{host}:{port}")'
+        for number, (host, port) in enumerate(config.relay_controls, 1)
+    ]
 
 
 def kamailio_definitions(config: Config, secret: str) -> dict[str, str]:
     """Return what conf/kamailio.cfg is told, by name."""
     proxy = config.proxy
-    nodes = [rtp_control(config, number) for number in range(1, config.rtp_nodes + 1)]
+    controllers = [config.rtp_controller_ports(number + 1) for number in range(config.rtp.controllers)]
     return {
         "KS_LISTEN_ADDR": f"[{proxy.listen_address}]"
         if ":" in proxy.listen_address
@@ -155,7 +173,7 @@ def kamailio_definitions(config: Config, secret: str) -> dict[str, str]:
         "KS_DB_URL": kamailio_db_url(config),
         "KS_RUN_DIR": str(config.run_directory),
         "KS_SCRIPT": str(PROJECT_ROOT / "kemi" / "kamailio.py"),
-        "KS_RTP_SOCKETS": " ".join(f"udp:{host}:{port}" for host, port in nodes),
+        "KS_RTP_SOCKETS": " ".join(f"udp:{ports.address}:{ports.control}" for ports in controllers),
         "KS_TLS_CFG": str(config.etc_directory / "tls.cfg"),
         "KS_DIGEST_ALGORITHM": proxy.digest_algorithm,
         "KS_AUTH_SECRET": secret,

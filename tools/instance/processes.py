@@ -9,17 +9,14 @@ from __future__ import annotations
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kalibri.config import PROJECT_ROOT, Config
+from kalibri.config import CONTROL_ADDRESS, PROJECT_ROOT, Config
 
 #: Where servers of Debian look for programs. Kamailio's embedded Python takes its prefix from the first
 #: python3 of PATH, so nobody else's may come first.
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-#: RTPProxy's control protocol knows no password: never reachable from another machine.
-CONTROL_ADDRESS = "127.0.0.1"
 
 #: What a process may need besides processes: PostgreSQL answers and has the schema; there is a route index
 #: on disk (whether or not its builder runs at this moment).
@@ -43,6 +40,8 @@ class Process:
     #: Asks it to end, and how long it may take before it is killed.
     stop_signal: str = "TERM"
     stop_seconds: int = 10
+    #: Starts it without the database, when that stays away and nothing else is missing; empty: it waits.
+    alone_argv: tuple[str, ...] = ()
     #: How long it may be unready, at its start and later, before the watch restarts it.
     patience_seconds: int = 30
 
@@ -62,10 +61,13 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
     return {
         **({"postgres": _postgres} if config.private_database else {}),
         **nodes,
+        **dict.fromkeys(config.rtp_controllers, _rtp_controller),
+        **dict.fromkeys(config.media_hosts, _media_host),
         **({"stun": _stun} if config.stun.enabled else {}),
         "ks-index": _daemon,
         "kamailio": _kamailio,
         "ks-cdr": _daemon,
+        "ks-rec": _recorder,
         **({"ks-api": _daemon} if config.api.enabled else {}),
         "ks-worker": _daemon,
         "watch": _watch,
@@ -99,6 +101,11 @@ def rtp_spool(config: Config, name: str) -> Path:
     return config.rtp_spool_directory / name
 
 
+def rtp_recordings(config: Config, name: str) -> Path:
+    """Return where a node puts finished recordings, on the file system of its spool."""
+    return config.rtp_recording_directory / name
+
+
 def _postgres(config: Config, name: str) -> Process:
     from kalibri.pg_cluster import PgCluster  # here: psycopg takes long to load, and few processes need it
 
@@ -123,8 +130,26 @@ def _rtp_node(config: Config, name: str) -> Process:
         "--ports",
         f"{first}-{last}",
     )
-    folders = ("--spool", str(rtp_spool(config, name)), "--recordings", str(config.rtp_recording_directory))
-    return Process(name=name, argv=_module("rtpproxy_ctl.node", *listen, *folders))
+    folders = ("--spool", str(rtp_spool(config, name)), "--recordings", str(rtp_recordings(config, name)))
+    controllers = [config.rtp_controller_ports(number + 1) for number in range(config.rtp.controllers)]
+    notify = [word for ports in controllers for word in ("--notify", f"tcp:{ports.address}:{ports.notify}")]
+    return Process(name=name, argv=_module("rtpproxy_ctl.node", *listen, *folders, *notify))
+
+
+def _rtp_controller(config: Config, name: str) -> Process:
+    # Without a database it begins with the nodes that it saw last: calls come first.
+    return Process(
+        name=name, argv=_module("rtpproxy_ctl.controller", "--home", str(config.home), "--name", name)
+    )
+
+
+def _media_host(config: Config, name: str) -> Process:
+    # Without a database it plays music; entries are made when there is one.
+    return Process(
+        name=name,
+        argv=_module("sems_apps.host.main", "--home", str(config.home), "--name", name),
+        stop_seconds=config.media.stop_seconds + 10,
+    )
 
 
 def _stun(config: Config, name: str) -> Process:
@@ -138,25 +163,36 @@ def _daemon(config: Config, name: str) -> Process:
     return Process(name=name, argv=_module(module, "--home", str(config.home)), needs=(DATABASE,))
 
 
+def _recorder(config: Config, name: str) -> Process:
+    """Build ks-rec: it takes the disk only when nobody else wants it; its workers are nice besides."""
+    daemon = _daemon(config, name)
+    return replace(daemon, argv=("/usr/bin/ionice", "-c", "3", *daemon.argv), patience_seconds=120)
+
+
 def _watch(config: Config, name: str) -> Process:
     return Process(name=name, argv=_module("tools.instance.watch"))
 
 
 def _kamailio(config: Config, name: str) -> Process:
-    run = str(config.run_directory)
     return Process(
         name=name,
-        argv=(
-            "/usr/sbin/kamailio",
-            *("-DD", "-E"),  # foreground, log to stderr
-            # The allocator that Kamailio takes by itself spends a sixth of a call on searching its free lists.
-            *("-x", "fm", "-X", "fm"),
-            *("-f", str(config.etc_directory / "kamailio.cfg")),
-            *("-P", str(config.run_directory / "kamailio.pid"), "-Y", run, "-w", run),
-            *("-m", str(config.proxy.shared_memory_mb), "-M", str(config.proxy.private_memory_mb)),
-        ),
+        argv=_kamailio_argv(config, config.etc_directory / "kamailio.cfg"),
+        alone_argv=_kamailio_argv(config, config.etc_directory / "kamailio_alone.cfg"),
         needs=(DATABASE, INDEX),
         environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": python_path()},
+    )
+
+
+def _kamailio_argv(config: Config, configuration: Path) -> tuple[str, ...]:
+    run = str(config.run_directory)
+    return (
+        "/usr/sbin/kamailio",
+        *("-DD", "-E"),  # foreground, log to stderr
+        # The allocator that Kamailio takes by itself spends a sixth of a call on searching its free lists.
+        *("-x", "fm", "-X", "fm"),
+        *("-f", str(configuration)),
+        *("-P", str(config.run_directory / "kamailio.pid"), "-Y", run, "-w", run),
+        *("-m", str(config.proxy.shared_memory_mb), "-M", str(config.proxy.private_memory_mb)),
     )
 
 

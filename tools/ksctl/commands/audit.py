@@ -10,7 +10,7 @@ import click
 from kalibri.services import audit
 from kalibri.services.audit import AuditEntry
 from tools.ksctl.app import App, pass_app
-from tools.ksctl.moment import Moment
+from tools.ksctl.moments import Moment
 from tools.ksctl.options import tenant_filter_option
 from tools.ksctl.output import Column, output_option, say, show
 
