@@ -15,7 +15,8 @@ from kemi.call_state import CallState, Target, decode
 from kemi.proxy_start import is_settling
 from kemi.worker import Worker
 
-_STATE = "ks_state"
+#: Transaction variable: the state of a call in set-up.
+STATE = "ks_state"
 _CHALLENGES = (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED)
 #: Transaction variable, with the number of a branch: RTPProxy is in the SDP that this branch was offered.
 RELAYED = "ks_relay_"
@@ -25,12 +26,12 @@ _NO_MEDIA = "ks_no_media"
 
 def load(worker: Worker) -> CallState | None:
     """Return the state of the call whose transaction is handled."""
-    return decode(worker.port.avp(_STATE))
+    return decode(worker.port.avp(STATE))
 
 
 def store(worker: Worker, state: CallState) -> None:
     """Keep the state in the transaction."""
-    worker.port.set_avp(_STATE, state.encode())
+    worker.port.set_avp(STATE, state.encode())
 
 
 def try_next(worker: Worker, state: CallState) -> bool:

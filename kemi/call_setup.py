@@ -7,7 +7,7 @@ from uuid import UUID
 from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
 from kemi import attempts, call_token, limits
-from kemi.admission import Sender, identify
+from kemi.admission import Sender, identify, is_internal
 from kemi.call_state import CallState, Target
 from kemi.ks_route.decide import decide
 from kemi.ks_route.model import (
@@ -41,8 +41,8 @@ def invite(worker: Worker, sip: SipRequest) -> None:
     if sender is None:
         return
     call_id = _call_id(worker, sip)
-    worker.port.set_avp("ks_call", str(call_id))
-    worker.port.table_set("seen", sip.transaction_key, str(call_id))
+    worker.port.name_call(call_id)
+    worker.port.table_set("seen", sip.transaction_key, call_id)
     worker.port.new_transaction()
     request = _route_request(worker, sip, sender, call_id)
     decision = decide(request, worker.directory.routes, make_world(worker))
@@ -71,18 +71,18 @@ def _seen_before(worker: Worker, sip: SipRequest) -> bool:
     return True
 
 
-def _call_id(worker: Worker, sip: SipRequest) -> UUID:
+def _call_id(worker: Worker, sip: SipRequest) -> str:
     """Take the call id that a media host of ours sent, or make a new one."""
     given = worker.port.header("X-KS-Call")
     if given and sip.local_port == worker.config.proxy.internal_port:
         try:
-            return UUID(given)
+            return str(UUID(given))
         except ValueError:
             worker.port.log_error(f"media host sent a bad X-KS-Call: {given!r}")
     return worker.new_call_id()
 
 
-def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: UUID) -> RouteRequest:
+def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: str) -> RouteRequest:
     """Build what ks_route wants to know; A of an account is the account, whatever its From says."""
     b_number = sip.ruri_user
     tenant_id = sender.tenant.tenant_id if sender.tenant else 0
@@ -108,15 +108,15 @@ def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: UUI
         source_gateway_id=sender.gateway.gateway_id if sender.gateway else None,
         account=sender.account.username if sender.account else None,
         account_caller_number=sender.account.caller_number if sender.account else None,
-        call_id=str(call_id),
+        call_id=call_id,
     )
 
 
 def _journal_start(
-    worker: Worker, sip: SipRequest, sender: Sender, request: RouteRequest, decision: Decision, call_id: UUID
+    worker: Worker, sip: SipRequest, sender: Sender, request: RouteRequest, decision: Decision, call_id: str
 ) -> None:
     journal = worker.journal
-    journal.event(
+    journal.event_with_next(
         "call.start",
         call=call_id,
         tenant=request.tenant_id,
@@ -134,7 +134,7 @@ def _journal_start(
         cseq=sip.cseq,
         emergency=decision.emergency,
     )
-    journal.event(
+    journal.event_with_next(
         "call.route",
         call=call_id,
         tenant=request.tenant_id,
@@ -172,7 +172,7 @@ def _targets_for_story(decision: Decision) -> list[dict[str, object]]:
     return []
 
 
-def _answer(worker: Worker, decision: RejectCall | RedirectCall | ToService, call_id: UUID) -> None:
+def _answer(worker: Worker, decision: RejectCall | RedirectCall | ToService, call_id: str) -> None:
     """Give the final response that the decision itself is."""
     if isinstance(decision, RedirectCall):
         for contact in decision.contacts:
@@ -196,7 +196,7 @@ def _answer(worker: Worker, decision: RejectCall | RedirectCall | ToService, cal
 
 def finish(
     worker: Worker,
-    call_id: UUID | str,
+    call_id: str,
     code: int,
     phrase: str,
     *,
@@ -218,7 +218,7 @@ def finish(
     worker.port.reply(code, phrase)
 
 
-def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: UUID) -> None:
+def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str) -> None:
     """Open the dialog, keep the limits, and try the first target."""
     port, options = worker.port, decision.options
     caller_nat = port.is_behind_nat(NAT_TESTS_MEDIA) if options.nat is None else options.nat
@@ -236,7 +236,7 @@ def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, 
         )
         return
     state = CallState(
-        call_id=str(call_id),
+        call_id=call_id,
         tenant_id=decision.tenant_id,
         remaining=targets,
         emergency=decision.emergency,
@@ -283,7 +283,8 @@ def _describe_dialog(worker: Worker, decision: Decision, state: CallState) -> No
 def _present(worker: Worker, sip: SipRequest, decision: Decision, targets: tuple[Target, ...]) -> None:
     """Show the callee the A number of the decision, and offer only the codecs of the route."""
     port = worker.port
-    port.remove_internal_headers()
+    if is_internal(worker, sip):  # from others they are gone since the first look
+        port.remove_internal_headers()
     if decision.a_sent != sip.from_user and isinstance(
         decision, RelayToGateways | RelayToUri | RelayToAccount
     ):

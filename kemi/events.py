@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
-from kemi.ksr_port import KsrPort
+from kemi.ksr_port import Fields, KsrPort
 from kemi.tenancy import gateways_of_uri
 from kemi.worker import Worker
+
+#: What the dialog module calls the changes of a dialog that it has no name for (early, acknowledged).
+NO_EVENT = "unknown"
+_DIALOG = Fields("$dlg_var(ks_call)", "$dlg_var(ks_tenant)", "$dlg_var(ks_n)")
+_ENDED_BY = Fields("$rm", "$ci", "$ft", "$dlg(callid)", "$dlg(from_tag)", "$hdr(Reason)")
 
 
 def dialog(worker: Worker, name: str) -> None:
     """A dialog was answered, ended or failed; its facts are read from the dialog, not from the message."""
-    call_id = worker.port.dialog("ks_call")
+    if name == NO_EVENT:
+        return
+    call_id, tenant, winner = worker.port.read_all(_DIALOG)
     if call_id is None:
         return
-    tenant = worker.port.dialog("ks_tenant")
     tenant_id = int(tenant) if tenant else None
     if name == "dialog:start":
-        attempt = int(worker.port.dialog("ks_n") or 1)
+        attempt = int(winner or 1)
         worker.journal.event("call.answer", call=call_id, tenant=tenant_id, n=attempt, code=int(SipCode.OK))
     elif name == "dialog:end":
         _ended(worker, call_id, tenant_id)
@@ -27,9 +33,10 @@ def dialog(worker: Worker, name: str) -> None:
 
 def _ended(worker: Worker, call_id: str, tenant_id: int | None) -> None:
     port = worker.port
-    if port.text("$rm") == "BYE" and port.text("$ci") == port.text("$dlg(callid)"):
-        by = "caller" if port.text("$ft") == port.text("$dlg(from_tag)") else "callee"
-        cause, reason, method = "normal", port.header("Reason") or "BYE", "BYE"
+    request, sip_call_id, from_tag, dialog_call_id, dialog_from_tag, said = port.read_all(_ENDED_BY)
+    if request == "BYE" and sip_call_id == dialog_call_id:
+        by = "caller" if from_tag == dialog_from_tag else "callee"
+        cause, reason, method = "normal", said or "BYE", "BYE"
     else:
         by, method = "system", "timeout"
         cause, reason = (

@@ -11,6 +11,7 @@ from typing import Any
 
 from callcore.sip import SipCode
 from kemi import call_token, media_policy, recovery
+from kemi.admission import is_internal
 from kemi.call_token import CallToken
 from kemi.sip_request import SipRequest
 from kemi.worker import Worker
@@ -35,9 +36,9 @@ def cancel(worker: Worker, sip: SipRequest) -> None:
 def request(worker: Worker, sip: SipRequest) -> None:
     """Serve a request with a To tag."""
     port = worker.port
-    token = call_token.find(worker.secret, port.headers("Route"), sip.sip_call_id)
+    token = call_token.find(worker.secret, sip.routes, sip.sip_call_id)
     if token is not None:
-        port.set_avp("ks_call", str(token.call_id))
+        port.name_call(token.call_id)
     routed = port.loose_route()
     if sip.method == "ACK" and not routed:
         # ACK of a final response that we sent ourselves.
@@ -62,7 +63,8 @@ def request(worker: Worker, sip: SipRequest) -> None:
 def _relay(worker: Worker, sip: SipRequest, token: CallToken) -> None:
     port = worker.port
     port.use_contact_alias()
-    port.remove_internal_headers()
+    if is_internal(worker, sip):  # from others they are gone since the first look
+        port.remove_internal_headers()
     if sip.method in ("INVITE", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY") and port.is_behind_nat():
         port.add_contact_alias()
     from_caller = port.goes_downstream()
