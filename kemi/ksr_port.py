@@ -103,9 +103,8 @@ class KsrPort:
         return _number(self.read(name))
 
     def set_avp(self, name: str, value: str) -> None:
-        """Set an AVP of the transaction; an earlier value is replaced, not stacked."""
-        self._ksr.pv.unset(f"$avp({name})")
-        self._ksr.pv.sets(f"$avp({name})", value)
+        """Set an AVP of the transaction; an earlier value is replaced, not stacked: that is what [*] says."""
+        self._ksr.pv.sets(f"$(avp({name})[*])", value)
 
     def name_call(self, call_id: str) -> None:
         """Tell the log which call a request belongs to; once a request, before anything else does."""
