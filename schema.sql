@@ -7,3 +7,17 @@
 \ir schema/10_tables.sql
 \ir schema/20_change_log.sql
 \ir schema/30_kamailio.sql
+\ir schema/40_api.sql
+\ir schema/41_events.sql
+\ir schema/50_acd.sql
+\ir schema/51_acd_state.sql
+\ir schema/52_acd_match.sql
+\ir schema/53_acd_call.sql
+\ir schema/54_acd_offer.sql
+\ir schema/55_acd_watch.sql
+\ir schema/56_acd_legs.sql
+\ir schema/57_acd_people.sql
+\ir schema/58_acd_callback.sql
+\ir schema/59_acd_access.sql
+\ir schema/60_recording.sql
+\ir schema/61_prompt.sql

@@ -49,3 +49,25 @@ class NodeKind(StrEnum):
     CONTROLLER = "controller"
     #: Media host.
     MEDIA = "media"
+
+
+class DeliveryState(StrEnum):
+    """Whether an event is still posted to a webhook (SQL enum delivery_state)."""
+
+    #: To be sent, for the first time or again.
+    PENDING = "pending"
+    #: Given up; a person may try it again.
+    DEAD = "dead"
+
+
+class ApiScope(StrEnum):
+    """What a token of the API may do (SQL enum api_scope)."""
+
+    #: Lists and shows.
+    READ = "read"
+    #: What an agent does for himself.
+    AGENT = "agent"
+    #: Read, and steering calls, queues and agents.
+    SUPERVISOR = "supervisor"
+    #: Everything of the tenant, configuration included.
+    ADMIN = "admin"

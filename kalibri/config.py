@@ -39,6 +39,13 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_FILE = PROJECT_ROOT / "conf" / "kalibri.yaml"
 ENVIRONMENT_PREFIX = "KALIBRI_"
 
+#: The control protocol knows no password: never reachable from another machine.
+CONTROLLER_ADDRESS = "127.0.0.1"
+#: From the ports of one controller to those of the next.
+CONTROLLER_PORT_STEP = 10
+#: RTPProxy's control protocol knows no password: never reachable from another machine.
+CONTROL_ADDRESS = "127.0.0.1"
+
 NOTHING = ("", "null", "none", "~")
 TRUE = ("true", "yes", "on", "1")
 FALSE = ("false", "no", "off", "0")
@@ -102,8 +109,43 @@ class RtpConfig:
     nodes: int | None = key(None, minimum=1, maximum=256)
     listen_address: str = key("127.0.0.1", check=ip_address)
     control_base_port: int = key(22_222, minimum=1, maximum=65_000)
+    #: RTP controllers; each takes three ports, ten apart: commands, notifications, metrics.
+    controllers: int = key(2, minimum=1, maximum=8)
+    controller_base_port: int = key(22_100, minimum=1, maximum=65_000)
+    #: With less than so much free space nothing is recorded.
+    record_min_free_mb: int = key(500, minimum=1, maximum=1_000_000)
     port_min: int = key(10_000, minimum=1024, maximum=65_534)
     port_max: int = key(19_998, minimum=1024, maximum=65_534)
+
+
+@dataclass(frozen=True)
+class ControllerPorts:
+    """Where one RTP controller listens."""
+
+    address: str
+    #: Commands: UDP and TCP.
+    control: int
+    #: What nodes tell: TCP.
+    notify: int
+    #: Prometheus text: HTTP.
+    metrics: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaConfig:
+    """Section `media`: media hosts of this machine."""
+
+    #: Processes.
+    hosts: int = key(1, minimum=0, maximum=64)
+    listen_address: str = key("127.0.0.1", check=ip_address)
+    #: UDP port of the first host for SIP, and its TCP port for what RTP nodes report; the next hosts follow.
+    base_port: int = key(5080, minimum=1, maximum=65_000)
+    #: Calls at once of one host.
+    capacity: int = key(400, minimum=1, maximum=100_000)
+    #: How long a host that is stopped waits for its conversations.
+    stop_seconds: int = key(5, minimum=0, maximum=86_400)
+    #: Connections of one host to the database.
+    connections: int = key(3, minimum=1, maximum=32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +188,64 @@ class IndexConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordingConfig:
+    """Section `recording`: ks-rec, and where recordings are kept."""
+
+    #: None: <home>/recordings.
+    directory: Path | None = key(None)
+    #: Recordings worked on at once by one ks-rec.
+    workers: int = key(1, minimum=1, maximum=64)
+    #: A worker that has not renewed its claim for so long has lost it.
+    lease_seconds: int = key(60, minimum=1, maximum=86_400)
+    narrow_kbps: int = key(32, minimum=16, maximum=64)
+    wide_kbps: int = key(64, minimum=24, maximum=160)
+    #: Less free space than this raises an alarm; 0: never.
+    alarm_free_mb: int = key(1024, minimum=0, maximum=1_000_000_000)
+    #: dir:/path or s3://bucket/prefix; None: there is none.
+    archive: str | None = key(
+        None, check=pattern(r"dir:/.+|s3://[a-z0-9.-]+(/.*)?", "dir:/path or s3://bucket/prefix")
+    )
+    s3_endpoint: str | None = key(None, check=pattern(r"https?://.+", "a URL"))
+    s3_region: str = key("us-east-1")
+    #: Two lines: access key id, secret access key; None: as boto3 finds them.
+    s3_credentials_file: Path | None = key(None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptConfig:
+    """Section `prompt`."""
+
+    #: None: <home>/prompts.
+    directory: Path | None = key(None)
+    #: Loudness of speech, in dB below full scale (RMS of what is not silence).
+    speech_dbfs: int = key(-20, minimum=-40, maximum=-6)
+    music_dbfs: int = key(-26, minimum=-50, maximum=-6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiConfig:
+    """Section `api`: ks-api."""
+
+    enabled: bool = key(True)
+    listen_address: str = key("127.0.0.1", check=ip_address)
+    port: int = key(8088, minimum=1, maximum=65535)
+    #: Threads for methods, each with a connection to the database.
+    threads: int = key(8, minimum=1, maximum=128)
+    #: Requests that wait for a thread; more are refused.
+    max_waiting: int = key(200, minimum=1, maximum=100_000)
+    max_connections: int = key(5000, minimum=10, maximum=100_000)
+    max_request_bytes: int = key(16_777_216, minimum=1024, maximum=1_073_741_824)
+    statement_timeout_ms: int = key(15_000, minimum=100, maximum=3_600_000)
+    requests_per_second_per_token: int = key(100, minimum=1, maximum=100_000)
+    requests_per_second_per_address: int = key(200, minimum=1, maximum=1_000_000)
+    #: Wrong tokens and passwords of one address, or for one account, in a minute.
+    failed_logins_per_minute: int = key(10, minimum=1, maximum=10_000)
+    #: Whose X-Forwarded-For is believed; None: nobody's.
+    trusted_proxy: str | None = key(None, check=ip_address)
+    webhooks_to_private_addresses: bool = key(False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogConfig:
     """Section `log`."""
 
@@ -162,10 +262,14 @@ class Config:
     database: DatabaseConfig = field(default_factory=DatabaseConfig)
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
     rtp: RtpConfig = field(default_factory=RtpConfig)
+    media: MediaConfig = field(default_factory=MediaConfig)
     stun: StunConfig = field(default_factory=StunConfig)
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     journal: JournalConfig = field(default_factory=JournalConfig)
     index: IndexConfig = field(default_factory=IndexConfig)
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    api: ApiConfig = field(default_factory=ApiConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
     @property
@@ -197,9 +301,42 @@ class Config:
         return self.index.directory or self.home / "index"
 
     @property
+    def media_hosts(self) -> list[str]:
+        """Names of this machine's media hosts."""
+        return [f"media-{number}" for number in range(1, self.media.hosts + 1)]
+
+    def media_port(self, name: str) -> int:
+        """UDP and TCP port of a media host, by its name (media-1)."""
+        return self.media.base_port + int(name.removeprefix("media-")) - 1
+
+    @property
+    def rtp_controllers(self) -> list[str]:
+        """Names of this host's RTP controllers."""
+        return [f"rtpc-{number}" for number in range(1, self.rtp.controllers + 1)]
+
+    @property
     def rtp_nodes(self) -> int:
         """How many RTPProxy processes run."""
         return self.rtp.nodes or len(os.sched_getaffinity(0))
+
+    def rtp_controller_ports(self, number: int) -> ControllerPorts:
+        """Where a controller listens; the first has number 1. Never reachable from another machine."""
+        first = self.rtp.controller_base_port + CONTROLLER_PORT_STEP * (number - 1)
+        return ControllerPorts(CONTROLLER_ADDRESS, first, first + 1, first + 2)
+
+    def rtp_controller_socket(self, name: str) -> Path:
+        """Stream socket of a controller, by its name (rtpc-1)."""
+        return self.run_directory / f"{name}.sock"
+
+    @property
+    def rtp_state_directory(self) -> Path:
+        """What controllers remember over a restart."""
+        return self.home / "rtp" / "state"
+
+    @property
+    def relay_controls(self) -> list[tuple[str, int]]:
+        """Where the proxy commands the media relays; a relay's number is its place in this list, from 1."""
+        return [(CONTROL_ADDRESS, self.rtp.control_base_port + place) for place in range(self.rtp_nodes)]
 
     @property
     def rtp_spool_directory(self) -> Path:
@@ -210,6 +347,26 @@ class Config:
     def rtp_recording_directory(self) -> Path:
         """Where RTPProxy moves recordings that have ended (same file system as the spool)."""
         return self.home / "rtp" / "rec"
+
+    @property
+    def rtp_manifest_directory(self) -> Path:
+        """Where the RTP controller tells what is recorded, one file a recording."""
+        return self.home / "rtp" / "manifest"
+
+    @property
+    def rtp_work_directory(self) -> Path:
+        """Where ks-rec keeps what it has half done (same file system as the recordings, best)."""
+        return self.home / "rtp" / "work"
+
+    @property
+    def recording_directory(self) -> Path:
+        """Where finished recordings lie, by tenant and date."""
+        return self.recording.directory or self.home / "recordings"
+
+    @property
+    def prompt_directory(self) -> Path:
+        """Compiled prompts, and the index by which media hosts find them."""
+        return self.prompt.directory or self.home / "prompts"
 
     @property
     def log_directory(self) -> Path:
@@ -490,8 +647,15 @@ def _check_together(config: Config) -> None:
             "proxy.sip_port": (proxy.listen_address, proxy.sip_port, 1),
             "proxy.tls_port": (proxy.listen_address, proxy.tls_port, 1),
             "proxy.internal_port": (proxy.listen_address, proxy.internal_port, 1),
+            "media.base_port": (config.media.listen_address, config.media.base_port, config.media.hosts),
+            "api.port": (config.api.listen_address, config.api.port if config.api.enabled else 0, 1),
             "stun.port": (proxy.listen_address, config.stun.port if config.stun.enabled else 0, 1),
             "rtp.control_base_port": (rtp.listen_address, rtp.control_base_port, config.rtp_nodes),
+            "rtp.controller_base_port": (
+                CONTROLLER_ADDRESS,
+                rtp.controller_base_port,
+                CONTROLLER_PORT_STEP * rtp.controllers,
+            ),
             "rtp.port_min": (rtp.listen_address, rtp.port_min, rtp.port_max - rtp.port_min + 1),
         }
     )

@@ -25,7 +25,7 @@ import psycopg
 from psycopg import errors, pq
 from psycopg.rows import RowFactory
 
-from callcore.errors import AlreadyExists, BadInput, KalibriError, NotFound, StillInUse, Unavailable
+from callcore.errors import AlreadyExists, BadInput, KalibriError, NotFound, Refused, StillInUse, Unavailable
 from kalibri.config import Config
 from kalibri.db_constraints import CHECKS, REFERENCES, UNIQUE
 
@@ -47,10 +47,13 @@ def connect(
     application_name: str,
     connect_timeout_ms: int | None = None,
     statement_timeout_ms: int | None = None,
+    connection_type: type[Conn] = psycopg.Connection,
+    settings: Mapping[str, str] | None = None,
 ) -> Conn:
     """Connect in autocommit mode; raises Unavailable.
 
-    application_name: shown in pg_stat_activity. Limits in milliseconds; None: those of the configuration (the
+    application_name: shown in pg_stat_activity. settings: further ones of the session, as role or
+    kalibri.actor (who the audit log says it was). Limits in milliseconds; None: those of the configuration (the
     proxy's), 0 for statements: no limit.
     """
     database = config.database
@@ -60,21 +63,31 @@ def connect(
         config.database_dsn,
         application_name=application_name,
         client_encoding="utf8",
-        options=f"-c statement_timeout={statement_ms} -c timezone=UTC",
+        options=session_options(
+            {"statement_timeout": str(statement_ms), "timezone": "UTC", **(settings or {})}
+        ),
     )
     pgconn = _connect_in_time(conninfo, connect_ms / 1000)
-    conn: Conn = psycopg.Connection(pgconn)
+    conn = connection_type(pgconn)
     conn.autocommit = True
     return conn
 
 
-def connect_tool(config: Config, *, application_name: str) -> Conn:
+def session_options(settings: Mapping[str, str]) -> str:
+    """Return libpq's `options` with which a session begins with these settings."""
+    return " ".join(
+        "-c " + re.sub(r"([\\\s])", r"\\\1", f"{name}={value}") for name, value in settings.items()
+    )
+
+
+def connect_tool(config: Config, *, application_name: str, settings: Mapping[str, str] | None = None) -> Conn:
     """Connect as `connect` does, with the patience of a command-line tool."""
     return connect(
         config,
         application_name=application_name,
         connect_timeout_ms=TOOL_CONNECT_TIMEOUT_MS,
         statement_timeout_ms=TOOL_STATEMENT_TIMEOUT_MS,
+        settings=settings,
     )
 
 
@@ -241,6 +254,8 @@ def domain_error(error: psycopg.Error, statement: str = "") -> KalibriError:
         return Unavailable("somebody else changed the same objects at the same time: try again")
     if isinstance(error, errors.QueryCanceled):
         return Unavailable("PostgreSQL did not finish in time")
+    if isinstance(error, errors.InsufficientPrivilege):
+        return Refused("this belongs to somebody else, or only the system may change it")
     if isinstance(error, psycopg.DataError):
         return BadInput(error.diag.message_primary or str(error))
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):

@@ -5,7 +5,9 @@ Decides nothing about contents. Never changes a file in place: a reader may have
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +33,7 @@ def replacing(path: Path, *, mode: int = 0o640) -> Iterator[BinaryIO]:
     except BaseException:
         os.unlink(temporary)
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def write_replacing(path: Path, content: bytes, *, mode: int = 0o640) -> None:
@@ -40,8 +42,28 @@ def write_replacing(path: Path, content: bytes, *, mode: int = 0o640) -> None:
         file.write(content)
 
 
-def _sync_directory(directory: Path) -> None:
-    """Make the rename itself survive a power cut."""
+def make_directory(directory: Path) -> None:
+    """Make a directory and those above it, so that they survive a power cut."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in reversed(missing):
+        sync_directory(path.parent)
+
+
+def copy_replacing(source: Path, path: Path, *, mode: int = 0o640) -> None:
+    """Copy a file under the rule of `replacing`."""
+    with source.open("rb") as original, replacing(path, mode=mode) as file:
+        shutil.copyfileobj(original, file, 1 << 20)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames in a directory survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

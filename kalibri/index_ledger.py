@@ -16,7 +16,7 @@ class Part(StrEnum):
 
     #: The routes: a base file, and an overlay with what changed since.
     ROUTES = "routes"
-    #: Accounts and numbers, by key.
+    #: Accounts, numbers and queues, by key.
     DIRECTORY = "directory"
     #: Tenants, domains, gateways, groups, schedules, caller ids.
     SYSTEM = "system"
@@ -30,12 +30,15 @@ TOUCHED_BY: Mapping[str, frozenset[Part]] = {
     "domain": frozenset({Part.SYSTEM, Part.DIRECTORY}),
     "account": frozenset({Part.DIRECTORY}),
     "account_domain": frozenset({Part.DIRECTORY}),
+    "agent": frozenset({Part.DIRECTORY}),
+    "queue": frozenset({Part.DIRECTORY}),
     "number": frozenset({Part.DIRECTORY}),
     "gateway": frozenset({Part.SYSTEM}),
     "gateway_rate": frozenset({Part.SYSTEM}),
     "gateway_group": frozenset({Part.SYSTEM}),
     "gateway_group_member": frozenset({Part.SYSTEM}),
     "trunk": frozenset({Part.SYSTEM}),
+    "recording_policy": frozenset({Part.SYSTEM}),
     "schedule": frozenset({Part.SYSTEM}),
     "caller_id": frozenset({Part.SYSTEM}),
     "node": frozenset({Part.SYSTEM}),

@@ -186,9 +186,10 @@ class JournalWriter:
     def event_with_next(
         self, kind: str, /, *, call: UUID | str | None = None, tenant: int | None = None, **data: object
     ) -> None:
-        """Write one event together with the next one of this process, which must follow at once; never raises.
+        """Write one event together with the next one of this process, or at `flush`; never raises.
 
-        One write(2) of several whole lines is as atomic as one of a single line, and costs a third of three.
+        For events that follow each other at once: one write(2) of several whole lines is as atomic as one of a single
+        line, and costs a third of three.
         """
         try:
             if os.getpid() != self._pid:
@@ -199,8 +200,25 @@ class JournalWriter:
         except Exception as error:
             self._lose(error, 1)
 
+    def flush(self) -> None:
+        """Write what waits for the next event; never raises."""
+        if not self._held:
+            return
+        lines = b""
+        try:
+            if os.getpid() != self._pid:
+                self._begin_process()  # what waited was the parent's
+            with self._lock:
+                lines = b"".join(self._held)
+                self._held.clear()
+                if lines:
+                    self._write(lines)
+        # As in event.
+        except Exception as error:
+            self._lose(error, error.events if isinstance(error, _ShortWrite) else lines.count(b"\n"))
+
     def close(self) -> None:
-        """Let go of the file; the next event opens a new one. Held events go with it."""
+        """Let go of the file; the next event opens a new one."""
         if self._fd >= 0 and self._pid == os.getpid():
             # A forked child may still hold the description open: unlock it for all.
             with suppress(OSError):

@@ -20,6 +20,7 @@ from callcore.value import value
 from kalibri.hashfile import HashFile
 from kalibri.index_dir import CURRENT, Current, read_current
 from kalibri.rangefile import RangeFile
+from kemi.ks_acd.model import QueueRecord
 from kemi.ks_route.facts import SystemFacts
 from kemi.ks_route.model import DestinationKind, NumberRecord, NumberRegion
 from kemi.ks_route.table import RouteTable
@@ -51,6 +52,10 @@ class AccountRecord:
     max_calls: int | None = None
     media_relay: str = "auto"
     ring_timeout_seconds: int | None = None
+    #: The agent whose phone it is; None: nobody's. His dialogs are told to call distribution.
+    agent_id: int | None = None
+    #: Its calls are recorded, or never; None: as its tenant's policy says.
+    record: bool | None = None
 
 
 _ACCOUNT_KEYS = tuple(entry.name for entry in fields(AccountRecord))
@@ -175,6 +180,11 @@ class Directory:
     def account_exists(self, tenant_id: int, username: str) -> bool:
         """Tell whether a tenant has an enabled account of this name."""
         return self._entry(f"a:{tenant_id}:{username}") is not None
+
+    def queue(self, tenant_id: int, name: str) -> QueueRecord | None:
+        """Return a queue of an enabled tenant by its name, or None."""
+        record = self._entry(f"q:{tenant_id}:{name}")
+        return None if record is None else QueueRecord(**record)
 
     def number(self, e164: str) -> NumberRecord | None:
         """Return what the inventory says of a number (E.164 digits), or None."""

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
+from kemi import acd_events, media_relay
 from kemi.ksr_port import Fields, KsrPort
+from kemi.leg import kind_of, read_dialog
 from kemi.tenancy import gateways_of_uri
 from kemi.worker import Worker
 
 #: What the dialog module calls the changes of a dialog that it has no name for (early, acknowledged).
 NO_EVENT = "unknown"
-_DIALOG = Fields("$dlg_var(ks_call)", "$dlg_var(ks_tenant)", "$dlg_var(ks_n)")
+_DIALOG = Fields("$dlg_var(ks_call)", "$dlg_var(ks_leg)", "$dlg_var(ks_tenant)", "$dlg_var(ks_n)")
 _ENDED_BY = Fields("$rm", "$ci", "$ft", "$dlg(callid)", "$dlg(from_tag)", "$hdr(Reason)")
 
 
 def dialog(worker: Worker, name: str) -> None:
     """A dialog was answered, ended or failed; its facts are read from the dialog, not from the message."""
-    if name == NO_EVENT:
-        return
-    call_id, tenant, winner = worker.port.read_all(_DIALOG)
+    call_id, told, tenant, winner = worker.port.read_all(_DIALOG)
+    leg = ""
     if call_id is None:
+        if told is None:
+            return
+        call_id, leg = read_dialog(told)
+    acd_events.dialog(worker, name)
+    if name == NO_EVENT:
         return
     tenant_id = int(tenant) if tenant else None
     if name == "dialog:start":
-        attempt = int(winner or 1)
-        worker.journal.event("call.answer", call=call_id, tenant=tenant_id, n=attempt, code=int(SipCode.OK))
+        kind = kind_of("call.answer", leg)
+        worker.journal.event(kind, call=call_id, tenant=tenant_id, n=int(winner or 1), code=int(SipCode.OK))
     elif name == "dialog:end":
-        _ended(worker, call_id, tenant_id)
+        _ended(worker, call_id, tenant_id, leg)
     elif name == "dialog:failed":
-        _failed(worker, call_id, tenant_id)
+        _failed(worker, call_id, tenant_id, leg)
 
 
-def _ended(worker: Worker, call_id: str, tenant_id: int | None) -> None:
+def _ended(worker: Worker, call_id: str, tenant_id: int | None, leg: str) -> None:
     port = worker.port
+    if media_relay.ended(worker):
+        return  # told already
     request, sip_call_id, from_tag, dialog_call_id, dialog_from_tag, said = port.read_all(_ENDED_BY)
     if request == "BYE" and sip_call_id == dialog_call_id:
         by = "caller" if from_tag == dialog_from_tag else "callee"
@@ -43,7 +51,7 @@ def _ended(worker: Worker, call_id: str, tenant_id: int | None) -> None:
             ("max_duration", "longest duration") if _reached_limit(port) else ("failed", "phone gone")
         )
     worker.journal.event(
-        "call.end",
+        kind_of("call.end", leg),
         call=call_id,
         tenant=tenant_id,
         by=by,
@@ -60,7 +68,7 @@ def _reached_limit(port: KsrPort) -> bool:
     return limit is not None and port.number("$dlg(lifetime)") >= int(limit)
 
 
-def _failed(worker: Worker, call_id: str, tenant_id: int | None) -> None:
+def _failed(worker: Worker, call_id: str, tenant_id: int | None, leg: str) -> None:
     """A call ended before it was answered; mostly the failure route has told it already, and better."""
     port = worker.port
     if port.dialog("ks_ended") == "1":
@@ -68,7 +76,7 @@ def _failed(worker: Worker, call_id: str, tenant_id: int | None) -> None:
     code = port.number("$T_reply_code")
     by = "caller" if code == SipCode.REQUEST_TERMINATED else "callee" if code else "system"
     worker.journal.event(
-        "call.end",
+        kind_of("call.end", leg),
         call=call_id,
         tenant=tenant_id,
         by=by,

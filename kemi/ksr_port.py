@@ -25,6 +25,8 @@ NAT_TESTS_SIGNALLING = 1 | 2 | 16
 NAT_TESTS_MEDIA = 1 | 2 | 8
 #: The Via of a reply is ours: only its Contact can tell (1).
 NAT_TESTS_REPLY = 1
+#: fix_nated_sdp: replace the address in c= (2) and in o= (8).
+SDP_MEDIA_ADDRESS, SDP_ORIGIN_ADDRESS = 2, 8
 #: auth module: the password argument is HA1; do not check the URI of the digest (a mask may have changed it).
 AUTH_HA1 = 1
 #: uac_reg_status (uac module): a REGISTER was sent and is not answered yet; so at each refresh, too.
@@ -33,6 +35,18 @@ REGISTRATION_ONGOING = -2
 #: Expires (256), Proxy-Require (512: 420), URIs (1024), Via (16384); URIs: Request-URI, From, To.
 SANITY_CHECKS = 1 | 2 | 4 | 32 | 64 | 128 | 256 | 512 | 1024 | 16384
 SANITY_URIS = 7
+#: What a BYE of our own to the callee is made of ($dlg; "from" is the caller, "to" the callee).
+_BYE_PARTS = (
+    "callid",
+    "from_uri",
+    "from_tag",
+    "from_cseq",
+    "to_uri",
+    "to_tag",
+    "to_contact",
+    "to_rs",
+    "to_bindaddr",
+)
 
 
 class UndecodableValue(Exception):
@@ -385,23 +399,49 @@ class KsrPort:
         """Tell whether the contact of this branch registered from behind NAT."""
         return bool(self._ksr.isbflagset(BRANCH_FLAG_NAT))
 
+    def send_from(self, socket: str) -> None:
+        """Send from the listen socket of this name (conf/kamailio.cfg: public, internal)."""
+        self._ksr.corex.set_send_socket_name(socket)
+
+    def replace_header(self, name: str, value: str) -> None:
+        """Put one header in the place of all of this name; "" only removes them."""
+        self._ksr.textops.remove_hf(name)
+        if value:
+            self.append_header(f"{name}: {value}")
+
     # ---- media
 
+    def show_source_in_sdp(self) -> None:
+        """Write the address that the message came from over the private one in its SDP (media and origin)."""
+        self._ksr.nathelper.fix_nated_sdp(SDP_MEDIA_ADDRESS | SDP_ORIGIN_ADDRESS)
+
+    def use_relay(self, number: int) -> bool:
+        """Choose the relay for the next command on this message; False if there is none of that number."""
+        return bool(self._ksr.rtpproxy.set_rtpproxy_set(number) > 0)
+
+    def believe_in_relay(self, control: tuple[str, int]) -> None:
+        """Let the next command go to a relay that the module takes for dead."""
+        self.rpc("rtpproxy.enable", f"udp:{control[0]}:{control[1]}", 1)
+
     def media_offer(self, flags: str) -> bool:
-        """Put a relay into the path of the SDP offer; False when no relay can be had."""
+        """Put the relay into the path of the SDP offer; False when it cannot be had."""
         return bool(self._ksr.rtpproxy.rtpproxy_offer(flags) > 0)
 
     def media_answer(self, flags: str) -> bool:
-        """Put the relay into the path of the SDP answer."""
+        """Put the relay into the path of the SDP answer; False when it has no such session, or is away."""
         return bool(self._ksr.rtpproxy.rtpproxy_answer(flags) > 0)
 
     def media_statistics(self) -> str:
-        """Return RTPProxy's counters of this session as text, "" if there is none."""
+        """Return RTPProxy's counters of this session, "E" and a number if it has none; "" if it is away."""
         return self.text("$rtpstat")
 
     def media_delete(self) -> None:
         """End the relay session."""
         self._ksr.rtpproxy.rtpproxy_destroy("")
+
+    def set_sdp(self, text: str) -> None:
+        """Replace the SDP, and whatever was changed in it before; "" leaves none."""
+        self._ksr.textops.set_body(text, "application/sdp")
 
     # ---- dialogs
 
@@ -429,6 +469,29 @@ class KsrPort:
         """End the dialog by BYE to both sides after this time."""
         self._ksr.dialog.dlg_set_timeout(seconds)
         self._ksr.pv.seti("$dlg_ctx(timeout_bye)", 1)
+
+    def hang_up(self) -> None:
+        """Send BYE to both sides of the dialog of this request.
+
+        The dialog module's own "both" sends none to the second side when the first is quick to answer, so the callee's
+        is ours. It takes the dialog from a context that the event of an ACK has cleared; dlg_manage finds it again.
+        """
+        self._ksr.dialog.dlg_manage()
+        part = {name: self.text(f"$dlg({name})") for name in _BYE_PARTS}
+        if not part["to_contact"]:
+            return
+        headers = [
+            f"From: <{part['from_uri']}>;tag={part['from_tag']}",
+            f"To: <{part['to_uri']}>;tag={part['to_tag']}",
+            f"Call-ID: {part['callid']}",
+            f"CSeq: {int(part['from_cseq'] or 0) + 1} BYE",
+            "Max-Forwards: 70",
+            *([f"Route: {part['to_rs']}"] if part["to_rs"] else []),
+        ]
+        next_hop = part["to_rs"].partition("<")[2].partition(">")[0]
+        text = "".join(line + "\r\n" for line in headers)
+        self._ksr.tm.t_uac_send("BYE", part["to_contact"], next_hop, part["to_bindaddr"], text, "")
+        self._ksr.dialog.dlg_bye("caller")
 
     def watch_dialog(self) -> None:
         """Send OPTIONS within the dialog to both sides, so that a vanished phone ends it."""

@@ -19,8 +19,7 @@ from uuid import UUID
 from callcore.ids import uuid7_unix_ms
 from callcore.restart import start_parts
 from callcore.sip import SipCode
-from kemi.call_setup import RECOVERED
-from kemi.proxy_start import STARTED_AT
+from kemi.proxy_start import RECOVERED, STARTED_AT
 from kemi.replies import REPLIED
 from kemi.worker import Worker
 

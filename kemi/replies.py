@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from kemi import attempts, call_token, media_policy
-from kemi.call_setup import RECOVERED
+from kemi import attempts, call_token, hosted_media, media_policy, media_relay
 from kemi.call_state import CallState, decode
 from kemi.ksr_port import NAT_TESTS_REPLY, Fields, UndecodableValue
+from kemi.leg import kind_of
+from kemi.proxy_start import RECOVERED
 from kemi.worker import Worker
 
 _IN_SET_UP = Fields("$rs", "$T_branch_idx", f"$avp({attempts.STATE})")
@@ -22,13 +23,15 @@ def manage(worker: Worker) -> None:
     code, state = int(status or 0), decode(kept)
     if state is None or state.current is None or code < 101:
         return
-    relayed = port.avp(f"{attempts.RELAYED}{branch}") == "1"
+    relay = int(port.avp(f"{attempts.RELAYED}{branch}") or 0)
     if code < 200:
-        _journal_ring(worker, state.call_id, state.tenant_id, state.attempt, code)
+        _journal_ring(worker, state, code)
     elif code < 300:
-        _note_winner(worker, state, relayed)
-    if code < 300 and relayed and port.has_body():
-        port.media_answer(media_policy.offer_flags(sender_nat=_callee_nat(worker)))
+        _note_winner(worker, state, relay)
+    if code < 300 and relay and port.has_body():
+        flags = media_policy.offer_flags(sender_nat=_callee_nat(worker))
+        if not media_relay.answer(worker, flags, relay):
+            media_relay.answer_lost(worker, state.call_id, state.tenant_id, code)
 
 
 def _callee_nat(worker: Worker) -> bool:
@@ -36,35 +39,47 @@ def _callee_nat(worker: Worker) -> bool:
     return worker.port.branch_is_nated() or worker.port.is_behind_nat(NAT_TESTS_REPLY)
 
 
-def _note_winner(worker: Worker, state: CallState, relayed: bool) -> None:
+def _note_winner(worker: Worker, state: CallState, relay: int) -> None:
     """Keep in the dialog what was true of the branch that answered; others of a fork may have been relayed."""
     port = worker.port
     port.set_dialog("ks_n", str(state.attempt))
     port.set_dialog("ks_callee_nat", "1" if _callee_nat(worker) else "")
-    port.set_dialog("ks_relay", "1" if relayed else "0")
+    media_relay.keep_in_dialog(worker, relay)
 
 
-def _journal_ring(worker: Worker, call_id: str, tenant_id: int | None, attempt: int, code: int) -> None:
+def _journal_ring(worker: Worker, state: CallState, code: int) -> None:
     """Tell each provisional code of an attempt once: phones repeat them."""
-    mark = f"{attempt}:{code}"
+    mark = f"{state.attempt}:{code}"
     if worker.port.avp("ks_rung") != mark:
         worker.port.set_avp("ks_rung", mark)
-        worker.journal.event("call.ring", call=call_id, tenant=tenant_id, n=attempt, code=code)
+        kind = kind_of("call.ring", state.leg)
+        worker.journal.event(kind, call=state.call_id, tenant=state.tenant_id, n=state.attempt, code=code)
 
 
 def in_dialog(worker: Worker) -> None:
     """A reply to a re-INVITE or UPDATE (tm onreply)."""
     port = worker.port
     code = port.number("$rs")
-    if not 101 <= code < 300 or not port.has_body() or port.dialog("ks_relay") != "1":
+    if not 101 <= code < 300 or not port.has_body():
+        return
+    offered_at = int(port.avp(media_relay.OFFERED_AT) or 0)
+    if not offered_at and port.avp(media_relay.OFFERLESS) != "1":
+        hosted_media.show_source(worker, nat=port.is_behind_nat(NAT_TESTS_REPLY))
         return
     token = call_token.find(worker.secret, port.headers("Record-Route"), port.text("$ci"))
     nat = bool(token and token.caller_nat) or port.dialog("ks_callee_nat") == "1"
     flags = media_policy.offer_flags(sender_nat=nat)
-    if port.avp("ks_offerless") == "1":
-        port.media_offer(flags)
+    if offered_at:
+        relay = offered_at if media_relay.answer(worker, flags, offered_at) else 0
     else:
-        port.media_answer(flags)
+        relay = media_relay.offer(worker, flags, media_relay.of_dialog(worker))
+    if not relay:
+        call_id = port.avp("ks_call") or ""
+        media_relay.answer_lost(worker, call_id, None, code)
+        if port.text("$rm") == "UPDATE":  # which has no ACK to wait for
+            media_relay.end_if_lost(worker, call_id)
+    elif code >= 200 or not offered_at:
+        media_relay.keep_in_dialog(worker, relay)
 
 
 def orphan(worker: Worker) -> None:
@@ -102,7 +117,10 @@ def _orphan(worker: Worker) -> None:
         return
     code = port.number("$rs")
     if port.has_body():
-        port.media_answer(media_policy.offer_flags(sender_nat=port.is_behind_nat(NAT_TESTS_REPLY)))
+        # Not known: whether it is relayed at all, and where. Who has the session takes the answer.
+        media_relay.answer(
+            worker, media_policy.offer_flags(sender_nat=port.is_behind_nat(NAT_TESTS_REPLY)), 0
+        )
     key = f"{sip_call_id}\n{port.text('$ft')}\n{port.number('$cs')}"
     # Only of the INVITE that opened the call: a re-INVITE that is refused ends nothing.
     if code < 180 or not (port.table_text("seen", key) or "").startswith(RECOVERED):

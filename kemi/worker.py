@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from callcore.ids import TICKS_PER_MS, uuid7_text
 from kalibri.config import Config
 from kalibri.journal import JournalWriter
+from kemi.acd_database import AcdDatabase
 from kemi.directory import Directory
 from kemi.ksr_port import KsrPort
+from kemi.relay_sockets import RelaySockets
 
 
 @dataclass(slots=True)
@@ -30,6 +33,10 @@ class Worker:
     secret: bytes
     pid: int
     journal_directory: Path
+    relay_sockets: RelaySockets
+    acd: AcdDatabase
+    #: What this process still does for the message, once nobody waits for it any more.
+    later: list[Callable[[], None]] = field(default_factory=list)
 
     def now(self) -> datetime:
         """Return the wall-clock time."""
@@ -62,6 +69,8 @@ def make_worker(port: KsrPort, config: Config) -> Worker:
         secret=secret_file.read_bytes().strip(),
         pid=os.getpid(),
         journal_directory=config.journal_directory,
+        relay_sockets=RelaySockets(config.relay_controls),
+        acd=AcdDatabase.of(config),
     )
     worker.show_generation()
     return worker

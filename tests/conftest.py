@@ -6,11 +6,12 @@ import os
 
 from hypothesis import settings
 
-#: Asks the fuzz tests for a longer run; changes what is tried, not what is expected.
-_KEPT = "KALIBRI_FUZZ_SECONDS"
+#: Ask the fuzz tests and the storm for a longer run; change what is tried, not what is expected.
+_KEPT = frozenset({"KALIBRI_FUZZ_SECONDS", "KALIBRI_STORM_OPERATIONS"})
 
 # A module comes after those that it imports: pytest rewrites assertions only at the first import.
 pytest_plugins = [
+    "tests.support.fix_api",
     "tests.support.fix_instance",
     "tests.support.fix_ksctl",
     "tests.support.fix_leftovers",
@@ -18,6 +19,7 @@ pytest_plugins = [
     "tests.support.fix_phones",
     "tests.support.fix_switch",
     "tests.support.fix_carriers",
+    "tests.support.fix_call_centre",
 ]
 
 # A loaded machine is no failure. `make fuzz` runs the property tests for minutes; a test that sets max_examples
@@ -30,5 +32,5 @@ settings.load_profile("test")
 def pytest_configure() -> None:
     """A developer's own settings must not change what a test sees."""
     for name in [name for name in os.environ if name.startswith(("KALIBRI_", "PG"))]:
-        if name != _KEPT:
+        if name not in _KEPT:
             del os.environ[name]

@@ -18,7 +18,7 @@ packages=(
   kamailio kamailio-python3-modules kamailio-postgres-modules kamailio-tls-modules
   postgresql-15 postgresql-client-15
   coturn                  # its turnserver, as a STUN server only
-  ffmpeg                  # prompts and recordings
+  ffmpeg espeak-ng        # prompts and recordings
   sip-tester baresip-core # SIPp and baresip: phones and carriers of the demo and of the tests
   python3-venv openssl rsync procps
 )

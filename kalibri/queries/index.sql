@@ -32,7 +32,7 @@ FROM route
 WHERE route_id = ANY(%(route_ids)s);
 
 -- name: directory
--- Every entry of the directory file: enabled accounts of enabled tenants, then the number inventory.
+-- Every entry of the directory file: enabled accounts of enabled tenants, the number inventory, queues.
 SELECT 'a:' || account.tenant_id || ':' || account.username AS key,
        jsonb_build_object(
            'account_id', account.account_id, 'username', account.username, 'tenant_id', account.tenant_id,
@@ -40,9 +40,11 @@ SELECT 'a:' || account.tenant_id || ':' || account.username AS key,
            'domains', coalesce(own.names, '[]'::jsonb),
            'display_name', account.display_name, 'caller_number', account.caller_number,
            'max_contacts', account.max_contacts, 'max_calls', account.max_calls,
-           'media_relay', account.media_relay, 'ring_timeout_seconds', account.ring_timeout_seconds)::text AS value
+           'media_relay', account.media_relay, 'ring_timeout_seconds', account.ring_timeout_seconds,
+           'agent_id', agent.agent_id, 'record', account.record)::text AS value
 FROM account
 JOIN tenant ON tenant.tenant_id = account.tenant_id AND tenant.enabled
+LEFT JOIN agent ON agent.tenant_id = account.tenant_id AND agent.account_id = account.account_id
 LEFT JOIN (SELECT tenant_id, account_id, jsonb_agg(domain.name ORDER BY domain.name) AS names
            FROM account_domain JOIN domain USING (tenant_id, domain_id)
            GROUP BY tenant_id, account_id) AS own
@@ -53,7 +55,13 @@ SELECT 'n:' || number,
        jsonb_build_object(
            'number', number, 'state', state, 'tenant_id', tenant_id,
            'destination_kind', destination_kind, 'destination', destination, 'gateway_id', gateway_id)::text
-FROM number;
+FROM number
+UNION ALL
+SELECT 'q:' || queue.tenant_id || ':' || queue.name,
+       jsonb_build_object(
+           'queue_id', queue_id, 'tenant_id', queue.tenant_id, 'name', queue.name, 'anchored', anchored,
+           'settings', media || jsonb_build_object('record', record))::text
+FROM queue JOIN tenant ON tenant.tenant_id = queue.tenant_id AND tenant.enabled;
 
 -- name: system
 -- The content of the system file as one JSON value; disabled tenants, gateways and trunks are left out.
@@ -63,8 +71,9 @@ enabled_gateway AS (SELECT gateway.* FROM gateway JOIN enabled_tenant USING (ten
 SELECT jsonb_build_object(
     'tenants', (
         SELECT coalesce(jsonb_object_agg(tenant_id, jsonb_build_object(
-            'name', name, 'realm', realm, 'time_zone', time_zone, 'max_calls', max_calls)), '{}')
-        FROM tenant WHERE enabled),
+            'name', name, 'realm', realm, 'time_zone', time_zone, 'max_calls', max_calls,
+            'record_calls', record_calls)), '{}')
+        FROM tenant JOIN tenant_recording_policy USING (tenant_id) WHERE enabled),
     'domains', (
         SELECT coalesce(jsonb_object_agg(domain.name, tenant_id), '{}')
         FROM domain JOIN enabled_tenant USING (tenant_id)),

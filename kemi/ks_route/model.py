@@ -226,6 +226,8 @@ class Decision:
     emergency: bool = False
     #: Plain words beside the decision (inventory, account fallback ...).
     reason: str = ""
+    #: Who wants the call recorded: route or account; empty: nobody.
+    recorded_by: str = ""
 
 
 @value(kw_only=True)

@@ -1,14 +1,15 @@
 """The overlay: routes that changed since the base file was built, kept in memory by every worker.
 
 Decides which routes of the base no longer count (deleted or replaced) and finds the changed ones by the same
-keys as the base. A route whose row did not change from one overlay to the next keeps its matchers, so a
-change costs the worker little however many are pending.
+keys as the base. A row is known again by its text in the file, without being read: so a change costs the worker
+little however many are pending.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,40 +81,58 @@ def _matchers(
             yield field, simple.matcher() if simple else engines.matcher(text, entry.pattern_class)
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one changed row: an entry, nothing (it is disabled), or the reason why it cannot be used."""
+
+    route_id: int
+    entry: Entry | None = None
+    problem: str = ""
+
+
+def take(row: RouteRow, engines: Engines) -> Taken:
+    """Prepare a changed row; a disabled one counts as deleted."""
+    if not row.enabled:
+        return Taken(row.route_id)
+    try:
+        return Taken(row.route_id, Entry(row, engines))
+    except KalibriError as error:
+        return Taken(row.route_id, problem=error.message)
+
+
+def take_text(text: bytes, engines: Engines) -> Taken:
+    """Prepare a row as it stands in an overlay file; raises ValueError or KeyError if it has not even an id."""
+    data = json.loads(text)
+    try:
+        row = row_from_json(data)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        return Taken(int(data["route_id"]), problem=f"not a route: {error}")
+    return take(row, engines)
+
+
 class Overlay:
     """Changed routes by key, and the ids of those that the base must not serve."""
 
     def __init__(
         self,
-        rows: Iterable[RouteRow] = (),
+        taken: Iterable[Taken] = (),
         deletes: Iterable[int] = (),
         *,
-        engines: Engines,
-        previous: Overlay | None = None,
+        texts: Mapping[bytes, Taken] | None = None,
     ) -> None:
-        """Take changed rows (a disabled one counts as deleted) and deleted ids; bad rows go to `unusable`."""
-        known = previous.entries if previous is not None else {}
-        self.entries: dict[int, Entry] = {}
-        self.unusable: list[UnusableRoute] = []
-        replaced = set(deletes)
-        for row in rows:
-            replaced.add(row.route_id)
-            if row.enabled:
-                self._take(row, known.get(row.route_id), engines)
+        """Take changed rows and deleted ids; of two rows with one id the later counts. texts: see read_overlay."""
+        made = {each.route_id: each for each in taken}
+        self.texts = texts or {}
+        self.entries = {route_id: each.entry for route_id, each in made.items() if each.entry is not None}
+        self.unusable = [
+            UnusableRoute(route_id, each.problem) for route_id, each in made.items() if each.problem
+        ]
         #: Route ids that the base must not serve.
-        self.replaced = frozenset(replaced)
+        self.replaced = frozenset(made) | frozenset(deletes)
         self._by_key: dict[int, list[Entry]] = {}
         self._lengths: dict[int, dict[int, int]] = {}
         for entry in self.entries.values():
             self._file(entry)
-
-    def _take(self, row: RouteRow, known: Entry | None, engines: Engines) -> None:
-        try:
-            fresh = known if known is not None and known.row == row else Entry(row, engines)
-        except KalibriError as error:
-            self.unusable.append(UnusableRoute(row.route_id, error.message))
-        else:
-            self.entries[row.route_id] = fresh
 
     def _file(self, entry: Entry) -> None:
         for key in entry.hashes:
@@ -138,23 +157,33 @@ class Overlay:
         return found
 
 
+#: An overlay file is one JSON object, written with each row on a line of its own: JSON has no line end in a text.
+_HEAD, _BETWEEN, _FOOT = b'{"upserts":[\n', b",\n", b'\n],"deletes":'
+
+
 def read_overlay(path: Path, *, engines: Engines, previous: Overlay | None = None) -> Overlay:
-    """Read an overlay file: {"upserts": [rows], "deletes": [route ids]}; raises OSError, ValueError."""
-    content = json.loads(path.read_bytes())
-    rows: list[RouteRow] = []
-    unusable: list[UnusableRoute] = []
-    for data in content["upserts"]:
-        try:
-            rows.append(row_from_json(data))
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            unusable.append(UnusableRoute(int(data["route_id"]), f"not a route: {error}"))
-    gone = [*content["deletes"], *(entry.route_id for entry in unusable)]
-    overlay = Overlay(rows, gone, engines=engines, previous=previous)
-    overlay.unusable.extend(unusable)
-    return overlay
+    """Read an overlay file: {"upserts": [rows], "deletes": [route ids]}; raises OSError, ValueError, KeyError."""
+    texts, deletes = _split(path.read_bytes())
+    known = previous.texts if previous is not None else {}
+    taken = {text: known.get(text) or take_text(text, engines) for text in texts}
+    return Overlay(taken.values(), deletes, texts=taken)
+
+
+def _split(content: bytes) -> tuple[list[bytes], list[int]]:
+    """Return the texts of the rows, and the deleted ids; ValueError if it is no overlay as write_overlay makes one."""
+    rows, foot, deletes = content.rpartition(_FOOT)
+    if not foot or not rows.startswith(_HEAD) or not deletes.endswith(b"}"):
+        raise ValueError("not an overlay file")
+    rows = rows.removeprefix(_HEAD)
+    return rows.split(_BETWEEN) if rows else [], json.loads(deletes[:-1])
 
 
 def write_overlay(upserts: Iterable[Mapping[str, Any]], deletes: Iterable[int]) -> bytes:
     """Return the content of an overlay file; decimals become text."""
-    content = {"upserts": list(upserts), "deletes": sorted(deletes)}
-    return json.dumps(content, ensure_ascii=False, default=str, separators=(",", ":")).encode()
+    return b"".join(
+        (_HEAD, _BETWEEN.join(map(_write_json, upserts)), _FOOT, _write_json(sorted(deletes)), b"}")
+    )
+
+
+def _write_json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":")).encode()

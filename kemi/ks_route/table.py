@@ -17,7 +17,7 @@ from kemi.ks_route.index_file import IndexFile
 from kemi.ks_route.key_hash import merged_lengths
 from kemi.ks_route.matchers import Engines, Recent
 from kemi.ks_route.model import NumberRegion, RouteRequest, RouteRow
-from kemi.ks_route.overlay import Entry, Overlay, read_overlay
+from kemi.ks_route.overlay import Entry, Overlay, read_overlay, take
 
 #: Tenants whose plan is kept; at most twice as many are held.
 MAX_PLANS = 2_000
@@ -52,14 +52,14 @@ class RouteTable:
             base = IndexFile(index, engines)
         before = previous._overlay if previous is not None else None
         if overlay is None:
-            return cls(base, Overlay(engines=engines), engines)
+            return cls(base, Overlay(), engines)
         return cls(base, read_overlay(overlay, engines=engines, previous=before), engines)
 
     @classmethod
     def from_rows(cls, rows: Iterable[RouteRow]) -> RouteTable:
         """Build in memory from rows in any order (tests, small tables, routes that are not saved yet)."""
         engines = Engines()
-        return cls(None, Overlay(rows, engines=engines), engines)
+        return cls(None, Overlay(take(row, engines) for row in rows), engines)
 
     @property
     def unusable(self) -> list[UnusableRoute]:

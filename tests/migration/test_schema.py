@@ -10,18 +10,43 @@ from enum import StrEnum
 import psycopg
 import pytest
 
+from callcore.agent import AgentState
+from callcore.call_queue import (
+    EntryEnd,
+    EntryKind,
+    EntryState,
+    OfferOutcome,
+    OfferState,
+    QueueAnchor,
+    QueueStaffing,
+    QueueStrategy,
+)
 from callcore.inventory import NumberState
-from callcore.states import GatewayHealth, NodeKind, RegistrationState, RelayMode
+from callcore.recording import RecordingReason, RecordingState
+from callcore.states import ApiScope, DeliveryState, GatewayHealth, NodeKind, RegistrationState, RelayMode
 from kalibri.pg_cluster import binary
 from kalibri.services import schema
 from kemi.ks_route.model import DestinationKind, Direction, PatternClass
 
 ENUMS: dict[str, type[StrEnum]] = {
+    "agent_state": AgentState,
+    "api_scope": ApiScope,
+    "delivery_state": DeliveryState,
     "destination_kind": DestinationKind,
+    "entry_end": EntryEnd,
+    "entry_kind": EntryKind,
+    "entry_state": EntryState,
     "gateway_health": GatewayHealth,
     "node_kind": NodeKind,
     "number_state": NumberState,
+    "offer_outcome": OfferOutcome,
+    "offer_state": OfferState,
     "pattern_class": PatternClass,
+    "queue_anchor": QueueAnchor,
+    "queue_staffing": QueueStaffing,
+    "queue_strategy": QueueStrategy,
+    "recording_reason": RecordingReason,
+    "recording_state": RecordingState,
     "registration_state": RegistrationState,
     "relay_mode": RelayMode,
     "route_direction": Direction,
@@ -106,4 +131,18 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
     ).fetchall()
     keys: dict[str, str] = dict(rows)
     owned = ["account", "account_domain", "address_book_entry", "caller_id", "domain", "route", "schedule"]
+    owned += ["music_class", "prompt", "recording", "recording_event", "recording_file", "recording_policy"]
+    owned += ["agent", "agent_live", "agent_leg", "agent_skill", "last_agent", "leg", "offer", "pause_reason"]
+    owned += [
+        "queue",
+        "queue_entry",
+        "queue_live",
+        "queue_member",
+        "queue_skill",
+        "ready_agent",
+        "rejection",
+        "round_robin",
+        "skill",
+    ]
+    owned += ["recording", "recording_event", "recording_file", "recording_policy"]
     assert {keys[table] for table in owned} == {"tenant_id"}

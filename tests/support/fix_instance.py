@@ -38,8 +38,15 @@ PREFIX = "ksi-"
 PORT_BLOCKS = range(12_000, 32_000, 2_000)
 PORT_LEASES = Path("/tmp/kalibri-test-ports")
 #: Places in a block; the rest, from FIRST_RTP_PORT, is for media.
-SINGLE_PORTS = ("proxy.sip_port", "proxy.tls_port", "proxy.internal_port", "database.port", "stun.port")
-CONTROL_PORT, FIRST_RTP_PORT, BLOCK = 10, 100, 2_000
+SINGLE_PORTS = (
+    "proxy.sip_port",
+    "proxy.tls_port",
+    "proxy.internal_port",
+    "database.port",
+    "stun.port",
+    "api.port",
+)
+CONTROL_PORT, CONTROLLER_PORT, MEDIA_PORT, FIRST_RTP_PORT, BLOCK = 10, 40, 80, 100, 2_000
 LOOPBACK = "127.0.0.1"
 BACK_SECONDS = 30.0
 
@@ -53,7 +60,7 @@ class PortBlock:
         PORT_LEASES.mkdir(mode=0o777, exist_ok=True)
         for first in itertools.chain(PORT_BLOCKS, PORT_BLOCKS):
             lease = _lease(PORT_LEASES / str(first))
-            if lease is not None and _are_free(range(first, first + CONTROL_PORT + 8)):
+            if lease is not None and _are_free(range(first, first + MEDIA_PORT + 8)):
                 self.first, self._lease = first, lease
                 return
             if lease is not None:
@@ -65,6 +72,10 @@ class PortBlock:
         single = {key: str(self.first + number) for number, key in enumerate(SINGLE_PORTS)}
         return single | {
             "rtp.control_base_port": str(self.first + CONTROL_PORT),
+            "rtp.controller_base_port": str(self.first + CONTROLLER_PORT),
+            "media.base_port": str(self.first + MEDIA_PORT),
+            # Folders of tests lie on whatever disk there is.
+            "rtp.record_min_free_mb": "1",
             "rtp.port_min": str(self.first + FIRST_RTP_PORT),
             "rtp.port_max": str(self.first + BLOCK - 2),
         }

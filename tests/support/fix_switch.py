@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import pytest
 
@@ -16,26 +16,22 @@ SETTINGS = {"proxy.flood_requests_per_2s": 0, "proxy.options_ping_seconds": 1, "
 @pytest.fixture(scope="session")
 def switch(_swept: None) -> Iterator[Switch]:
     """An instance that is up, with the tenant demo and accounts 100 to 103."""
-    instance = Instance(SETTINGS)
-    try:
-        instance.up()
-        made = Switch(instance)
-        for username in ("100", "101", "102", "103"):
-            made.add_account(username)
-        made.save()
-        yield made
-    finally:
-        instance.remove()
+    yield from made_switch(SETTINGS, ("100", "101", "102", "103"))
 
 
 @pytest.fixture
 def own_switch(_swept: None) -> Iterator[Switch]:
     """An instance of the test's own, to be killed and restarted."""
-    instance = Instance(SETTINGS)
+    yield from made_switch(SETTINGS, ("100", "101"))
+
+
+def made_switch(settings: Mapping[str, object], accounts: Iterable[str]) -> Iterator[Switch]:
+    """Start an instance with these settings and accounts, and remove it afterwards."""
+    instance = Instance(settings)
     try:
         instance.up()
         made = Switch(instance)
-        for username in ("100", "101"):
+        for username in accounts:
             made.add_account(username)
         made.save()
         yield made

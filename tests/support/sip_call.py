@@ -498,7 +498,8 @@ class Call:
         version = self.local_sdp.version + 1 if self.local_sdp else 1
         port = self.media.port or _NO_MEDIA_PORT
         ip = self.phone.shown[0]
-        self.local_sdp = Sdp(ip, port, direction=direction, session_id=self._session, version=version)
+        types = self.phone.payload_types
+        self.local_sdp = Sdp(ip, port, types, direction, session_id=self._session, version=version)
         return self.local_sdp
 
     def _answer_sdp(self) -> Sdp:

@@ -26,7 +26,7 @@ from callcore.errors import BadInput, Unavailable
 from kalibri.config import PROJECT_ROOT, Config
 from kalibri.pg_cluster import DATABASE, KAMAILIO_ROLE, PgCluster, kamailio_password
 from tools.instance import supervisord
-from tools.instance.processes import reachable, rtp_control
+from tools.instance.processes import reachable
 
 AUTH_SECRET = "kamailio_auth"
 CERTIFICATE = "tls_certificate.pem"
@@ -90,6 +90,7 @@ def make_folders(config: Config) -> None:
         config.run_directory,
         config.secrets_directory,
         config.log_directory,
+        config.prompt_directory,
     ):
         folder.mkdir(mode=0o700, exist_ok=True)
     for folder in (config.journal_directory, config.index_directory):
@@ -136,13 +137,21 @@ def kamailio_cfg(config: Config, secret: str) -> str:
             raise BadInput(f"kamailio.cfg cannot hold the value of {name}: {value}")
         lines.append(f'#!substdef "!{name}!{value}!g"')
     lines.append(f'include_file "{PROJECT_ROOT}/conf/kamailio.cfg"')
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_relay_sets(config), ""])
+
+
+def _relay_sets(config: Config) -> list[str]:
+    """Return one set of Kamailio's rtpproxy module for each relay: kemi/media_relay.py chooses, not the module."""
+    return [
+        f'modparam("rtpproxy", "rtpproxy_sock", "{number} == udp:{host}:{port}")'
+        for number, (host, port) in enumerate(config.relay_controls, 1)
+    ]
 
 
 def kamailio_definitions(config: Config, secret: str) -> dict[str, str]:
     """Return what conf/kamailio.cfg is told, by name."""
     proxy = config.proxy
-    nodes = [rtp_control(config, number) for number in range(1, config.rtp_nodes + 1)]
+    controllers = [config.rtp_controller_ports(number + 1) for number in range(config.rtp.controllers)]
     return {
         "KS_LISTEN_ADDR": f"[{proxy.listen_address}]"
         if ":" in proxy.listen_address
@@ -155,7 +164,7 @@ def kamailio_definitions(config: Config, secret: str) -> dict[str, str]:
         "KS_DB_URL": kamailio_db_url(config),
         "KS_RUN_DIR": str(config.run_directory),
         "KS_SCRIPT": str(PROJECT_ROOT / "kemi" / "kamailio.py"),
-        "KS_RTP_SOCKETS": " ".join(f"udp:{host}:{port}" for host, port in nodes),
+        "KS_RTP_SOCKETS": " ".join(f"udp:{ports.address}:{ports.control}" for ports in controllers),
         "KS_TLS_CFG": str(config.etc_directory / "tls.cfg"),
         "KS_DIGEST_ALGORITHM": proxy.digest_algorithm,
         "KS_AUTH_SECRET": secret,

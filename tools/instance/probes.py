@@ -5,6 +5,8 @@ Probes never raise, never start or stop anything, and take at most about two sec
 
 from __future__ import annotations
 
+import http.client
+import json
 import secrets
 import socket
 import struct
@@ -70,12 +72,18 @@ def _question(config: Config, name: str) -> Callable[[], str]:
     address = reachable(config.proxy.listen_address)
     if name.startswith("rtp-"):
         return partial(_rtp, rtp_control(config, int(name.removeprefix("rtp-"))))
+    if name in config.media_hosts:
+        return partial(_sip, reachable(config.media.listen_address), config.media_port(name))
+    if name in config.rtp_controllers:
+        ports = config.rtp_controller_ports(int(name.removeprefix("rtpc-")))
+        return partial(_rtp, (ports.address, ports.control))
     questions: dict[str, Callable[[], str]] = {
         "postgres": partial(_postgres, config),
         DATABASE: partial(_database, config),
         "kamailio": partial(_sip, address, config.proxy.sip_port),
         "stun": partial(_stun, address, config.stun.port),
         INDEX: partial(_index, config),
+        "ks-api": partial(_http, reachable(config.api.listen_address), config.api.port),
         "ks-index": lambda: _index(config) and _heartbeat(config, "ks-index"),
     }
     return questions.get(name, partial(_heartbeat, config, name))
@@ -132,6 +140,21 @@ def _stun(address: str, port: int) -> str:
     if int.from_bytes(answer[:2], "big") != STUN_BINDING_SUCCESS:
         raise _NotReady("the binding request was refused")
     return "STUN binding"
+
+
+def _http(address: str, port: int) -> str:
+    connection = http.client.HTTPConnection(address, port, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        told = json.loads(answer.read())
+    except (http.client.HTTPException, ValueError) as error:
+        raise _NotReady(f"GET /health: {error}") from error
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise _NotReady(f"GET /health was answered {answer.status}")
+    return f"{told['served']} requests served, {told['connections']} connections"
 
 
 def _index(config: Config) -> str:

@@ -9,17 +9,14 @@ from __future__ import annotations
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kalibri.config import PROJECT_ROOT, Config
+from kalibri.config import CONTROL_ADDRESS, PROJECT_ROOT, Config
 
 #: Where servers of Debian look for programs. Kamailio's embedded Python takes its prefix from the first
 #: python3 of PATH, so nobody else's may come first.
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-#: RTPProxy's control protocol knows no password: never reachable from another machine.
-CONTROL_ADDRESS = "127.0.0.1"
 
 #: What a process may need besides processes: PostgreSQL answers and has the schema; there is a route index
 #: on disk (whether or not its builder runs at this moment).
@@ -62,10 +59,14 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
     return {
         **({"postgres": _postgres} if config.private_database else {}),
         **nodes,
+        **dict.fromkeys(config.rtp_controllers, _rtp_controller),
+        **dict.fromkeys(config.media_hosts, _media_host),
         **({"stun": _stun} if config.stun.enabled else {}),
         "ks-index": _daemon,
         "kamailio": _kamailio,
         "ks-cdr": _daemon,
+        "ks-rec": _recorder,
+        **({"ks-api": _daemon} if config.api.enabled else {}),
         "watch": _watch,
     }
 
@@ -97,6 +98,11 @@ def rtp_spool(config: Config, name: str) -> Path:
     return config.rtp_spool_directory / name
 
 
+def rtp_recordings(config: Config, name: str) -> Path:
+    """Return where a node puts finished recordings, on the file system of its spool."""
+    return config.rtp_recording_directory / name
+
+
 def _postgres(config: Config, name: str) -> Process:
     from kalibri.pg_cluster import PgCluster  # here: psycopg takes long to load, and few processes need it
 
@@ -121,8 +127,26 @@ def _rtp_node(config: Config, name: str) -> Process:
         "--ports",
         f"{first}-{last}",
     )
-    folders = ("--spool", str(rtp_spool(config, name)), "--recordings", str(config.rtp_recording_directory))
-    return Process(name=name, argv=_module("rtpproxy_ctl.node", *listen, *folders))
+    folders = ("--spool", str(rtp_spool(config, name)), "--recordings", str(rtp_recordings(config, name)))
+    controllers = [config.rtp_controller_ports(number + 1) for number in range(config.rtp.controllers)]
+    notify = [word for ports in controllers for word in ("--notify", f"tcp:{ports.address}:{ports.notify}")]
+    return Process(name=name, argv=_module("rtpproxy_ctl.node", *listen, *folders, *notify))
+
+
+def _rtp_controller(config: Config, name: str) -> Process:
+    # Without a database it begins with the nodes that it saw last: calls come first.
+    return Process(
+        name=name, argv=_module("rtpproxy_ctl.controller", "--home", str(config.home), "--name", name)
+    )
+
+
+def _media_host(config: Config, name: str) -> Process:
+    # Without a database it plays music; entries are made when there is one.
+    return Process(
+        name=name,
+        argv=_module("sems_apps.host.main", "--home", str(config.home), "--name", name),
+        stop_seconds=config.media.stop_seconds + 10,
+    )
 
 
 def _stun(config: Config, name: str) -> Process:
@@ -134,6 +158,12 @@ def _stun(config: Config, name: str) -> Process:
 def _daemon(config: Config, name: str) -> Process:
     module = f"tools.{name.replace('-', '_')}"
     return Process(name=name, argv=_module(module, "--home", str(config.home)), needs=(DATABASE,))
+
+
+def _recorder(config: Config, name: str) -> Process:
+    """Build ks-rec: it takes the disk only when nobody else wants it; its workers are nice besides."""
+    daemon = _daemon(config, name)
+    return replace(daemon, argv=("/usr/bin/ionice", "-c", "3", *daemon.argv), patience_seconds=120)
 
 
 def _watch(config: Config, name: str) -> Process:

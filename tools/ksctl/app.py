@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,7 +35,12 @@ class App:
     @cached_property
     def conn(self) -> Conn:
         """An autocommit connection to the database; raises Unavailable."""
-        return connect_tool(self.config, application_name="ksctl")
+        person = f"{_person()}@{self.config.node_name}"
+        return connect_tool(
+            self.config,
+            application_name="ksctl",
+            settings={"kalibri.actor": person, "kalibri.origin": "ksctl"},
+        )
 
     def tenant_id(self, name: str) -> int:
         """Return the id of a tenant; raises NotFound."""
@@ -48,6 +54,11 @@ class App:
         """End the connection if there is one."""
         if "conn" in self.__dict__:
             self.conn.close()
+
+
+def _person() -> str:
+    """Return who runs ksctl, also behind sudo: the audit log names him."""
+    return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
 
 
 def pass_app(command: Callable[..., None]) -> Callable[..., None]:

@@ -15,7 +15,7 @@ from kalibri.services.schema import BadMigration, Difference, ForeignDatabase
 from tests.support.fix_ksctl import Ksctl
 from tests.support.fix_pg import RunningCluster
 
-INITIAL = "0001_pre_initial"
+INITIAL = "0001_pre_tables"
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_broken_migration_leaves_the_ones_before_it(empty: Conn, migrations: Pat
 
 
 def test_database_of_a_newer_version_is_left_alone(db: Conn, migrations: Path) -> None:
-    db.execute("INSERT INTO schema_migration (version) VALUES ('0001_pre_initial'), ('0099_pre_future')")
+    db.execute("INSERT INTO schema_migration (version) VALUES ('0001_pre_tables'), ('0099_pre_future')")
     with pytest.raises(Refused, match="a newer version has changed this database: 0099_pre_future"):
         schema.apply(db)
 

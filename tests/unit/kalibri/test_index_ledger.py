@@ -49,7 +49,7 @@ def test_a_change_during_a_build_stays_owed() -> None:
 
 def test_a_table_that_does_not_matter_is_only_counted() -> None:
     ledger = Ledger(5)
-    ledger.saw(Change(6, "queue", (1,)))
+    ledger.saw(Change(6, "address_book", (1,)))
     assert (ledger.seq, [part for part in Part if ledger.owes(part)]) == (6, [])
 
 

@@ -176,3 +176,16 @@ def test_gateways_come_with_the_system_file(tmp_path: Path) -> None:
     found = directory.gateway_by_source("192.0.2.77", 5060)
     assert found is not None
     assert found is directory.system.gateways[3]
+
+
+def test_agents_and_queues_are_known_without_the_database(tmp_path: Path) -> None:
+    queue = {"queue_id": 7, "tenant_id": 5, "name": "sales", "anchored": True, "settings": {"music": "x"}}
+    entries = {"a:5:101": account_record(agent_id=3), "a:5:102": account_record(), "q:5:sales": queue}
+    write_generation(tmp_path, entries=entries)
+    directory = Directory.open(tmp_path)
+    agents = [account.agent_id for name in ("101", "102") if (account := directory.account(5, name))]
+    assert agents == [3, None]
+    found = directory.queue(5, "sales")
+    assert found is not None
+    assert (found.queue_id, found.anchored) == (7, True)
+    assert directory.queue(6, "sales") is None

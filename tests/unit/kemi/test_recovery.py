@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kemi import recovery
-from kemi.call_setup import RECOVERED
+from kemi.proxy_start import RECOVERED
 from kemi.replies import REPLIED
 from tests.support.fake_proxy import FakeProxy
 

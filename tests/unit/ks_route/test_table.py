@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -265,3 +267,60 @@ def test_an_unchanged_route_keeps_its_matchers_from_one_overlay_to_the_next(tmp_
     assert second._overlay.entries[1] is first._overlay.entries[1]
     assert second._overlay.entries[2] is not first._overlay.entries[2]
     assert second._base is first._base
+
+
+def what_it_serves(table: RouteTable) -> object:
+    """Everything that an overlay decides by."""
+    overlay = table._overlay
+    return (
+        {route_id: entry.row for route_id, entry in overlay.entries.items()},
+        {key: sorted(entry.row.route_id for entry in entries) for key, entries in overlay._by_key.items()},
+        overlay._lengths,
+        overlay.replaced,
+        sorted((entry.route_id, entry.reason) for entry in overlay.unusable),
+    )
+
+
+def test_an_overlay_read_after_another_equals_one_read_alone(tmp_path: Path) -> None:
+    """Rows that come, change, go, are disabled, broken and mended, and come back as they once were."""
+    base, path = tmp_path / "a.ksr", tmp_path / "o.json"
+    build_index([], base)
+    rnd = random.Random(11)
+    maker = TableMaker(rnd)
+    table = RouteTable.open(base, None)
+    rows: dict[int, dict[str, Any] | None] = {}
+    once: list[dict[str, Any]] = []
+    for _change in range(60):
+        for route_id in rnd.sample(range(40), rnd.randint(0, 4)):
+            row = row_to_json(maker.row(route_id))
+            broken: dict[str, Any] = {"b_pattern": "("} if rnd.random() < 0.5 else {"priority": "x"}
+            disabled: dict[str, Any] = {"enabled": False}
+            kinds: list[dict[str, Any] | None] = [None, row, row, row | disabled, row | broken]
+            kinds += [old for old in once if old["route_id"] == route_id]
+            rows[route_id] = chosen = rnd.choice(kinds)
+            if chosen is not None:
+                once.append(chosen)
+        upserts = [row for row in rows.values() if row is not None]
+        path.write_bytes(write_overlay(upserts, [key for key, row in rows.items() if row is None]))
+        before, table = table, RouteTable.open(base, path, table)
+        assert what_it_serves(table) == what_it_serves(RouteTable.open(base, path))
+        kept = before._overlay.texts.keys() & table._overlay.texts.keys()
+        assert all(table._overlay.texts[text] is before._overlay.texts[text] for text in kept)
+    assert table._overlay.entries
+    assert table.unusable
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b'{"upserts":[],"deletes":[]}', b'{"upserts":[\n1\n],"deletes":[]']
+)
+def test_what_is_no_overlay_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    build_index([], tmp_path / "a.ksr")
+    (tmp_path / "o.json").write_bytes(content)
+    with pytest.raises(ValueError):  # noqa: PT011 (json's or ours)
+        RouteTable.open(tmp_path / "a.ksr", tmp_path / "o.json")
+
+
+def test_an_overlay_file_is_json_for_everybody_else() -> None:
+    rows = [{"route_id": 1, "name": "two\nlines \u2028"}, {"route_id": 2}]
+    assert json.loads(write_overlay(rows, [4, 3])) == {"upserts": rows, "deletes": [3, 4]}
+    assert json.loads(write_overlay([], [])) == {"upserts": [], "deletes": []}

@@ -1,0 +1,1 @@
+"""Parts of ks-rec: what comes in, the workers, the maintenance."""
