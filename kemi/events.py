@@ -12,19 +12,22 @@ from kemi.worker import Worker
 
 #: What the dialog module calls the changes of a dialog that it has no name for (early, acknowledged).
 NO_EVENT = "unknown"
-_DIALOG = Fields("$dlg_var(ks_call)", "$dlg_var(ks_leg)", "$dlg_var(ks_tenant)", "$dlg_var(ks_n)")
+_DIALOG = Fields(
+    *(f"$dlg_var({name})" for name in ("ks_call", "ks_leg", "ks_tenant", "ks_n", acd_events.ACD))
+)
 _ENDED_BY = Fields("$rm", "$ci", "$ft", "$dlg(callid)", "$dlg(from_tag)", "$hdr(Reason)")
 
 
 def dialog(worker: Worker, name: str) -> None:
     """A dialog was answered, ended or failed; its facts are read from the dialog, not from the message."""
-    call_id, told, tenant, winner = worker.port.read_all(_DIALOG)
+    call_id, told, tenant, winner, agents = worker.port.read_all(_DIALOG)
     leg = ""
     if call_id is None:
         if told is None:
             return
         call_id, leg = read_dialog(told)
-    acd_events.dialog(worker, name)
+    if agents:
+        acd_events.dialog(worker, name)
     if name == NO_EVENT:
         return
     tenant_id = int(tenant) if tenant else None
