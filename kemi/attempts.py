@@ -46,7 +46,8 @@ class AttemptEnd:
     alerted: bool
 
 
-_STATE = "ks_state"
+#: Transaction variable: the state of a call in set-up.
+STATE = "ks_state"
 _CHALLENGES = (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED)
 #: Transaction variable, with the number of a branch: number of the relay in the SDP that this branch was offered.
 RELAYED = "ks_relay_"
@@ -58,12 +59,12 @@ _NO_MEDIA = "ks_no_media"
 
 def load(worker: Worker) -> CallState | None:
     """Return the state of the call whose transaction is handled."""
-    return decode(worker.port.avp(_STATE))
+    return decode(worker.port.avp(STATE))
 
 
 def store(worker: Worker, state: CallState) -> None:
     """Keep the state in the transaction."""
-    worker.port.set_avp(_STATE, state.encode())
+    worker.port.set_avp(STATE, state.encode())
 
 
 def try_next(worker: Worker, state: CallState) -> bool:
