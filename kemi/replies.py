@@ -6,7 +6,7 @@ from kemi import attempts, call_token, hosted_media, media_policy, media_relay
 from kemi.call_state import CallState
 from kemi.ksr_port import NAT_TESTS_REPLY, UndecodableValue
 from kemi.leg import kind_of
-from kemi.proxy_start import RECOVERED
+from kemi.proxy_start import RECOVERED, RECOVERED_LEG
 from kemi.worker import Worker
 
 #: Ends the key in table "seen" of the last code that came for a recovered call.
@@ -98,9 +98,12 @@ def orphan(worker: Worker) -> None:
 def _orphan(worker: Worker) -> None:
     port = worker.port
     port.strip_internal_headers()
-    if port.text("$rm") in ("INVITE", "UPDATE", "SUBSCRIBE") and (
+    if (
+        port.text("$rm") in ("INVITE", "UPDATE", "SUBSCRIBE")
         # A phone on a connection is reached by it, rarely by the port that its Contact names (RFC 5626 section 1).
-        port.text("$proto") != "udp" or port.is_behind_nat(NAT_TESTS_REPLY)
+        and (port.text("$proto") != "udp" or port.is_behind_nat(NAT_TESTS_REPLY))
+        # What comes through another proxy has its alias from there.
+        and port.number("$Rp") != worker.config.proxy.internal_port
     ):
         port.add_contact_alias()
     if port.reply_has_transaction():
@@ -120,7 +123,8 @@ def _orphan(worker: Worker) -> None:
         )
     key = f"{sip_call_id}\n{port.text('$ft')}\n{port.number('$cs')}"
     # Only of the INVITE that opened the call: a re-INVITE that is refused ends nothing.
-    if code < 180 or not (port.table_text("seen", key) or "").startswith(RECOVERED):
+    known = port.table_text("seen", key) or ""
+    if code < 180 or not known.startswith(RECOVERED) or known.endswith(RECOVERED_LEG):
         return
     # The mark of the INVITE itself stays: its retransmissions may go on until a final response.
     if port.table_text("seen", key + REPLIED) != str(code):
