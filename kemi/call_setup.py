@@ -23,7 +23,7 @@ from kemi.ks_route.model import (
 )
 from kemi.ksr_port import NAT_TESTS_MEDIA
 from kemi.leg import kind_of, write_dialog
-from kemi.proxy_start import RECOVERED
+from kemi.proxy_start import RECOVERED, RECOVERED_LEG
 from kemi.recording_choice import ROUTE, with_recording
 from kemi.routing_facts import make_world
 from kemi.sip_request import SipRequest
@@ -86,7 +86,12 @@ def _seen_before(worker: Worker, sip: SipRequest) -> bool:
     if known is None:
         return False
     if known.startswith(RECOVERED):
-        worker.journal.event("call.retransmission", call=known.removeprefix(RECOVERED), src=sip.source)
+        call_id = known.removeprefix(RECOVERED).removesuffix(RECOVERED_LEG)
+        worker.journal.event(
+            "call.retransmission",
+            call=call_id,
+            src=sip.source,
+        )
         worker.port.reply(SipCode.TRYING, "Trying")
     else:
         worker.journal.event("call.loop", call=known, src=sip.source)
@@ -238,7 +243,7 @@ def finish(
 
 def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str) -> None:
     """Open the dialog, keep the limits, and try the first target."""
-    targets = targets_of(worker, decision)
+    targets = targets_of(worker, decision, others=application_calls.may_go_on(sender.leg))
     if not targets:
         code = SipCode.TEMPORARILY_UNAVAILABLE
         finish(
@@ -291,8 +296,10 @@ def _open(
         caller_nat=caller_nat and sender.leg is None,
         media_relay=_media_mode(decision, sender),
         leg=sender.leg_name,
+        hosted=sender.leg is not None and application_calls.is_hosted(sender.leg),
     )
-    if port.is_behind_nat():
+    # Who came through another proxy has his alias from there.
+    if application_calls.may_go_on(sender.leg) and port.is_behind_nat():
         port.add_contact_alias()
     port.track_dialog()
     refusal = None
@@ -320,7 +327,7 @@ def _agents_in(sender: Sender, targets: tuple[Target, ...]) -> tuple[tuple[int, 
         return ()  # the offer says it already
     caller = sender.account
     calling = ((caller.account_id, "out"),) if caller is not None and caller.agent_id is not None else ()
-    called = tuple((target.agent_account, "in") for target in targets if target.agent_account is not None)
+    called = tuple((target.agent_account, "in") for target in targets[:1] if target.agent_account is not None)
     return calling + called
 
 
@@ -330,7 +337,7 @@ def _media_mode(decision: Decision, sender: Sender) -> str:
     The route is the more binding, a media host's anchor the most; to record means to relay.
     """
     if sender.leg is not None:
-        return "never"
+        return "never" if application_calls.is_hosted(sender.leg) else "auto"
     if decision.options.record:  # only what is relayed can be
         return "always"
     if decision.options.relay not in (None, "auto"):
@@ -344,7 +351,8 @@ def _describe_dialog(worker: Worker, decision: Decision, state: CallState) -> No
     port, options = worker.port, decision.options
     if state.leg:
         port.set_dialog("ks_leg", write_dialog(state.call_id, state.leg))
-        hosted_media.mark(worker)
+        if state.hosted:
+            hosted_media.mark(worker)
     else:
         port.set_dialog("ks_call", state.call_id)
     port.set_dialog("ks_tenant", "" if state.tenant_id is None else str(state.tenant_id))

@@ -26,7 +26,7 @@ class BadCallState(KalibriError):
 class Target:
     """One place to try: a gateway, the contacts of an account, or a URI."""
 
-    kind: str  # gateway | account | uri | host
+    kind: str  # gateway | account | uri | host | peer
     uri: str
     gateway_id: int | None = None
     username: str | None = None
@@ -36,6 +36,8 @@ class Target:
     cost: str | None = None
     #: Account id of an agent: a call of his makes him busy.
     agent_account: int | None = None
+    #: Sent there, whatever the URI says.
+    next_hop: str = ""
 
 
 @value
@@ -56,8 +58,10 @@ class CallState:
     media_relay: str = "auto"
     #: Credentials were already sent to the current gateway.
     authenticated: bool = False
-    #: What a leg that a media host asked for is (X-KS-Leg): agent, callee, supervisor; "": a call of its own.
+    #: What a leg that a media host or another proxy asked for is (X-KS-Leg); "": a call of its own.
     leg: str = ""
+    #: A media host anchors this leg's media.
+    hosted: bool = False
     #: Header lines for the media host that the call is brought to.
     host_headers: tuple[str, ...] = ()
     queue: QueueCall | None = None

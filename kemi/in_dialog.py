@@ -63,7 +63,9 @@ def _relay(worker: Worker, sip: SipRequest, token: CallToken) -> None:
     port = worker.port
     # First: add_contact_alias writes the message anew, and the rr module forgets what it read in the Route.
     from_caller = port.goes_downstream()
-    port.use_contact_alias()
+    # Only the last proxy on the way knows the phone's real address: for the others the Route goes on.
+    if not port.text("$du"):
+        port.use_contact_alias()
     if is_internal(worker, sip):  # from others they are gone since the first look
         port.remove_internal_headers()
     if sip.method in ("INVITE", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY") and port.is_behind_nat():

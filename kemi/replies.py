@@ -6,7 +6,7 @@ from kemi import attempts, call_token, hosted_media, media_policy, media_relay
 from kemi.call_state import CallState, decode
 from kemi.ksr_port import NAT_TESTS_REPLY, Fields, UndecodableValue
 from kemi.leg import kind_of
-from kemi.proxy_start import RECOVERED
+from kemi.proxy_start import RECOVERED, RECOVERED_LEG
 from kemi.worker import Worker
 
 _IN_SET_UP = Fields("$rs", "$T_branch_idx", f"$avp({attempts.STATE})")
@@ -116,9 +116,12 @@ def _orphan(worker: Worker) -> None:
     port = worker.port
     port.strip_internal_headers()
     method, transport = port.read_all(_BEFORE_TM)
-    if method in _MAY_CHANGE_TARGET and (
+    if (
+        method in _MAY_CHANGE_TARGET
         # A phone on a connection is reached by it, rarely by the port that its Contact names (RFC 5626 section 1).
-        transport != "udp" or port.is_behind_nat(NAT_TESTS_REPLY)
+        and (transport != "udp" or port.is_behind_nat(NAT_TESTS_REPLY))
+        # What comes through another proxy has its alias from there.
+        and port.number("$Rp") != worker.config.proxy.internal_port
     ):
         port.add_contact_alias()
     if port.reply_has_transaction():
@@ -138,7 +141,8 @@ def _orphan(worker: Worker) -> None:
         )
     key = f"{sip_call_id}\n{port.text('$ft')}\n{port.number('$cs')}"
     # Only of the INVITE that opened the call: a re-INVITE that is refused ends nothing.
-    if code < 180 or not (port.table_text("seen", key) or "").startswith(RECOVERED):
+    known = port.table_text("seen", key) or ""
+    if code < 180 or not known.startswith(RECOVERED) or known.endswith(RECOVERED_LEG):
         return
     # The mark of the INVITE itself stays: its retransmissions may go on until a final response.
     if port.table_text("seen", key + REPLIED) != str(code):
