@@ -46,22 +46,25 @@ class AttemptEnd:
     alerted: bool
 
 
-_STATE = "ks_state"
+#: Transaction variable: the state of a call in set-up.
+STATE = "ks_state"
 _CHALLENGES = (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED)
 #: Transaction variable, with the number of a branch: number of the relay in the SDP that this branch was offered.
 RELAYED = "ks_relay_"
+#: In place of the number: the branch wants a relay, but the callee will make the offer, in its reply.
+LATE_OFFER = "late"
 #: Transaction variable: a branch was not sent, because the relay that it needs could not be had.
 _NO_MEDIA = "ks_no_media"
 
 
 def load(worker: Worker) -> CallState | None:
     """Return the state of the call whose transaction is handled."""
-    return decode(worker.port.avp(_STATE))
+    return decode(worker.port.avp(STATE))
 
 
 def store(worker: Worker, state: CallState) -> None:
     """Keep the state in the transaction."""
-    worker.port.set_avp(_STATE, state.encode())
+    worker.port.set_avp(STATE, state.encode())
 
 
 def try_next(worker: Worker, state: CallState) -> bool:
@@ -194,12 +197,13 @@ def branch(worker: Worker) -> None:
     if state.current.kind == peers.PEER:
         for line in peers.headers(state):
             port.append_header(line)
-    if not port.has_body():
-        return
     modes = (state.media_relay, state.current.media_relay)
     if not media_policy.relay_wanted(
         caller_nat=state.caller_nat, callee_nat=port.branch_is_nated(), modes=modes
     ):
+        return
+    if not port.has_body():  # RFC 3261 section 13.2.1
+        port.set_avp(f"{RELAYED}{port.branch_index()}", LATE_OFFER)
         return
     relay = media_relay.offer(worker, media_policy.offer_flags(sender_nat=state.caller_nat))
     port.set_avp(f"{RELAYED}{port.branch_index()}", str(relay))

@@ -7,7 +7,7 @@ Pure: no KSR, no clock.
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -70,8 +70,7 @@ class CallState:
         """Return the state with the next target as current one; None when there is none left."""
         if not self.remaining:
             return None
-        return replace(
-            self,
+        return self.evolve(
             current=self.remaining[0],
             remaining=self.remaining[1:],
             attempt=self.attempt + 1,
@@ -80,7 +79,8 @@ class CallState:
 
     def evolve(self, **changes: Any) -> CallState:
         """Return a copy with these fields changed."""
-        return replace(self, **changes)
+        # dataclasses.replace looks at each field by itself, in Python.
+        return CallState(**(dict(zip(_FIELDS, _ALL(self), strict=True)) | changes))
 
     def encode(self) -> str:
         """Return the state as compact ASCII JSON: values in the order of the fields."""
@@ -92,7 +92,9 @@ class CallState:
 
 
 _TARGET = attrgetter(*(entry.name for entry in fields(Target)))
-_PLAIN = tuple(entry.name for entry in fields(CallState) if entry.name not in ("current", "remaining"))
+_FIELDS = tuple(entry.name for entry in fields(CallState))
+_ALL = attrgetter(*_FIELDS)
+_PLAIN = tuple(name for name in _FIELDS if name not in ("current", "remaining"))
 _TARGETS_FIRST = attrgetter("current", "remaining", *_PLAIN)
 
 

@@ -38,9 +38,9 @@ _recovered: dict[str, str] = {}
 _closed = False
 
 
-def is_before_start(call_id: UUID) -> bool:
+def is_before_start(call_id: str) -> bool:
     """Tell whether a call began before this run of the proxy, which then may not know its dialog."""
-    return uuid7_unix_ms(call_id) < 1000 * _started_at
+    return uuid7_unix_ms(UUID(call_id)) < 1000 * _started_at
 
 
 @dataclass(frozen=True, slots=True)
