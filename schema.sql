@@ -8,6 +8,8 @@
 \ir schema/20_change_log.sql
 \ir schema/30_kamailio.sql
 \ir schema/40_api.sql
+\ir schema/41_events.sql
+\ir schema/42_worker.sql
 \ir schema/50_acd.sql
 \ir schema/51_acd_state.sql
 \ir schema/52_acd_match.sql
@@ -19,3 +21,5 @@
 \ir schema/58_acd_callback.sql
 \ir schema/59_acd_access.sql
 \ir schema/60_recording.sql
+\ir schema/61_prompt.sql
+\ir schema/80_publish.sql

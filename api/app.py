@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import Any
@@ -12,10 +13,14 @@ from twisted.python.threadpool import ThreadPool
 
 from api import openrpc
 from api.connections import Connections
+from api.events.feed import Feed
+from api.events.http import PollResource, StreamResource
+from api.events.socket import socket_resource
 from api.execution import Executor
 from api.http import HealthResource, LimitedSite, RpcResource, tree
 from api.registry import all_methods
 from api.rpc import RpcServer
+from api.webhooks import WebhookSender
 from kalibri.config import Config
 
 log = logging.getLogger("ks-api")
@@ -38,20 +43,28 @@ class App:
             reactor,
             json.dumps(openrpc.document(methods)),
         )
+        self.feed = Feed(config)
+        api, server, feed = config.api, self.server, self.feed
         self.site = LimitedSite(
             tree(
                 {
                     "health": HealthResource(self.state),
-                    "v1/rpc": RpcResource(config.api, self.server),
+                    "v1/rpc": RpcResource(api, server),
+                    "v1/events": StreamResource(api, server, feed),
+                    "v1/events/poll": PollResource(api, server, feed, reactor),
+                    "v1/socket": socket_resource(api, server, feed),
                 }
             ),
-            config.api,
+            api,
         )
+        self.webhooks = WebhookSender(config)
         self.port: Any = None
 
     def start(self) -> None:
         """Listen; port 0 (tests) takes any."""
         self._pool.start()
+        self.feed.start()
+        self.webhooks.start()
         api = self._config.api
         self.port = self._reactor.listenTCP(api.port, self.site, interface=api.listen_address, backlog=511)
         log.info("answers on http://%s:%d", api.listen_address, self.port.getHost().port)
@@ -62,6 +75,11 @@ class App:
             "status": "ok",
             "served": self.server.served,
             "connections": self.site.connections,
+            "listeners": self.feed.listeners,
+            "events_sent": self.feed.sent,
+            "webhooks_sent": self.webhooks.sent,
+            "webhooks_failed": self.webhooks.failed,
+            "database": "ok" if self.feed.connected else "away",
         }
 
     def stop(self) -> Deferred[None]:
@@ -71,5 +89,7 @@ class App:
     async def _stop(self) -> None:
         if self.port is not None:
             await self.port.stopListening()
+        await Deferred.fromFuture(asyncio.ensure_future(self.feed.stop()))
+        await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self.webhooks.stop)
         await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._pool.stop)
         self._connections.close()

@@ -148,6 +148,10 @@ class RpcServer:
             raise
         return found
 
+    async def call(self, principal: Principal, method: str, params: Mapping[str, Any]) -> str:
+        """Call a method for somebody who is known already; return its result as JSON. Raises KalibriError."""
+        return str(await self.in_thread(self._executor.call, principal, method, params))
+
     def in_thread(self, do: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         """Run something in the pool; raises Overloaded when too much waits already."""
         if self._waiting >= self._max_waiting:

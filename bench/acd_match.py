@@ -162,7 +162,8 @@ class Bench:
         if self.layout.skilled:
             self.conn.execute(
                 "INSERT INTO agent_skill"
-                " SELECT a.tenant_id, a.agent_id, s.skill_id, 1 + (a.agent_id + s.skill_id) %% 10 FROM agent a JOIN skill s USING (tenant_id) WHERE a.tenant_id = %s",
+                " SELECT a.tenant_id, a.agent_id, s.skill_id, 1 + (a.agent_id + s.skill_id) %% 10"
+                " FROM agent a JOIN skill s USING (tenant_id) WHERE a.tenant_id = %s",
                 [self.tenant],
             )
         self.conn.execute(

@@ -10,16 +10,18 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field, fields
 from decimal import Decimal
 from typing import Any
+
+from callcore.value import value
 
 #: E.164 numbers have at most 15 digits; rate prefixes are not longer.
 MAX_PREFIX_DIGITS = 15
 SECONDS_A_MINUTE = 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Rate:
     """Price of calls to one prefix through one gateway."""
 
@@ -34,7 +36,7 @@ class Rate:
     currency: str = "RUB"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Trunk:
     """Our registration at the carrier behind a gateway."""
 
@@ -51,7 +53,7 @@ class Trunk:
         return f"t{self.trunk_id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Gateway:
     """One SIP next hop, as configured."""
 
@@ -95,11 +97,12 @@ class Gateway:
         return cls(
             **values,
             source_networks=tuple(data.get("source_networks") or ()),
-            trunk=Trunk(**{key: trunk[key] for key in Trunk.__slots__}) if trunk else None,
+            trunk=Trunk(**{key: trunk[key] for key in _TRUNK_KEYS}) if trunk else None,
             rates={rate.prefix: rate for rate in rates},
         )
 
 
+_TRUNK_KEYS = tuple(entry.name for entry in fields(Trunk))
 _PLAIN_KEYS = (
     "gateway_id", "tenant_id", "name", "host", "port", "transport", "source_port", "max_calls", "region",
     "probe", "media_relay", "no_reply_timeout_ms", "ring_timeout_seconds",
@@ -117,7 +120,7 @@ def _rate_from_json(data: Mapping[str, Any]) -> Rate:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GroupMember:
     """A gateway in a group; weight 0 takes it out."""
 
@@ -125,7 +128,7 @@ class GroupMember:
     weight: int = 100
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GatewayGroup:
     """Gateways that a route may choose from."""
 
@@ -141,7 +144,7 @@ class GatewayGroup:
         return cls(data["group_id"], data["tenant_id"], data["name"], members)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GatewayState:
     """What the proxy knows of a gateway right now."""
 
@@ -152,7 +155,7 @@ class GatewayState:
     calls: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GatewayChoice:
     """One gateway to try, with what put it in its place."""
 
@@ -165,7 +168,7 @@ class GatewayChoice:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SkippedGateway:
     """One gateway that is not tried, and why."""
 
@@ -177,7 +180,7 @@ class SkippedGateway:
     currency: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GatewayOrder:
     """The outcome of a choice: whom to try in order, and who was passed over."""
 
@@ -185,7 +188,7 @@ class GatewayOrder:
     skipped: tuple[SkippedGateway, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class OrderWishes:
     """How a call wants its gateways ordered."""
 
@@ -306,7 +309,7 @@ def _note(gateway: Gateway, cost: Decimal | None, state: GatewayState, wishes: O
     return ", ".join(words)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failover:
     """What the end of one attempt means for the next one."""
 

@@ -33,6 +33,8 @@ STRAY_PACKETS = 5
 LATE_TICKS = 5 * TICKS_PER_SECOND
 #: Anchors of a stream that a late packet may still belong to.
 REMEMBERED_ANCHORS = 8
+#: A greater step of the sequence number is a new beginning, not a loss (RFC 3550 appendix A.1: MAX_DROPOUT).
+RESTART_STEP = 3000
 #: Streams of one side that are looked at, the longest ones: a flood of random SSRCs is no conversation.
 MAX_STREAMS = 256
 
@@ -128,8 +130,11 @@ def _signed(values: Ints, bits: int) -> Ints:
 
 def _lost(steps: Ints) -> int:
     """Count sequence numbers that never came; steps between packets in the order of arrival."""
-    ahead = steps[(steps > 1) & (steps < 3000)] - 1  # a greater step is a new beginning
-    return max(int(ahead.sum()) - int(np.count_nonzero(steps < 0)), 0)
+    beginnings = np.flatnonzero(np.abs(steps) >= RESTART_STEP) + 1
+    numbers = np.concatenate(([0], np.cumsum(steps)))
+    return sum(
+        int(part.max() - part.min()) + 1 - len(np.unique(part)) for part in np.split(numbers, beginnings)
+    )
 
 
 def _runs_of(packets: Packets, rows: NDArray[np.intp]) -> list[_Run]:

@@ -51,6 +51,26 @@ class NodeKind(StrEnum):
     MEDIA = "media"
 
 
+class DeliveryState(StrEnum):
+    """Whether an event is still posted to a webhook (SQL enum delivery_state)."""
+
+    #: To be sent, for the first time or again.
+    PENDING = "pending"
+    #: Given up; a person may try it again.
+    DEAD = "dead"
+
+
+class JobOutcome(StrEnum):
+    """What became of a run of a job (SQL enum job_outcome)."""
+
+    #: Not finished; or its process died, if nobody holds its lock.
+    RUNNING = "running"
+    #: Did what it had to.
+    OK = "ok"
+    #: Raised an error.
+    FAILED = "failed"
+
+
 class ApiScope(StrEnum):
     """What a token of the API may do (SQL enum api_scope)."""
 

@@ -39,6 +39,8 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_FILE = PROJECT_ROOT / "conf" / "kalibri.yaml"
 ENVIRONMENT_PREFIX = "KALIBRI_"
 
+#: From the ports of one controller to those of the next.
+CONTROLLER_PORT_STEP = 10
 #: RTPProxy's control protocol knows no password: never reachable from another machine.
 CONTROL_ADDRESS = "127.0.0.1"
 
@@ -105,8 +107,43 @@ class RtpConfig:
     nodes: int | None = key(None, minimum=1, maximum=256)
     listen_address: str = key("127.0.0.1", check=ip_address)
     control_base_port: int = key(22_222, minimum=1, maximum=65_000)
+    #: RTP controllers; each takes three ports, ten apart: commands, notifications, metrics.
+    controllers: int = key(2, minimum=1, maximum=8)
+    controller_base_port: int = key(22_100, minimum=1, maximum=65_000)
+    #: With less than so much free space nothing is recorded.
+    record_min_free_mb: int = key(500, minimum=1, maximum=1_000_000)
     port_min: int = key(10_000, minimum=1024, maximum=65_534)
     port_max: int = key(19_998, minimum=1024, maximum=65_534)
+
+
+@dataclass(frozen=True)
+class ControllerPorts:
+    """Where one RTP controller listens."""
+
+    address: str
+    #: Commands: UDP and TCP.
+    control: int
+    #: What nodes tell: TCP.
+    notify: int
+    #: Prometheus text: HTTP.
+    metrics: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaConfig:
+    """Section `media`: media hosts of this machine."""
+
+    #: Processes.
+    hosts: int = key(1, minimum=0, maximum=64)
+    listen_address: str = key("127.0.0.1", check=ip_address)
+    #: UDP port of the first host for SIP, and its TCP port for what RTP nodes report; the next hosts follow.
+    base_port: int = key(5080, minimum=1, maximum=65_000)
+    #: Calls at once of one host.
+    capacity: int = key(400, minimum=1, maximum=100_000)
+    #: How long a host that is stopped waits for its conversations.
+    stop_seconds: int = key(5, minimum=0, maximum=86_400)
+    #: Connections of one host to the database.
+    connections: int = key(3, minimum=1, maximum=32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +240,23 @@ class ApiConfig:
     failed_logins_per_minute: int = key(10, minimum=1, maximum=10_000)
     #: Whose X-Forwarded-For is believed; None: nobody's.
     trusted_proxy: str | None = key(None, check=ip_address)
+    webhooks_to_private_addresses: bool = key(False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConfig:
+    """Section `worker`: ks-worker."""
+
+    partitions_ahead_days: int = key(7, minimum=1, maximum=366)
+    keep_calls_days: int = key(1826, minimum=1, maximum=36_500)
+    keep_audit_days: int = key(1826, minimum=1, maximum=36_500)
+    keep_events_hours: int = key(48, minimum=1, maximum=8760)
+    #: None: nothing is archived.
+    archive_directory: Path | None = key(None)
+    archive_after_days: int = key(35, minimum=1, maximum=36_500)
+    #: None: no backup is made by itself.
+    backup_directory: Path | None = key(None)
+    keep_backups: int = key(7, minimum=1, maximum=1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +276,7 @@ class Config:
     database: DatabaseConfig = field(default_factory=DatabaseConfig)
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
     rtp: RtpConfig = field(default_factory=RtpConfig)
+    media: MediaConfig = field(default_factory=MediaConfig)
     stun: StunConfig = field(default_factory=StunConfig)
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     journal: JournalConfig = field(default_factory=JournalConfig)
@@ -229,6 +284,7 @@ class Config:
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
+    worker: WorkerConfig = field(default_factory=WorkerConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
     @property
@@ -260,14 +316,49 @@ class Config:
         return self.index.directory or self.home / "index"
 
     @property
+    def media_hosts(self) -> list[str]:
+        """Names of this machine's media hosts."""
+        return [f"media-{number}" for number in range(1, self.media.hosts + 1)]
+
+    def media_port(self, name: str) -> int:
+        """UDP and TCP port of a media host, by its name (media-1)."""
+        return self.media.base_port + int(name.removeprefix("media-")) - 1
+
+    @property
+    def rtp_controllers(self) -> list[str]:
+        """Names of this host's RTP controllers."""
+        return [f"rtpc-{number}" for number in range(1, self.rtp.controllers + 1)]
+
+    @property
     def rtp_nodes(self) -> int:
         """How many RTPProxy processes run."""
         return self.rtp.nodes or len(os.sched_getaffinity(0))
 
+    def rtp_controller_ports(self, number: int) -> ControllerPorts:
+        """Where a controller listens; the first has number 1. Never reachable from another machine."""
+        first = self.rtp.controller_base_port + CONTROLLER_PORT_STEP * (number - 1)
+        return ControllerPorts(CONTROL_ADDRESS, first, first + 1, first + 2)
+
+    def rtp_controller_socket(self, name: str) -> Path:
+        """Stream socket of a controller, by its name (rtpc-1)."""
+        return self.run_directory / f"{name}.sock"
+
+    @property
+    def rtp_state_directory(self) -> Path:
+        """What controllers remember over a restart."""
+        return self.home / "rtp" / "state"
+
     @property
     def relay_controls(self) -> list[tuple[str, int]]:
-        """Where the proxy commands the media relays; a relay's number is its place in this list, from 1."""
-        return [(CONTROL_ADDRESS, self.rtp.control_base_port + place) for place in range(self.rtp_nodes)]
+        """Where the proxy commands its relays, the RTP controllers; a number is a place in this list, from 1."""
+        ports = [self.rtp_controller_ports(number + 1) for number in range(self.rtp.controllers)]
+        return [(each.address, each.control) for each in ports]
+
+    def rtp_ports(self, number: int) -> tuple[int, int]:
+        """First and last media port of a node: an equal share, beginning at an even port; the first has number 1."""
+        first = self.rtp.port_min + self.rtp.port_min % 2
+        share = (self.rtp.port_max - first + 1) // self.rtp_nodes // 2 * 2
+        return first + (number - 1) * share, first + number * share - 1
 
     @property
     def rtp_spool_directory(self) -> Path:
@@ -578,9 +669,15 @@ def _check_together(config: Config) -> None:
             "proxy.sip_port": (proxy.listen_address, proxy.sip_port, 1),
             "proxy.tls_port": (proxy.listen_address, proxy.tls_port, 1),
             "proxy.internal_port": (proxy.listen_address, proxy.internal_port, 1),
+            "media.base_port": (config.media.listen_address, config.media.base_port, config.media.hosts),
             "api.port": (config.api.listen_address, config.api.port if config.api.enabled else 0, 1),
             "stun.port": (proxy.listen_address, config.stun.port if config.stun.enabled else 0, 1),
             "rtp.control_base_port": (rtp.listen_address, rtp.control_base_port, config.rtp_nodes),
+            "rtp.controller_base_port": (
+                CONTROL_ADDRESS,
+                rtp.controller_base_port,
+                CONTROLLER_PORT_STEP * rtp.controllers,
+            ),
             "rtp.port_min": (rtp.listen_address, rtp.port_min, rtp.port_max - rtp.port_min + 1),
         }
     )

@@ -47,6 +47,7 @@ def connect(
     application_name: str,
     connect_timeout_ms: int | None = None,
     statement_timeout_ms: int | None = None,
+    connection_type: type[Conn] = psycopg.Connection,
     settings: Mapping[str, str] | None = None,
 ) -> Conn:
     """Connect in autocommit mode; raises Unavailable.
@@ -67,7 +68,7 @@ def connect(
         ),
     )
     pgconn = _connect_in_time(conninfo, connect_ms / 1000)
-    conn: Conn = psycopg.Connection(pgconn)
+    conn = connection_type(pgconn)
     conn.autocommit = True
     return conn
 

@@ -109,6 +109,13 @@ class LineReader:
             self.complain(f'{name}: "{value}" is neither true nor false')
         return value in TRUE if value in TRUE + FALSE else default
 
+    def optional_flag(self, name: str, default: bool | None) -> bool | None:
+        """Return yes or no, None for an empty field."""
+        value = self._line.fields.get(name)
+        if value is None:
+            return default
+        return self.flag(name, False) if value else None
+
     def word(self, name: str, default: Word) -> Word:
         """Return one of the words of the default's enum; an empty field is the default."""
         value = self._line.fields.get(name)

@@ -38,6 +38,7 @@ TOUCHED_BY: Mapping[str, frozenset[Part]] = {
     "gateway_group": frozenset({Part.SYSTEM}),
     "gateway_group_member": frozenset({Part.SYSTEM}),
     "trunk": frozenset({Part.SYSTEM}),
+    "recording_policy": frozenset({Part.SYSTEM}),
     "schedule": frozenset({Part.SYSTEM}),
     "caller_id": frozenset({Part.SYSTEM}),
     "node": frozenset({Part.SYSTEM}),

@@ -35,8 +35,10 @@ PCMU, PCMA, G722_PAYLOAD = 0, 8, 9
 CODECS: Final = {PCMU: "PCMU", PCMA: "PCMA", G722_PAYLOAD: "G722"}
 _TABLES: Final = {PCMU: ULAW_DECODED, PCMA: ALAW_DECODED}
 BLOCK_TICKS: Final = 60 * TICKS_PER_SECOND
-#: What seems to lie further on is a clock that was set, no call.
+#: Nothing is longer.
 LONGEST_TICKS: Final = 24 * 3600 * TICKS_PER_SECOND
+#: How far a clock may be wrong while the manifest and the files are written.
+CLOCK_ERROR_US: Final = 3600 * 1_000_000
 NARROW, WIDE = 8000, 16000
 
 
@@ -100,7 +102,7 @@ def mix(manifest: Manifest, files: Sequence[Path], wav: Path) -> Mixed:
 
     files: in the order of the segments. Raises BadPcap, OSError.
     """
-    opened = [read_pcap(path) for path in files]
+    opened = _in_time(manifest, [read_pcap(path) for path in files])
     tracks, origin, quality = _tracks(manifest, opened)
     end = min(max([track.end for track in tracks] + [_pauses_end(manifest, origin)]), LONGEST_TICKS)
     duration_ms = end * 1000 // TICKS_PER_SECOND
@@ -117,6 +119,20 @@ def mix(manifest: Manifest, files: Sequence[Path], wav: Path) -> Mixed:
 
 
 # --------------------------------------------------------------------------------------------------- place
+
+
+def _in_time(manifest: Manifest, files: list[PcapFile]) -> list[PcapFile]:
+    """Drop packets whose time cannot be true: a damaged file must not make a recording of a day."""
+    times = np.concatenate([file.packets.at_us for file in files]) if files else np.zeros(0)
+    if not len(times) or manifest.stopped_at is None:
+        return files
+    middle = float(np.median(times))
+    length_us = (manifest.stopped_at - manifest.started_at).total_seconds() * 1_000_000
+    span = max(length_us, 0) + CLOCK_ERROR_US
+    return [
+        replace(file, packets=file.packets.select(np.abs(file.packets.at_us - middle) <= span))
+        for file in files
+    ]
 
 
 def _tracks(

@@ -6,11 +6,11 @@ get the very same answer, so that nobody can find out which accounts exist.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from callcore.gateway import Gateway
 from callcore.sip import SipCode
+from callcore.value import value
 from kemi.directory import AccountRecord
+from kemi.ks_acd.media_host import BadHeader, HostLeg, read_leg
 from kemi.sip_request import SipRequest
 from kemi.tenancy import Tenant, ha1, is_media_host, tenant_by_id, tenant_of_domain
 from kemi.worker import Worker
@@ -21,13 +21,20 @@ _NO_HA1 = {"MD5": "0" * 32, "SHA-256": "0" * 64}
 _WRONG_PASSWORD = -2
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sender:
     """Who sent a request; exactly one of gateway and account is set, or neither for our own applications."""
 
     tenant: Tenant | None
     gateway: Gateway | None = None
     account: AccountRecord | None = None
+    #: What one of our media hosts asks for.
+    leg: HostLeg | None = None
+
+    @property
+    def leg_name(self) -> str:
+        """Return agent, callee, supervisor or caller; "" for a call of its own."""
+        return self.leg.leg if self.leg is not None else ""
 
 
 def is_internal(worker: Worker, sip: SipRequest) -> bool:
@@ -42,7 +49,7 @@ def identify(worker: Worker, sip: SipRequest) -> Sender | None:
     directory = worker.directory
     if sip.local_port == worker.config.proxy.internal_port:
         if is_internal(worker, sip):
-            return Sender(tenant=tenant_of_domain(directory.system, sip.from_host))
+            return _application(worker, sip)
         worker.port.reply(SipCode.FORBIDDEN, "Forbidden")
         return None
     gateway = directory.gateway_by_source(sip.source_ip, sip.source_port) or _by_registration(worker, sip)
@@ -57,6 +64,27 @@ def identify(worker: Worker, sip: SipRequest) -> Sender | None:
         return None
     account = authenticate(worker, sip, tenant, identity=(sip.from_user, sip.from_host))
     return None if account is None else Sender(tenant=tenant, account=account)
+
+
+def _application(worker: Worker, sip: SipRequest) -> Sender | None:
+    """Return what a media host of ours asks for; None when it was answered: its headers make no sense."""
+    port, system = worker.port, worker.directory.system
+    try:
+        leg = read_leg(
+            call=(port.header("X-KS-Call") or "").strip(),
+            leg=port.header("X-KS-Leg") or "",
+            offer=port.header("X-KS-Offer") or "",
+            arg=port.header("X-KS-Arg") or "",
+        )
+    except BadHeader as error:
+        port.log_error(f"media host {sip.source}: {error}")
+        port.reply(SipCode.BAD_REQUEST, "Bad X-KS Header")
+        return None
+    if leg.tenant_id is not None:
+        tenant = tenant_by_id(system, leg.tenant_id)
+    else:
+        tenant = tenant_of_domain(system, sip.ruri_host) or tenant_of_domain(system, sip.from_host)
+    return Sender(tenant=tenant, leg=leg)
 
 
 def _by_registration(worker: Worker, sip: SipRequest) -> Gateway | None:

@@ -6,19 +6,52 @@ The decision (does this code fail over, is the gateway penalised) is callcore.ga
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from callcore.cdr import cause_of
 from callcore.gateway import penalty_after_failures, should_fail_over
 from callcore.sip import SipCode, reason_phrase
 from kemi import media_policy, media_relay
 from kemi.call_state import CallState, Target, decode
+from kemi.leg import kind_of
 from kemi.proxy_start import is_settling
 from kemi.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Names of the callbacks that see a call in set-up (methods of kemi/kamailio.py)."""
+
+    branch: str
+    reply: str
+    failure: str
+
+
+#: An ordinary call.
+CALL = Routes("ksr_branch_manage", "ksr_onreply_manage", "ksr_failure_manage")
+#: A leg that a media host asked for.
+HOSTED = Routes("ksr_branch_manage", "ksr_onreply_hosted", "ksr_failure_manage")
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """How an attempt failed, and whether the next target is tried."""
+
+    code: int
+    reason: str
+    failover: bool
+    #: Our timer ended it.
+    silent: bool
+    #: The callee had rung before.
+    alerted: bool
+
 
 _STATE = "ks_state"
 _CHALLENGES = (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED)
 #: Transaction variable, with the number of a branch: number of the relay in the SDP that this branch was offered.
 RELAYED = "ks_relay_"
+#: In place of the number: the branch wants a relay, but the callee will make the offer, in its reply.
+LATE_OFFER = "late"
 #: Transaction variable: a branch was not sent, because the relay that it needs could not be had.
 _NO_MEDIA = "ks_no_media"
 
@@ -35,6 +68,14 @@ def store(worker: Worker, state: CallState) -> None:
 
 def try_next(worker: Worker, state: CallState) -> bool:
     """Send the call to its next target that can be sent to; answer it and return False when there is none."""
+    exhausted = try_targets(worker, state, HOSTED if state.leg else CALL)
+    if exhausted is not None:
+        _give_up(worker, exhausted)
+    return exhausted is None
+
+
+def try_targets(worker: Worker, state: CallState, routes: Routes) -> CallState | None:
+    """Send the call to its next target that can be sent to; return the state without targets if there is none."""
     while (following := state.next_attempt()) is not None:
         state, target = following, state.remaining[0]
         if not _may_carry(worker, state, target):
@@ -42,16 +83,15 @@ def try_next(worker: Worker, state: CallState) -> bool:
             continue
         store(worker, state)
         _journal_attempt(worker, state, target)
-        if not _aim(worker, target):
+        if not _aim(worker, state, target):
             _journal_end(worker, state, int(SipCode.TEMPORARILY_UNAVAILABLE), "not registered", failover=True)
             _leave(worker, target)
             continue
-        if _send(worker, target):
-            return True
+        if _send(worker, target, routes):
+            return None
         _journal_end(worker, state, int(SipCode.SERVICE_UNAVAILABLE), "cannot be sent", failover=True)
         _leave(worker, target)
-    _give_up(worker, state)
-    return False
+    return state
 
 
 def _may_carry(worker: Worker, state: CallState, target: Target) -> bool:
@@ -77,19 +117,24 @@ def _leave(worker: Worker, target: Target) -> None:
         worker.port.leave("gateway", str(target.gateway_id))
 
 
-def _aim(worker: Worker, target: Target) -> bool:
+def _aim(worker: Worker, state: CallState, target: Target) -> bool:
     """Point the request at the target; False when an account has no contact."""
     port = worker.port
     port.clear_next_hop()
+    if target.kind == "host":
+        port.send_from("internal")
+    elif state.leg or state.queue is not None:
+        # Kamailio would answer a media host's call from the socket that it came in on, or where the last host was.
+        port.send_from("public")
     if target.kind == "account":
         return port.set_ruri(target.uri) and port.lookup_contacts(target.uri)
     return port.set_ruri(target.uri)
 
 
-def _send(worker: Worker, target: Target) -> bool:
+def _send(worker: Worker, target: Target, routes: Routes) -> bool:
     port = worker.port
     port.set_timers(ring_timeout_ms=target.ring_timeout_ms, no_reply_timeout_ms=target.no_reply_timeout_ms)
-    port.arm(branch="ksr_branch_manage", reply="ksr_onreply_manage", failure="ksr_failure_manage")
+    port.arm(branch=routes.branch, reply=routes.reply, failure=routes.failure)
     return port.relay()
 
 
@@ -119,7 +164,7 @@ def end_call(
     method = "CANCEL" if by == "caller" else "reject"
     worker.port.set_dialog("ks_ended", "1")
     worker.journal.event(
-        "call.end",
+        kind_of("call.end", state.leg),
         call=state.call_id,
         tenant=state.tenant_id,
         by=by,
@@ -130,16 +175,29 @@ def end_call(
     )
 
 
+def end_media(worker: Worker) -> None:
+    """End what the offers of this call have opened at the relay: the next branch gets fresh ports, or a media host."""
+    media_relay.end_set_up(worker)
+
+
+def lacks_media(worker: Worker) -> bool:
+    """Tell whether a branch was not sent because the relay that it needs could not be had."""
+    return worker.port.avp(_NO_MEDIA) == "1"
+
+
 def branch(worker: Worker) -> None:
     """Prepare one branch of the INVITE: put the media relay into the SDP where it is needed."""
     port = worker.port
     state = load(worker)
-    if state is None or state.current is None or not port.has_body():
+    if state is None or state.current is None:
         return
     modes = (state.media_relay, state.current.media_relay)
     if not media_policy.relay_wanted(
         caller_nat=state.caller_nat, callee_nat=port.branch_is_nated(), modes=modes
     ):
+        return
+    if not port.has_body():  # RFC 3261 section 13.2.1
+        port.set_avp(f"{RELAYED}{port.branch_index()}", LATE_OFFER)
         return
     relay = media_relay.offer(worker, media_policy.offer_flags(sender_nat=state.caller_nat))
     port.set_avp(f"{RELAYED}{port.branch_index()}", str(relay))
@@ -161,15 +219,30 @@ def failure(worker: Worker) -> None:
     worker.refresh_directory()
     code = port.number("$T_reply_code")
     if port.is_cancelled():
-        _journal_end(worker, state, int(SipCode.REQUEST_TERMINATED), "cancelled", failover=False)
-        media_relay.end_set_up(worker)
-        end_call(
-            worker, state, int(SipCode.REQUEST_TERMINATED), by="caller", reason="cancelled by the caller"
-        )
+        cancelled(worker, state)
         return
-    if code in _CHALLENGES and _authenticate(worker, state):
+    routes = HOSTED if state.leg else CALL
+    if authenticated(worker, state, code, routes):
         return
-    silent, alerted = port.timed_out(), rang(worker, state)
+    end = judge(worker, state, code)
+    if end.failover:
+        next_target(worker, state)
+        try_next(worker, state)
+    else:
+        conclude(worker, state, end)
+
+
+def cancelled(worker: Worker, state: CallState) -> None:
+    """End a call whose caller gave up."""
+    code = int(SipCode.REQUEST_TERMINATED)
+    _journal_end(worker, state, code, "cancelled", failover=False)
+    media_relay.end_set_up(worker)
+    end_call(worker, state, code, by="caller", reason="cancelled by the caller")
+
+
+def judge(worker: Worker, state: CallState, code: int) -> AttemptEnd:
+    """Decide what the end of the current attempt means, note it, and count it against its gateway."""
+    silent, alerted = worker.port.timed_out(), rang(worker, state)
     verdict = should_fail_over(
         None if silent else code,
         had_provisional=alerted,
@@ -178,26 +251,23 @@ def failure(worker: Worker) -> None:
     _judge_gateway(worker, state, verdict.penalty_seconds, verdict.gateway_failed, code)
     failover = verdict.try_next and bool(state.remaining)
     _journal_end(worker, state, code, verdict.reason, failover=failover)
-    if failover:
+    return AttemptEnd(code, verdict.reason, failover, silent, alerted)
+
+
+def next_target(worker: Worker, state: CallState) -> None:
+    """Leave the target that failed, before another branch is made."""
+    if state.current is not None:
         _leave(worker, state.current)
-        # Else tm would judge the next attempt, and answer the caller, by the best response of all attempts.
-        port.forget_replies()
-        try_next(worker, state)
-    else:
-        _conclude(worker, state, code, verdict.reason, silent=silent, alerted=alerted)
+    # Else tm would judge the next attempt, and answer the caller, by the best response of all attempts.
+    worker.port.forget_replies()
 
 
-def _conclude(
-    worker: Worker, state: CallState, code: int, reason: str, *, silent: bool, alerted: bool
-) -> None:
-    """End a call whose last attempt failed; tm sends its response to the caller, unless we put another in its place.
-
-    silent: our timer ended the attempt; alerted: the callee had rung before.
-    """
+def conclude(worker: Worker, state: CallState, end: AttemptEnd) -> None:
+    """End a call whose last attempt failed; tm sends its response to the caller, unless we put another in its place."""
     media_relay.end_set_up(worker)
-    by, cause = "callee", cause_of(code)
-    if silent:
-        by, cause = "system", "no_answer" if alerted else "timeout"
+    code, by, cause = end.code, "callee", cause_of(end.code)
+    if end.silent:
+        by, cause = "system", "no_answer" if end.alerted else "timeout"
     refused = code in _CHALLENGES and state.current is not None and state.current.kind == "gateway"
     if refused:
         # Whose credentials we lack is no business of the caller, whose phone would ask for a password.
@@ -205,7 +275,10 @@ def _conclude(
     elif code == SipCode.SERVICE_UNAVAILABLE:
         # It would make the caller's proxy believe that we are out of order: tm sends 500 (RFC 3261 section 16.7).
         code = int(SipCode.SERVER_ERROR)
-    end_call(worker, state, code, by=by, cause=cause, reason=reason)
+    elif state.leg and 300 <= code < 400:
+        # An agent's phone answers or does not: nobody follows where it points to.
+        refused, code = True, int(SipCode.TEMPORARILY_UNAVAILABLE)
+    end_call(worker, state, code, by=by, cause=cause, reason=end.reason)
     if refused:
         worker.port.reply(code, reason_phrase(code))
 
@@ -222,8 +295,12 @@ def _retry_after(worker: Worker) -> int | None:
     return int(digits) if digits.isdecimal() and len(digits) < 10 else None
 
 
-def _authenticate(worker: Worker, state: CallState) -> bool:
-    """Answer the challenge of a carrier that knows us by a trunk registration."""
+def authenticated(worker: Worker, state: CallState, code: int, routes: Routes) -> bool:
+    """Answer the challenge of a carrier that knows us by a trunk registration; False if this is none of that."""
+    return code in _CHALLENGES and _authenticate(worker, state, routes)
+
+
+def _authenticate(worker: Worker, state: CallState, routes: Routes) -> bool:
     target = state.current
     gateway = (
         worker.directory.system.gateways.get(target.gateway_id)
@@ -238,7 +315,7 @@ def _authenticate(worker: Worker, state: CallState) -> bool:
     store(worker, state.evolve(authenticated=True))
     # The challenge would count as the better response when the authenticated INVITE is refused.
     worker.port.forget_replies()
-    return _send(worker, target)
+    return _send(worker, target, routes)
 
 
 def _judge_gateway(worker: Worker, state: CallState, penalty: int | None, failed: bool, code: int) -> None:
@@ -267,7 +344,7 @@ def _judge_gateway(worker: Worker, state: CallState, penalty: int | None, failed
 
 def _journal_attempt(worker: Worker, state: CallState, target: Target) -> None:
     worker.journal.event(
-        "call.attempt",
+        kind_of("call.attempt", state.leg),
         call=state.call_id,
         tenant=state.tenant_id,
         n=state.attempt,
@@ -279,7 +356,7 @@ def _journal_attempt(worker: Worker, state: CallState, target: Target) -> None:
 
 def _journal_end(worker: Worker, state: CallState, code: int, reason: str, *, failover: bool) -> None:
     worker.journal.event(
-        "call.attempt_end",
+        kind_of("call.attempt_end", state.leg),
         call=state.call_id,
         tenant=state.tenant_id,
         n=state.attempt,

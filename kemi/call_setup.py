@@ -6,12 +6,14 @@ from uuid import UUID
 
 from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
-from kemi import attempts, call_token, limits
+from kemi import acd_events, application_calls, attempts, call_token, hosted_media, limits, queue_calls
 from kemi.admission import Sender, identify
 from kemi.call_state import CallState, Target
+from kemi.ks_acd.model import QueueRecord
 from kemi.ks_route.decide import decide
 from kemi.ks_route.model import (
     Decision,
+    DestinationKind,
     Direction,
     RedirectCall,
     RejectCall,
@@ -22,13 +24,13 @@ from kemi.ks_route.model import (
     ToService,
 )
 from kemi.ksr_port import NAT_TESTS_MEDIA
+from kemi.leg import kind_of, write_dialog
+from kemi.proxy_start import RECOVERED
+from kemi.recording_choice import ROUTE, with_recording
 from kemi.routing_facts import make_world
 from kemi.sip_request import SipRequest
 from kemi.targets import targets_of
 from kemi.worker import Worker
-
-#: Value of the table "seen" when the INVITE came before the proxy restarted.
-RECOVERED = "recovered:"
 
 
 def invite(worker: Worker, sip: SipRequest) -> None:
@@ -40,17 +42,37 @@ def invite(worker: Worker, sip: SipRequest) -> None:
     sender = identify(worker, sip)
     if sender is None:
         return
-    call_id = _call_id(worker, sip)
+    call_id = (sender.leg.call_id if sender.leg else None) or worker.new_call_id()
     worker.port.set_avp("ks_call", str(call_id))
     worker.port.table_set("seen", sip.transaction_key, str(call_id))
     worker.port.new_transaction()
     request = _route_request(worker, sip, sender, call_id)
-    decision = decide(request, worker.directory.routes, make_world(worker))
+    if sender.leg is not None:
+        decision = application_calls.decision(worker, sender.leg, request)
+    else:
+        decision = with_recording(
+            worker, sender, decide(request, worker.directory.routes, make_world(worker))
+        )
     _journal_start(worker, sip, sender, request, decision, call_id)
-    if isinstance(decision, RejectCall | RedirectCall | ToService):
-        _answer(worker, decision, call_id)
+    _follow(worker, sip, sender, decision, call_id)
+
+
+def _follow(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: UUID) -> None:
+    """Do what was decided."""
+    queue = queue_of(worker, decision)
+    if queue is not None:
+        _to_queue(worker, sip, sender, decision, call_id, queue)
+    elif isinstance(decision, RejectCall | RedirectCall | ToService):
+        _answer(worker, decision, call_id, sender.leg_name)
     else:
         _relay(worker, sip, sender, decision, call_id)
+
+
+def queue_of(worker: Worker, decision: Decision) -> QueueRecord | None:
+    """Return the queue that a call is to enter; None if it is to do something else, or there is no such queue."""
+    if not isinstance(decision, ToService) or decision.kind is not DestinationKind.QUEUE:
+        return None
+    return worker.directory.queue(decision.tenant_id, decision.name)
 
 
 def _seen_before(worker: Worker, sip: SipRequest) -> bool:
@@ -69,17 +91,6 @@ def _seen_before(worker: Worker, sip: SipRequest) -> bool:
         worker.journal.event("call.loop", call=known, src=sip.source)
         worker.port.reply(SipCode.LOOP_DETECTED, "Loop Detected")
     return True
-
-
-def _call_id(worker: Worker, sip: SipRequest) -> UUID:
-    """Take the call id that a media host of ours sent, or make a new one."""
-    given = worker.port.header("X-KS-Call")
-    if given and sip.local_port == worker.config.proxy.internal_port:
-        try:
-            return UUID(given)
-        except ValueError:
-            worker.port.log_error(f"media host sent a bad X-KS-Call: {given!r}")
-    return worker.new_call_id()
 
 
 def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: UUID) -> RouteRequest:
@@ -116,8 +127,9 @@ def _journal_start(
     worker: Worker, sip: SipRequest, sender: Sender, request: RouteRequest, decision: Decision, call_id: UUID
 ) -> None:
     journal = worker.journal
+    leg = sender.leg_name
     journal.event(
-        "call.start",
+        kind_of("call.start", leg),
         call=call_id,
         tenant=request.tenant_id,
         a=request.a_number,
@@ -133,9 +145,10 @@ def _journal_start(
         from_tag=sip.from_tag,
         cseq=sip.cseq,
         emergency=decision.emergency,
+        **({"leg": leg, "offer": sender.leg.offer_id or None} if sender.leg else {}),
     )
     journal.event(
-        "call.route",
+        kind_of("call.route", leg),
         call=call_id,
         tenant=request.tenant_id,
         route_ids=list(decision.hops),
@@ -172,7 +185,9 @@ def _targets_for_story(decision: Decision) -> list[dict[str, object]]:
     return []
 
 
-def _answer(worker: Worker, decision: RejectCall | RedirectCall | ToService, call_id: UUID) -> None:
+def _answer(
+    worker: Worker, decision: RejectCall | RedirectCall | ToService, call_id: UUID, leg: str = ""
+) -> None:
     """Give the final response that the decision itself is."""
     if isinstance(decision, RedirectCall):
         for contact in decision.contacts:
@@ -191,6 +206,7 @@ def _answer(worker: Worker, decision: RejectCall | RedirectCall | ToService, cal
         tenant_id=decision.tenant_id,
         cause="no_route" if no_route else cause_of(code),
         reason=decision.reason or phrase,
+        leg=leg,
     )
 
 
@@ -203,10 +219,11 @@ def finish(
     tenant_id: int | None,
     cause: str,
     reason: str,
+    leg: str = "",
 ) -> None:
     """Answer a call that has no dialog yet, and write its end."""
     worker.journal.event(
-        "call.end",
+        kind_of("call.end", leg),
         call=call_id,
         tenant=tenant_id,
         by="system",
@@ -220,8 +237,6 @@ def finish(
 
 def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: UUID) -> None:
     """Open the dialog, keep the limits, and try the first target."""
-    port, options = worker.port, decision.options
-    caller_nat = port.is_behind_nat(NAT_TESTS_MEDIA) if options.nat is None else options.nat
     targets = targets_of(worker, decision)
     if not targets:
         code = SipCode.TEMPORARILY_UNAVAILABLE
@@ -233,34 +248,90 @@ def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, 
             tenant_id=decision.tenant_id,
             cause=cause_of(code),
             reason="no target",
+            leg=sender.leg_name,
         )
         return
+    state = _open(worker, sip, sender, decision, call_id, targets)
+    if state is None:
+        return
+    agents = _agents_in(sender, targets)
+    if agents:
+        acd_events.begin_legs(worker, decision.tenant_id, agents, decision.b_sent)
+    attempts.try_next(worker, state)
+
+
+def _to_queue(
+    worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: UUID, queue: QueueRecord
+) -> None:
+    """Open the dialog, keep the limits, and let the queue have the caller."""
+    if sender.leg is not None:
+        call_id = worker.new_call_id()  # a call waits in one queue; this leg's call may have an entry already
+    state = _open(worker, sip, sender, decision, call_id, ())
+    if state is not None:
+        queue_calls.begin(worker, state, queue, decision.a_sent)
+
+
+def _open(
+    worker: Worker,
+    sip: SipRequest,
+    sender: Sender,
+    decision: Decision,
+    call_id: UUID,
+    targets: tuple[Target, ...],
+) -> CallState | None:
+    """Open the dialog of a call; None when it breaks a limit, and was answered."""
+    port, options = worker.port, decision.options
+    caller_nat = port.is_behind_nat(NAT_TESTS_MEDIA) if options.nat is None else options.nat
     state = CallState(
         call_id=str(call_id),
         tenant_id=decision.tenant_id,
         remaining=targets,
         emergency=decision.emergency,
-        caller_nat=caller_nat,
+        caller_nat=caller_nat and sender.leg is None,
         media_relay=_media_mode(decision, sender),
+        leg=sender.leg_name,
     )
     if port.is_behind_nat():
         port.add_contact_alias()
     port.track_dialog()
-    refusal = limits.enter(worker, decision, account=sender.account, tenant=sender.tenant)
+    refusal = None
+    if sender.leg is None or application_calls.is_limited(sender.leg):
+        refusal = limits.enter(worker, decision, account=sender.account, tenant=sender.tenant)
     if refusal is not None:
         attempts.end_call(worker, state, int(SipCode.FORBIDDEN), by="system", reason=refusal)
         port.reply(SipCode.FORBIDDEN, "Call Limit Reached")
-        return
+        return None
     _describe_dialog(worker, decision, state)
-    _present(worker, sip, decision, targets)
-    port.record_route(
-        call_token.seal(worker.secret, call_token.CallToken(call_id, caller_nat), sip.sip_call_id)
-    )
-    attempts.try_next(worker, state)
+    if options.record:
+        numbers = {"a": decision.a_sent, "b": decision.b_sent}
+        worker.rtp.record(
+            state.call_id, by=decision.recorded_by or ROUTE, tenant=decision.tenant_id, **numbers
+        )
+    _present(worker, sip, decision)
+    token = call_token.CallToken(call_id, state.caller_nat)
+    port.record_route(call_token.seal(worker.secret, token, sip.sip_call_id))
+    return state
+
+
+def _agents_in(sender: Sender, targets: tuple[Target, ...]) -> tuple[tuple[int, str], ...]:
+    """Return the accounts of agents whom an ordinary call makes busy, with the direction of each."""
+    if sender.leg is not None and sender.leg.offer_id:
+        return ()  # the offer says it already
+    caller = sender.account
+    calling = ((caller.account_id, "out"),) if caller is not None and caller.agent_id is not None else ()
+    called = tuple((target.agent_account, "in") for target in targets if target.agent_account is not None)
+    return calling + called
 
 
 def _media_mode(decision: Decision, sender: Sender) -> str:
-    """Return what route and sender ask of the relay; the route is the more binding."""
+    """Return what route and sender ask of the relay.
+
+    The route is the more binding, a media host's anchor the most; to record means to relay.
+    """
+    if sender.leg is not None:
+        return "never"
+    if decision.options.record:  # only what is relayed can be
+        return "always"
     if decision.options.relay not in (None, "auto"):
         return str(decision.options.relay)
     party = sender.account or sender.gateway
@@ -270,7 +341,11 @@ def _media_mode(decision: Decision, sender: Sender) -> str:
 def _describe_dialog(worker: Worker, decision: Decision, state: CallState) -> None:
     """Leave in the dialog what later requests, events and `call live` need."""
     port, options = worker.port, decision.options
-    port.set_dialog("ks_call", state.call_id)
+    if state.leg:
+        port.set_dialog("ks_leg", write_dialog(state.call_id, state.leg))
+        hosted_media.mark(worker)
+    else:
+        port.set_dialog("ks_call", state.call_id)
     port.set_dialog("ks_tenant", "" if state.tenant_id is None else str(state.tenant_id))
     port.set_dialog("ks_a", decision.a_sent)
     port.set_dialog("ks_b", decision.b_sent)
@@ -280,7 +355,7 @@ def _describe_dialog(worker: Worker, decision: Decision, state: CallState) -> No
         port.set_dialog("ks_limit", str(options.max_duration_seconds))
 
 
-def _present(worker: Worker, sip: SipRequest, decision: Decision, targets: tuple[Target, ...]) -> None:
+def _present(worker: Worker, sip: SipRequest, decision: Decision) -> None:
     """Show the callee the A number of the decision, and offer only the codecs of the route."""
     port = worker.port
     port.remove_internal_headers()

@@ -7,11 +7,13 @@ Pure: no KSR, no clock.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any
 
 from callcore.errors import KalibriError
+from callcore.value import value
+from kemi.ks_acd.model import QueueCall
 
 
 class BadCallState(KalibriError):
@@ -20,11 +22,11 @@ class BadCallState(KalibriError):
     error_id = "bad-call-state"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Target:
     """One place to try: a gateway, the contacts of an account, or a URI."""
 
-    kind: str  # gateway | account | uri
+    kind: str  # gateway | account | uri | host
     uri: str
     gateway_id: int | None = None
     username: str | None = None
@@ -32,9 +34,11 @@ class Target:
     no_reply_timeout_ms: int = 5_000
     media_relay: str = "auto"
     cost: str | None = None
+    #: Account id of an agent: a call of his makes him busy.
+    agent_account: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallState:
     """A call in set-up, from the routing decision to its final response."""
 
@@ -52,7 +56,11 @@ class CallState:
     media_relay: str = "auto"
     #: Credentials were already sent to the current gateway.
     authenticated: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
+    #: What a leg that a media host asked for is (X-KS-Leg): agent, callee, supervisor; "": a call of its own.
+    leg: str = ""
+    #: Header lines for the media host that the call is brought to.
+    host_headers: tuple[str, ...] = ()
+    queue: QueueCall | None = None
 
     def next_attempt(self) -> CallState | None:
         """Return the state with the next target as current one; None when there is none left."""
@@ -79,10 +87,19 @@ class CallState:
         )
 
 
-_TARGET = attrgetter(*Target.__slots__)
-_PLAIN = tuple(name for name in CallState.__slots__ if name not in ("current", "remaining"))
+_TARGET = attrgetter(*(entry.name for entry in fields(Target)))
+_PLAIN = tuple(entry.name for entry in fields(CallState) if entry.name not in ("current", "remaining"))
 _TARGETS_FIRST = attrgetter("current", "remaining", *_PLAIN)
-_write_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _queue_values(given: object) -> list[Any]:
+    """Return what JSON does not know of itself as a list: the queue call is all there is."""
+    if isinstance(given, QueueCall):
+        return given.to_list()
+    raise TypeError(f"{type(given).__name__} is no part of a call's state")
+
+
+_write_json = json.JSONEncoder(separators=(",", ":"), default=_queue_values).encode
 
 
 def decode(text: str | None) -> CallState | None:
@@ -91,10 +108,13 @@ def decode(text: str | None) -> CallState | None:
         return None
     try:
         current, remaining, *plain = json.loads(text)
+        values = dict(zip(_PLAIN, plain, strict=True))
+        if values["queue"] is not None:
+            values["queue"] = QueueCall.from_list(values["queue"])
         return CallState(
             current=Target(*current) if current else None,
             remaining=tuple(Target(*target) for target in remaining),
-            **dict(zip(_PLAIN, plain, strict=True)),
+            **(values | {"host_headers": tuple(values["host_headers"])}),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadCallState(f"state of a call in set-up cannot be read: {error}") from error

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
+
+from callcore.value import value
 
 #: Name of the Record-Route URI parameter (RFC 3261 section 20.30 allows any).
 PARAMETER = "ksc"
@@ -22,7 +23,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallToken:
     """What the Record-Route of a call says."""
 

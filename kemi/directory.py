@@ -11,14 +11,16 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from callcore.gateway import Gateway
+from callcore.value import value
 from kalibri.hashfile import HashFile
 from kalibri.index_dir import CURRENT, Current, read_current
 from kalibri.rangefile import RangeFile
+from kemi.ks_acd.model import QueueRecord
 from kemi.ks_route.facts import SystemFacts
 from kemi.ks_route.model import DestinationKind, NumberRecord, NumberRegion
 from kemi.ks_route.table import RouteTable
@@ -30,7 +32,7 @@ _PARTS = ("routes", "overlay", "system", "directory", "ranges")
 RETRY_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class AccountRecord:
     """An enabled account, as the proxy needs it."""
 
@@ -52,19 +54,11 @@ class AccountRecord:
     ring_timeout_seconds: int | None = None
     #: The agent whose phone it is; None: nobody's. His dialogs are told to call distribution.
     agent_id: int | None = None
+    #: Its calls are recorded, or never; None: as its tenant's policy says.
+    record: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueRecord:
-    """A queue, as far as the proxy needs it without the database. One out of use is there: it may overflow."""
-
-    queue_id: int
-    tenant_id: int
-    name: str
-    #: A media host carries its calls even when an agent is free.
-    anchored: bool
-    #: How long an agent rings.
-    ring_seconds: int
+_ACCOUNT_KEYS = tuple(entry.name for entry in fields(AccountRecord))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +174,7 @@ class Directory:
         record = self._entry(f"a:{tenant_id}:{username}")
         if record is None:
             return None
-        known = {key: record[key] for key in AccountRecord.__slots__ if key in record}
+        known = {key: record[key] for key in _ACCOUNT_KEYS if key in record}
         return AccountRecord(**{**known, "domains": tuple(record["domains"])})
 
     def account_exists(self, tenant_id: int, username: str) -> bool:

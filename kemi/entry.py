@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from callcore.sip import SipCode
+from callcore.value import value
 from kemi.sip_request import SipRequest
 
 #: Methods that are relayed or answered (RFC 3261, 3262, 3311, 3428, 3515, 6086, 6665, 3903).
@@ -37,7 +37,7 @@ _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 MAX_USER_CHARACTERS = 128
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refusal:
     """A final response; code 0: say nothing (the sender is not worth a packet)."""
 
@@ -47,6 +47,8 @@ class Refusal:
 
 def unknown_scheme(ruri: str) -> Refusal | None:
     """Return the refusal of a Request-URI whose scheme nobody here knows (RFC 3261 section 8.2.2.1)."""
+    if ruri.startswith("sip:"):
+        return None
     scheme = _SCHEME.match(ruri)
     if scheme is None or scheme[1].lower() in ROUTABLE_SCHEMES:
         return None
@@ -64,12 +66,13 @@ def first_look(sip: SipRequest, *, max_message_bytes: int) -> Refusal | None:
     if len(sip.ruri_user) > MAX_USER_CHARACTERS or len(sip.from_user) > MAX_USER_CHARACTERS:
         return Refusal(SipCode.BAD_REQUEST, "User Too Long")
     # None of these may hold one (section 25.1); Kamailio cannot take a NUL as a key, and nobody wants one in a log.
-    if _CONTROL_CHARACTER.search(" ".join(_texts(sip))):
+    texts = _texts(sip)
+    if not texts.isprintable() and _CONTROL_CHARACTER.search(texts):
         return Refusal(SipCode.BAD_REQUEST, "Control Characters")
     return None
 
 
-def _texts(sip: SipRequest) -> tuple[str, ...]:
+def _texts(sip: SipRequest) -> str:
     """Return what the sender wrote and what is stored, compared or shown later."""
-    users = (sip.ruri_user, sip.from_user, sip.to_user, sip.auth_user or "")
-    return (*users, sip.ruri, sip.from_host, sip.to_host, sip.sip_call_id, sip.from_tag, sip.to_tag or "")
+    users = f"{sip.ruri_user} {sip.from_user} {sip.to_user} {sip.auth_user}"
+    return f"{users} {sip.ruri} {sip.from_host} {sip.to_host} {sip.sip_call_id} {sip.from_tag} {sip.to_tag}"

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
-from kemi import media_relay
+from kemi import acd_events, media_relay
 from kemi.ksr_port import KsrPort
+from kemi.leg import kind_of, read_dialog
 from kemi.tenancy import gateways_of_uri
 from kemi.worker import Worker
 
 
 def dialog(worker: Worker, name: str) -> None:
     """A dialog was answered, ended or failed; its facts are read from the dialog, not from the message."""
-    call_id = worker.port.dialog("ks_call")
+    call_id, leg = worker.port.dialog("ks_call"), ""
     if call_id is None:
-        return
+        told = worker.port.dialog("ks_leg")
+        if told is None:
+            return
+        call_id, leg = read_dialog(told)
+    acd_events.dialog(worker, name)
     tenant = worker.port.dialog("ks_tenant")
     tenant_id = int(tenant) if tenant else None
     if name == "dialog:start":
         attempt = int(worker.port.dialog("ks_n") or 1)
-        worker.journal.event("call.answer", call=call_id, tenant=tenant_id, n=attempt, code=int(SipCode.OK))
+        kind = kind_of("call.answer", leg)
+        worker.journal.event(kind, call=call_id, tenant=tenant_id, n=attempt, code=int(SipCode.OK))
     elif name == "dialog:end":
-        _ended(worker, call_id, tenant_id)
+        _ended(worker, call_id, tenant_id, leg)
     elif name == "dialog:failed":
-        _failed(worker, call_id, tenant_id)
+        _failed(worker, call_id, tenant_id, leg)
 
 
-def _ended(worker: Worker, call_id: str, tenant_id: int | None) -> None:
+def _ended(worker: Worker, call_id: str, tenant_id: int | None, leg: str) -> None:
     port = worker.port
     if media_relay.ended(worker):
         return  # told already
@@ -39,7 +45,7 @@ def _ended(worker: Worker, call_id: str, tenant_id: int | None) -> None:
             ("max_duration", "longest duration") if _reached_limit(port) else ("failed", "phone gone")
         )
     worker.journal.event(
-        "call.end",
+        kind_of("call.end", leg),
         call=call_id,
         tenant=tenant_id,
         by=by,
@@ -56,7 +62,7 @@ def _reached_limit(port: KsrPort) -> bool:
     return limit is not None and port.number("$dlg(lifetime)") >= int(limit)
 
 
-def _failed(worker: Worker, call_id: str, tenant_id: int | None) -> None:
+def _failed(worker: Worker, call_id: str, tenant_id: int | None, leg: str) -> None:
     """A call ended before it was answered; mostly the failure route has told it already, and better."""
     port = worker.port
     if port.dialog("ks_ended") == "1":
@@ -64,7 +70,7 @@ def _failed(worker: Worker, call_id: str, tenant_id: int | None) -> None:
     code = port.number("$T_reply_code")
     by = "caller" if code == SipCode.REQUEST_TERMINATED else "callee" if code else "system"
     worker.journal.event(
-        "call.end",
+        kind_of("call.end", leg),
         call=call_id,
         tenant=tenant_id,
         by=by,

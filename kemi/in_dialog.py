@@ -7,11 +7,10 @@ token too: what could begin something new at any Request-URI also needs the dial
 
 from __future__ import annotations
 
-from typing import Any
-
 from callcore.sip import SipCode
-from kemi import call_token, media_policy, media_relay, recovery
+from kemi import acd_events, call_token, hosted_media, media_policy, media_relay, recovery
 from kemi.call_token import CallToken
+from kemi.leg import kind_of, read_dialog
 from kemi.sip_request import SipRequest
 from kemi.worker import Worker
 
@@ -61,11 +60,12 @@ def request(worker: Worker, sip: SipRequest) -> None:
 
 def _relay(worker: Worker, sip: SipRequest, token: CallToken) -> None:
     port = worker.port
+    # First: add_contact_alias writes the message anew, and the rr module forgets what it read in the Route.
+    from_caller = port.goes_downstream()
     port.use_contact_alias()
     port.remove_internal_headers()
     if sip.method in ("INVITE", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY") and port.is_behind_nat():
         port.add_contact_alias()
-    from_caller = port.goes_downstream()
     if sip.method in ("INVITE", "UPDATE"):
         if not _session_change(worker, sip, token, from_caller):
             return
@@ -73,14 +73,33 @@ def _relay(worker: Worker, sip: SipRequest, token: CallToken) -> None:
         _late_answer(worker, token, from_caller)
     elif sip.method == "BYE":
         _hang_up(worker, sip, token, from_caller)
-    elif sip.method == "REFER":
-        worker.journal.event(
-            "call.refer", call=token.call_id, by=_party(from_caller), to=port.text("$hdr(Refer-To)")[:200]
-        )
+    elif sip.method == "REFER" and not _may_refer(worker, token, from_caller):
+        return
     if not port.relay() and sip.method != "ACK":
         port.reply(SipCode.SERVER_ERROR, "Relay Failed")
     if sip.method == "ACK":
         media_relay.end_if_lost(worker, str(token.call_id))
+
+
+def _may_refer(worker: Worker, token: CallToken, from_caller: bool) -> bool:
+    """Tell a REFER; within a direct queue call it is refused: nobody would follow the caller (contracts.md 4)."""
+    refused = acd_events.is_direct(worker)
+    worker.journal.event(
+        kind_of("call.refer", _leg(worker)),
+        call=token.call_id,
+        by=_party(from_caller),
+        to=worker.port.text("$hdr(Refer-To)")[:200],
+        refused="the queue call is direct; make the queue transferable" if refused else None,
+    )
+    if refused:
+        worker.port.log_info("REFER refused: a direct queue call has no media host to transfer it")
+        worker.port.reply(SipCode.DECLINE, "Queue Is Not Transferable")
+    return not refused
+
+
+def _leg(worker: Worker) -> str:
+    """Return which leg of a call this dialog is; "": the caller's own."""
+    return read_dialog(worker.port.dialog("ks_leg") or "")[1]
 
 
 def _party(from_caller: bool) -> str:
@@ -100,17 +119,24 @@ def _session_change(worker: Worker, sip: SipRequest, token: CallToken, from_call
     """Re-INVITE and UPDATE (RFC 3311): hold, resume, new media address. False: it was refused for lack of a relay."""
     port = worker.port
     has_sdp = port.has_body()
+    hold = port.audio_on_hold() if has_sdp else None
     worker.journal.event(
-        "call.update",
+        kind_of("call.update", _leg(worker)),
         call=token.call_id,
         by=_party(from_caller),
         method=sip.method,
-        hold=port.audio_on_hold() if has_sdp else None,
+        hold=hold,
     )
     if _relayed(worker):
+        if hold is not None:
+            worker.rtp.hold(str(token.call_id), side=_party(from_caller), hold=hold)
         if has_sdp and not _offer(worker, token, from_caller):
             return False
         port.set_avp(media_relay.OFFERLESS, "" if has_sdp else "1")
+        if hold is not None:
+            worker.rtp.hold(str(token.call_id), side=_party(from_caller), hold=hold)
+    else:
+        hosted_media.show_source(worker, nat=_sender_nat(worker, token, from_caller))
     if sip.method == "INVITE":
         port.record_route(call_token.seal(worker.secret, token, sip.sip_call_id))
     port.arm(reply="ksr_onreply_indialog")
@@ -146,32 +172,14 @@ def _late_answer(worker: Worker, token: CallToken, from_caller: bool) -> None:
 
 def _hang_up(worker: Worker, sip: SipRequest, token: CallToken, from_caller: bool) -> None:
     port = worker.port
-    statistics = media_relay.statistics(worker)
-    if statistics:
-        worker.journal.event("call.media", call=token.call_id, **parse_statistics(statistics))
     media_relay.end_session(worker)
     if not port.is_known_dialog():
         # The dialog event that ends a call will not come: the proxy restarted while this call was set up.
         worker.journal.event(
-            "call.end",
+            kind_of("call.end", _leg(worker)),
             call=token.call_id,
             by=_party(from_caller),
             code=int(SipCode.OK),
             cause="normal",
             method="BYE",
         )
-
-
-def parse_statistics(text: str) -> dict[str, Any]:
-    """Read RTPProxy's Q reply, "ttl from_caller from_callee relayed dropped"; what is no number stays as raw."""
-    fields = text.split()
-    if len(fields) >= 5 and all(field.lstrip("-").isdecimal() for field in fields[:5]):
-        a_packets, b_packets, relayed, dropped = (int(field) for field in fields[1:5])
-        return {
-            "a_packets": a_packets,
-            "b_packets": b_packets,
-            "relayed": relayed,
-            "dropped": dropped,
-            "raw": text,
-        }
-    return {"raw": text}

@@ -21,7 +21,16 @@ if str(_HERE.parent) not in sys.path:
 import KSR  # noqa: E402
 
 from kalibri.config import load_config  # noqa: E402
-from kemi import attempts, events, recovery, replies, request_route, watch  # noqa: E402
+from kemi import (  # noqa: E402
+    application_calls,
+    attempts,
+    events,
+    queue_calls,
+    recovery,
+    replies,
+    request_route,
+    watch,
+)
 from kemi.ksr_port import KsrPort  # noqa: E402
 from kemi.worker import Worker, make_worker  # noqa: E402
 
@@ -36,6 +45,8 @@ class Kalibri:
         self._port = KsrPort(KSR)
         self._config = load_config()
         self._worker: Worker | None = None
+        #: Callbacks that are running: Kamailio raises dialog events while a request is being served.
+        self._depth = 0
 
     def worker(self) -> Worker:
         """Return the worker of this process; a forked child never uses its parent's."""
@@ -44,11 +55,25 @@ class Kalibri:
         return self._worker
 
     def _guard(self, where: str, run: Callable[[Worker], None], *, answer: bool = False) -> int:
+        self._depth += 1
         try:
             run(self.worker())
         except Exception as error:
             self._failed(where, error, answer=answer)
+        self._depth -= 1
+        if self._worker is not None and self._worker.later and not self._depth:
+            self._finish(where)
         return DONE
+
+    def _finish(self, where: str) -> None:
+        """Do what the callbacks have put off until their message was sent."""
+        worker = self.worker()
+        while worker.later:
+            work = worker.later.pop(0)
+            try:
+                work()
+            except Exception as error:
+                self._failed(where, error, answer=False)
 
     def _failed(self, where: str, error: Exception, *, answer: bool) -> None:
         try:
@@ -79,6 +104,18 @@ class Kalibri:
     def ksr_onreply_manage(self, msg: Any) -> int:
         """See the replies to a call in set-up."""
         return self._guard("onreply", replies.manage)
+
+    def ksr_branch_queue(self, msg: Any) -> int:
+        """See every branch of a queue call before it is sent."""
+        return self._guard("branch_queue", queue_calls.branch)
+
+    def ksr_failure_queue(self, msg: Any) -> int:
+        """Decide what follows when an agent, or a media host, did not take a queue call."""
+        return self._guard("failure_queue", queue_calls.failure)
+
+    def ksr_onreply_hosted(self, msg: Any) -> int:
+        """See the replies on their way to a media host."""
+        return self._guard("onreply_hosted", application_calls.reply)
 
     def ksr_onreply_indialog(self, msg: Any) -> int:
         """See the replies to a re-INVITE or UPDATE."""

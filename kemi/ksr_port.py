@@ -25,6 +25,8 @@ NAT_TESTS_SIGNALLING = 1 | 2 | 16
 NAT_TESTS_MEDIA = 1 | 2 | 8
 #: The Via of a reply is ours: only its Contact can tell (1).
 NAT_TESTS_REPLY = 1
+#: fix_nated_sdp: replace the address in c= (2) and in o= (8).
+SDP_MEDIA_ADDRESS, SDP_ORIGIN_ADDRESS = 2, 8
 #: auth module: the password argument is HA1; do not check the URI of the digest (a mask may have changed it).
 AUTH_HA1 = 1
 #: uac_reg_status (uac module): a REGISTER was sent and is not answered yet; so at each refresh, too.
@@ -51,6 +53,31 @@ class UndecodableValue(Exception):
     """A SIP field holds bytes that are not UTF-8 (RFC 3261 section 7 demands UTF-8)."""
 
 
+class Fields:
+    """Pseudo-variables that are read together, by one call into Kamailio: $_s() prints them into one text.
+
+    The separator is legal in none of them but a quoted string; a message that holds one all the same gives a text of
+    other than `count` parts, and each is then read by itself.
+    """
+
+    __slots__ = ("count", "names", "together")
+    SEPARATOR = "|"
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.count = len(names)
+        self.together = f"$_s({self.SEPARATOR.join(names)})"
+
+
+_REQUEST = Fields(
+    "$rm", "$ru", "$rU", "$rd", "$fU", "$fd", "$ft", "$tU", "$td", "$tt", "$ci", "$cs", "$si", "$sp", "$proto", "$Rp",
+    "$ml", "$au", "$(hdr(Route)[0])", "$(hdr(Route)[1])",
+)  # fmt: skip
+
+#: How Kamailio prints a variable that is null.
+_NULL = "<null>"
+
+
 class KsrPort:
     """Everything that kemi/ asks of Kamailio."""
 
@@ -59,6 +86,19 @@ class KsrPort:
         self._get = ksr.pv.get
 
     # ---- reading
+
+    def read_all(self, fields: Fields) -> list[str | None]:
+        """Return several pseudo-variables as text, None for those that are null. Raises UndecodableValue."""
+        try:
+            text = self._get(fields.together)
+        except UnicodeDecodeError:
+            text = None  # one by one, to learn which
+        values: list[str | None] = [] if text is None else text.split(Fields.SEPARATOR)
+        if len(values) != fields.count:
+            return [self.read(name) for name in fields.names]
+        if _NULL in text:
+            return [None if value == _NULL else value for value in values]
+        return values
 
     def read(self, name: str) -> str | None:
         """Return a pseudo-variable as text; None when it is null."""
@@ -74,8 +114,7 @@ class KsrPort:
 
     def number(self, name: str) -> int:
         """Return a pseudo-variable as int, 0 when it is null or no number."""
-        value = self.text(name)
-        return int(value) if value.isdecimal() else 0
+        return _number(self.read(name))
 
     def set_avp(self, name: str, value: str) -> None:
         """Set an AVP of the transaction; an earlier value is replaced, not stacked."""
@@ -88,26 +127,32 @@ class KsrPort:
 
     def request(self) -> SipRequest:
         """Read the request. Raises UndecodableValue if a field that we need is not UTF-8."""
-        text = self.text
+        (
+            method, ruri, ruri_user, ruri_host, from_user, from_host, from_tag, to_user, to_host, to_tag, call_id,
+            cseq, source_ip, source_port, transport, local_port, size_bytes, auth_user, route, second_route,
+        ) = self.read_all(_REQUEST)  # fmt: skip
+        if second_route is not None:
+            route = self.headers("Route")
         return SipRequest(
-            method=text("$rm"),
-            ruri=text("$ru") or self._unparsed_ruri(),
-            ruri_user=text("$rU"),
-            ruri_host=text("$rd").lower(),
-            from_user=text("$fU"),
-            from_host=text("$fd").lower(),
-            from_tag=text("$ft"),
-            to_user=text("$tU"),
-            to_host=text("$td").lower(),
-            to_tag=self.read("$tt"),
-            sip_call_id=text("$ci"),
-            cseq=self.number("$cs"),
-            source_ip=text("$si"),
-            source_port=self.number("$sp"),
-            transport=text("$proto"),
-            local_port=self.number("$Rp"),
-            size_bytes=self.number("$ml"),
-            auth_user=self.read("$au"),
+            method or "",
+            ruri or self._unparsed_ruri(),
+            ruri_user or "",
+            ruri_host.lower() if ruri_host else "",
+            from_user or "",
+            from_host.lower() if from_host else "",
+            from_tag or "",
+            to_user or "",
+            to_host.lower() if to_host else "",
+            to_tag,
+            call_id or "",
+            _number(cseq),
+            source_ip or "",
+            _number(source_port),
+            transport or "",
+            _number(local_port),
+            _number(size_bytes),
+            auth_user,
+            route or "",
         )
 
     def _unparsed_ruri(self) -> str:
@@ -351,7 +396,21 @@ class KsrPort:
         """Tell whether the contact of this branch registered from behind NAT."""
         return bool(self._ksr.isbflagset(BRANCH_FLAG_NAT))
 
+    def send_from(self, socket: str) -> None:
+        """Send from the listen socket of this name (conf/kamailio.cfg: public, internal)."""
+        self._ksr.corex.set_send_socket_name(socket)
+
+    def replace_header(self, name: str, value: str) -> None:
+        """Put one header in the place of all of this name; "" only removes them."""
+        self._ksr.textops.remove_hf(name)
+        if value:
+            self.append_header(f"{name}: {value}")
+
     # ---- media
+
+    def show_source_in_sdp(self) -> None:
+        """Write the address that the message came from over the private one in its SDP (media and origin)."""
+        self._ksr.nathelper.fix_nated_sdp(SDP_MEDIA_ADDRESS | SDP_ORIGIN_ADDRESS)
 
     def use_relay(self, number: int) -> bool:
         """Choose the relay for the next command on this message; False if there is none of that number."""
@@ -373,9 +432,9 @@ class KsrPort:
         """Return RTPProxy's counters of this session, "E" and a number if it has none; "" if it is away."""
         return self.text("$rtpstat")
 
-    def media_delete(self) -> None:
-        """End the relay session."""
-        self._ksr.rtpproxy.rtpproxy_destroy("")
+    def media_delete(self) -> bool:
+        """End the relay session; the controller journals what it has counted. False: the relay counts for dead."""
+        return bool(self._ksr.rtpproxy.rtpproxy_destroy("b") > 0)
 
     def set_sdp(self, text: str) -> None:
         """Replace the SDP, and whatever was changed in it before; "" leaves none."""
@@ -497,6 +556,10 @@ class KsrPort:
     def log_info(self, text: str) -> None:
         """Write an information line to the log."""
         self._ksr.info(_one_line(text))
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() else 0
 
 
 def _one_line(text: str) -> str:

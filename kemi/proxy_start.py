@@ -13,3 +13,7 @@ SETTLING_SECONDS = 10.0
 def is_settling(now: float) -> bool:
     """Tell whether the proxy has only just started; now: Unix time."""
     return now < STARTED_AT + SETTLING_SECONDS
+
+
+#: Value of the table "seen" when the INVITE came before the proxy restarted.
+RECOVERED = "recovered:"

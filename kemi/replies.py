@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from kemi import attempts, call_token, media_policy, media_relay
-from kemi.call_setup import RECOVERED
+from kemi import attempts, call_token, hosted_media, media_policy, media_relay
 from kemi.call_state import CallState
 from kemi.ksr_port import NAT_TESTS_REPLY, UndecodableValue
+from kemi.leg import kind_of
+from kemi.proxy_start import RECOVERED
 from kemi.worker import Worker
 
 #: Ends the key in table "seen" of the last code that came for a recovered call.
@@ -19,15 +20,29 @@ def manage(worker: Worker) -> None:
     state = attempts.load(worker)
     if state is None or state.current is None or code < 101:
         return
-    relay = int(port.avp(f"{attempts.RELAYED}{port.branch_index()}") or 0)
+    relay = _relay_answer(worker, state, code)
     if code < 200:
-        _journal_ring(worker, state.call_id, state.tenant_id, state.attempt, code)
+        _journal_ring(worker, state, code)
     elif code < 300:
         _note_winner(worker, state, relay)
-    if code < 300 and relay and port.has_body():
-        flags = media_policy.offer_flags(sender_nat=_callee_nat(worker))
-        if not media_relay.answer(worker, flags, relay):
-            media_relay.answer_lost(worker, state.call_id, state.tenant_id, code)
+
+
+def _relay_answer(worker: Worker, state: CallState, code: int) -> int:
+    """Put the relay into the SDP of a reply, where the branch has one; return its number, 0: it has none."""
+    port = worker.port
+    kept = port.avp(f"{attempts.RELAYED}{port.branch_index()}") or "0"
+    late = kept == attempts.LATE_OFFER
+    relay = media_relay.of_dialog(worker) if late else int(kept)
+    if code >= 300 or not port.has_body() or kept == "0":
+        return relay
+    flags = media_policy.offer_flags(sender_nat=_callee_nat(worker))
+    if late:
+        relay = taken = media_relay.offer(worker, flags, relay)
+    else:
+        taken = media_relay.answer(worker, flags, relay)
+    if not taken:
+        media_relay.answer_lost(worker, state.call_id, state.tenant_id, code)
+    return relay
 
 
 def _callee_nat(worker: Worker) -> bool:
@@ -43,12 +58,13 @@ def _note_winner(worker: Worker, state: CallState, relay: int) -> None:
     media_relay.keep_in_dialog(worker, relay)
 
 
-def _journal_ring(worker: Worker, call_id: str, tenant_id: int | None, attempt: int, code: int) -> None:
+def _journal_ring(worker: Worker, state: CallState, code: int) -> None:
     """Tell each provisional code of an attempt once: phones repeat them."""
-    mark = f"{attempt}:{code}"
+    mark = f"{state.attempt}:{code}"
     if worker.port.avp("ks_rung") != mark:
         worker.port.set_avp("ks_rung", mark)
-        worker.journal.event("call.ring", call=call_id, tenant=tenant_id, n=attempt, code=code)
+        kind = kind_of("call.ring", state.leg)
+        worker.journal.event(kind, call=state.call_id, tenant=state.tenant_id, n=state.attempt, code=code)
 
 
 def in_dialog(worker: Worker) -> None:
@@ -59,6 +75,7 @@ def in_dialog(worker: Worker) -> None:
         return
     offered_at = int(port.avp(media_relay.OFFERED_AT) or 0)
     if not offered_at and port.avp(media_relay.OFFERLESS) != "1":
+        hosted_media.show_source(worker, nat=port.is_behind_nat(NAT_TESTS_REPLY))
         return
     token = call_token.find(worker.secret, port.headers("Record-Route"), port.text("$ci"))
     nat = bool(token and token.caller_nat) or port.dialog("ks_callee_nat") == "1"
@@ -110,6 +127,7 @@ def _orphan(worker: Worker) -> None:
         return
     code = port.number("$rs")
     if port.has_body():
+        port.set_avp("ks_call", str(token.call_id))
         # Not known: whether it is relayed at all, and where. Who has the session takes the answer.
         media_relay.answer(
             worker, media_policy.offer_flags(sender_nat=port.is_behind_nat(NAT_TESTS_REPLY)), 0

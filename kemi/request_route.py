@@ -64,10 +64,11 @@ def _read(worker: Worker) -> SipRequest | None:
 def _enter(worker: Worker, sip: SipRequest) -> bool:
     """Decide whether the request is served at all; what is refused is answered here."""
     port = worker.port
-    ready = worker.refresh_directory().generation > 0
+    # What a dialog does is decided by its token: it needs no newer directory than its INVITE had.
+    directory = worker.refresh_directory() if sip.to_tag is None else worker.directory
+    ready = directory.generation > 0
     internal = is_internal(worker, sip)
-    trusted = internal or worker.directory.gateway_by_source(sip.source_ip, sip.source_port) is not None
-    if not trusted and worker.config.proxy.flood_requests_per_2s and port.is_flooding():
+    if not internal and _is_flood(worker, sip):
         port.table_increment("count", "flood")
         return False
     # Before the first reply that anything here sends: it must go to where the request came from (RFC 3581).
@@ -90,6 +91,15 @@ def _enter(worker: Worker, sip: SipRequest) -> bool:
     if not ready and sip.method != "ACK":
         port.reply(SipCode.SERVICE_UNAVAILABLE, "Not Ready")
     return ready
+
+
+def _is_flood(worker: Worker, sip: SipRequest) -> bool:
+    """Count the request of a sender that no gateway vouches for; tell whether he sends too many."""
+    if not worker.config.proxy.flood_requests_per_2s:
+        return False
+    if worker.directory.gateway_by_source(sip.source_ip, sip.source_port) is not None:
+        return False
+    return worker.port.is_flooding()
 
 
 def _refuse(worker: Worker, sip: SipRequest, refusal: Refusal) -> bool:

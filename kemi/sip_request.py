@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SipRequest:
+class SipRequest(NamedTuple):
     """What the proxy needs to know of a request (RFC 3261 section 7.1). Text is UTF-8; None: not there."""
 
     method: str
@@ -32,6 +31,8 @@ class SipRequest:
     size_bytes: int
     #: User name of the credentials for our realms, if any were sent.
     auth_user: str | None = None
+    #: Route headers, joined by commas (section 20.34).
+    routes: str = ""
 
     @property
     def source(self) -> str:

@@ -53,6 +53,7 @@ def targets_of(worker: Worker, decision: Decision) -> tuple[Target, ...]:
                 ring_timeout_ms=1000 * seconds,
                 no_reply_timeout_ms=PHONE_NO_REPLY_MS,
                 media_relay=account.media_relay,
+                agent_account=account.account_id if account.agent_id is not None else None,
             ),
         )
     return ()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from callcore.gateway import Gateway
+from callcore.value import value
 from kemi.directory import AccountRecord, Directory
+from kemi.ks_acd.model import MediaHost
 from kemi.ks_route.facts import SystemFacts
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tenant:
     """A tenant that is served."""
 
@@ -39,6 +40,15 @@ def is_media_host(directory: Directory, ip: str, port: int) -> bool:
     wanted = f"udp:{ip}:{port}"
     return any(
         node.get("kind") == "media" and node.get("address") == wanted for node in directory.system.nodes
+    )
+
+
+def media_hosts(system: SystemFacts) -> tuple[MediaHost, ...]:
+    """Return the media hosts of the node table as ks-index saw it last: for when the database cannot say which live."""
+    return tuple(
+        MediaHost(str(node["name"]), str(node["address"]))
+        for node in system.nodes
+        if node.get("kind") == "media"
     )
 
 

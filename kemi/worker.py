@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -16,9 +17,11 @@ from uuid import UUID
 from callcore.ids import uuid7
 from kalibri.config import Config
 from kalibri.journal import JournalWriter
+from kemi.acd_database import AcdDatabase
 from kemi.directory import Directory
 from kemi.ksr_port import KsrPort
 from kemi.relay_sockets import RelaySockets
+from kemi.rtp_control import RtpControl
 
 
 @dataclass(slots=True)
@@ -32,7 +35,12 @@ class Worker:
     secret: bytes
     pid: int
     journal_directory: Path
+    #: Orders to the RTP controllers.
+    rtp: RtpControl
     relay_sockets: RelaySockets
+    acd: AcdDatabase
+    #: What this process still does for the message, once nobody waits for it any more.
+    later: list[Callable[[], None]] = field(default_factory=list)
 
     def now(self) -> datetime:
         """Return the wall-clock time."""
@@ -64,7 +72,9 @@ def make_worker(port: KsrPort, config: Config) -> Worker:
         secret=secret_file.read_bytes().strip(),
         pid=os.getpid(),
         journal_directory=config.journal_directory,
+        rtp=RtpControl(config),
         relay_sockets=RelaySockets(config.relay_controls),
+        acd=AcdDatabase.of(config),
     )
     worker.show_generation()
     return worker

@@ -55,6 +55,8 @@ class NodeOptions:
     recordings: Path
     #: RTPProxy's own log level: dbug, info, warn, err, crit.
     log_level: str = "warn"
+    #: Sockets of controllers that want to hear of key presses and silence, as tcp:host:port.
+    notify: tuple[str, ...] = ()
 
     def extra_args(self, *, is_root: bool) -> list[str]:
         """Return the command-line flags that rtp.io has no keyword for."""
@@ -63,6 +65,8 @@ class NodeOptions:
             args += ["-A", self.advertised_address]
         if is_root:  # RTPProxy refuses a UDP control socket as root otherwise
             args.append("-F")
+        for socket in self.notify:
+            args += ["-n", socket]
         return [*args, "-P", "-W", str(SETUP_SECONDS)]
 
 
@@ -151,6 +155,7 @@ class _PortRange(click.ParamType[tuple[int, int]]):
 @click.option("--ports", type=_PortRange(), required=True, help="Ports for RTP and RTCP.")
 @click.option("--spool", type=click.Path(path_type=Path), required=True, help="Folder of running recordings.")
 @click.option("--recordings", type=click.Path(path_type=Path), required=True, help="Folder of finished ones.")
+@click.option("--notify", multiple=True, help="Socket for notifications, as tcp:127.0.0.1:22101; repeatable.")
 @click.option("--log-level", default="warn", show_default=True, help="dbug, info, warn, err or crit.")
 def main(
     control: tuple[str, int],
@@ -159,6 +164,7 @@ def main(
     ports: tuple[int, int],
     spool: Path,
     recordings: Path,
+    notify: tuple[str, ...],
     log_level: str,
 ) -> None:
     for folder in (spool, recordings):
@@ -166,7 +172,7 @@ def main(
     check_file_system(spool, recordings)
     for file in sweep_spool(spool, recordings):
         click.echo(f"recovered a recording that was cut short: {file}", err=True)
-    options = NodeOptions(control, listen_address, advertise, *ports, spool, recordings, log_level)
+    options = NodeOptions(control, listen_address, advertise, *ports, spool, recordings, log_level, notify)
     try:
         run(options)
     except RuntimeError as error:  # RTPProxy has written the reason to stderr before this

@@ -109,10 +109,12 @@ CREATE TABLE account (
     ring_timeout_seconds integer CONSTRAINT account_ring_timeout_check CHECK (ring_timeout_seconds BETWEEN 1 AND 3600),
     enabled        boolean NOT NULL DEFAULT true,
     created_at     timestamptz NOT NULL DEFAULT now(),
+    record         boolean,
     CONSTRAINT account_pkey PRIMARY KEY (tenant_id, account_id),
     CONSTRAINT account_username_key UNIQUE (tenant_id, username)
 );
 COMMENT ON TABLE account IS 'A SIP account; passwords are stored as HA1 only (RFC 8760).';
+COMMENT ON COLUMN account.record IS 'Its calls are recorded, or never; null: as the recording policy of its tenant says.';
 COMMENT ON COLUMN account.caller_number IS 'E.164 number shown to gateways when no route substitutes another.';
 
 CREATE TABLE account_domain (
@@ -337,10 +339,17 @@ CREATE TABLE node (
     address       text NOT NULL,
     enabled       boolean NOT NULL DEFAULT true,
     heartbeat_at  timestamptz,
-    data          jsonb NOT NULL DEFAULT '{}'
+    data          jsonb NOT NULL DEFAULT '{}',
+    weight        integer NOT NULL DEFAULT 100 CONSTRAINT node_weight_check CHECK (weight BETWEEN 0 AND 10000),
+    capacity      integer NOT NULL DEFAULT 300 CONSTRAINT node_capacity_check CHECK (capacity BETWEEN 1 AND 1000000),
+    draining      boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE node IS 'Proxies, RTP nodes, controllers and media hosts, with heartbeats.';
 COMMENT ON COLUMN node.address IS 'Control or SIP address, as udp:127.0.0.1:22222.';
+COMMENT ON COLUMN node.data IS 'What the node or its controllers tell: figures under "live".';
+COMMENT ON COLUMN node.weight IS 'Share of new sessions among nodes of equal load; 0: none.';
+COMMENT ON COLUMN node.capacity IS 'Sessions (of a media host: calls) that it may carry.';
+COMMENT ON COLUMN node.draining IS 'Keeps what it carries and takes nothing new.';
 
 CREATE TABLE call (
     call_id         uuid NOT NULL,

@@ -12,7 +12,7 @@ CREATE TABLE kamailio.version (
 COMMENT ON TABLE kamailio.version IS 'Versions that Kamailio''s modules ask for at start.';
 INSERT INTO kamailio.version (table_name, table_version) VALUES
     ('version', 1), ('location', 9), ('dialog', 7), ('dialog_vars', 1), ('dispatcher', 4), ('uacreg', 5),
-    ('subscriber', 7), ('address', 6);
+    ('subscriber', 7), ('address', 6), ('acc', 5), ('missed_calls', 4);
 
 CREATE TABLE kamailio.location (
     id             serial CONSTRAINT location_pkey PRIMARY KEY,
@@ -165,3 +165,38 @@ GRANT USAGE ON SCHEMA kamailio TO kamailio;
 GRANT SELECT ON ALL TABLES IN SCHEMA kamailio TO kamailio;
 GRANT INSERT, UPDATE, DELETE ON kamailio.location, kamailio.dialog, kamailio.dialog_vars TO kamailio;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA kamailio TO kamailio;
+
+-- -------------------------------------------------------------------------------- for tools that read acc's tables
+-- Our proxy does not load Kamailio's acc module; these are our own call records in its shape. They stand behind the
+-- grants on purpose: the proxy has no business in them, a tool's role is granted SELECT by whoever runs the tool.
+-- Times are UTC; ids grow with the start of the call; tags are not kept.
+
+CREATE VIEW kamailio.acc AS
+SELECT (('x' || substr(hex, 1, 12))::bit(48)::bigint * 1048576
+           + ('x' || substr(hex, 14, 3) || substr(hex, 31, 2))::bit(20)::bigint) * 2 + step AS id,
+       method::varchar(16) AS method,
+       ''::varchar(128) AS from_tag,
+       ''::varchar(128) AS to_tag,
+       sip_call_id::varchar(255) AS callid,
+       '200'::varchar(3) AS sip_code,
+       'OK'::varchar(128) AS sip_reason,
+       at AT TIME ZONE 'UTC' AS time
+FROM public.call,
+     replace(call_id::text, '-', '') AS hex,
+     LATERAL (VALUES (0, 'INVITE', answered_at), (1, 'BYE', ended_at)) AS transaction (step, method, at)
+WHERE answered_at IS NOT NULL AND at IS NOT NULL;
+COMMENT ON VIEW kamailio.acc IS 'Answered calls as Kamailio''s acc module tells them: one row for the answer, one for the end.';
+
+CREATE VIEW kamailio.missed_calls AS
+SELECT (('x' || substr(hex, 1, 12))::bit(48)::bigint * 1048576
+           + ('x' || substr(hex, 14, 3) || substr(hex, 31, 2))::bit(20)::bigint) * 2 AS id,
+       'INVITE'::varchar(16) AS method,
+       ''::varchar(128) AS from_tag,
+       ''::varchar(128) AS to_tag,
+       sip_call_id::varchar(255) AS callid,
+       coalesce(final_code::text, '')::varchar(3) AS sip_code,
+       cause::varchar(128) AS sip_reason,
+       ended_at AT TIME ZONE 'UTC' AS time
+FROM public.call, replace(call_id::text, '-', '') AS hex
+WHERE answered_at IS NULL AND ended_at IS NOT NULL;
+COMMENT ON VIEW kamailio.missed_calls IS 'Calls that ended without an answer, as Kamailio''s acc module tells them; the reason is our word for the cause.';

@@ -42,14 +42,18 @@ CREATE TABLE api_token (
     created_at    timestamptz NOT NULL DEFAULT now(),
     expires_at    timestamptz,
     revoked_at    timestamptz,
-    last_used_at  timestamptz
+    last_used_at  timestamptz,
+    ticket_of     integer CONSTRAINT api_token_ticket_fkey REFERENCES api_token ON DELETE CASCADE
 );
 COMMENT ON TABLE api_token IS 'Tokens of programs and logged-in accounts. Only the SHA-256 of the secret is kept: it has 256 random bits, so no salt is needed.';
 COMMENT ON COLUMN api_token.tenant_id IS '0: a token of the system, for all tenants.';
 COMMENT ON COLUMN api_token.account IS 'User name of the account that logged in: the token acts for it alone. Null: a program''s token.';
+COMMENT ON COLUMN api_token.ticket_of IS 'A ticket stands for this token for a minute, in the address of a stream, where a browser can put no header.';
 COMMENT ON COLUMN api_token.last_used_at IS 'To the minute: not each request writes.';
 CREATE INDEX api_token_tenant_idx ON api_token (tenant_id, token_id);
 COMMENT ON INDEX api_token_tenant_idx IS 'token list.';
+CREATE INDEX api_token_ticket_idx ON api_token (ticket_of) WHERE ticket_of IS NOT NULL;
+COMMENT ON INDEX api_token_ticket_idx IS 'Tickets go with their token.';
 
 CREATE TABLE audit_log (
     audit_id   bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT audit_log_pkey PRIMARY KEY,

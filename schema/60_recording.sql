@@ -206,3 +206,14 @@ COMMENT ON VIEW tenant_recording_policy IS 'The policy that holds for each tenan
 -- ------------------------------------------------------------------------------------------ first rows
 
 INSERT INTO recording_policy (tenant_id) VALUES (0);
+
+-- ---------------------------------------------------------------------------------- who sees and who changed
+
+CALL log_changes_of('recording_policy', 'tenant_id',
+                    '{keep_wav,keep_original,retention_days,archive_after_days,archive_keeps_local,restored_days}');
+
+CALL audit_changes_of('recording_policy', '{}', '{}', '');
+CALL protect_tenant_rows('recording_policy', shared => true);
+CALL protect_tenant_rows('recording');
+CALL protect_tenant_rows('recording_file');
+CALL protect_tenant_rows('recording_event');

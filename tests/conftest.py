@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.support.fix_phones",
     "tests.support.fix_switch",
     "tests.support.fix_carriers",
+    "tests.support.fix_call_centre",
 ]
 
 # A loaded machine is no failure. `make fuzz` runs the property tests for minutes; a test that sets max_examples

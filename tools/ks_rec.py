@@ -32,6 +32,7 @@ from kalibri.services import recording_pipeline as pipeline
 from tools.ks_cdr import Timer, stop_signals
 from tools.rec.controllers import Controllers
 from tools.rec.intake import Intake
+from tools.rec.prompts import PromptKeeper
 from tools.rec.worker import Worker, fork, is_alive, open_connection, worker_name
 
 log = logging.getLogger("ks-rec")
@@ -76,6 +77,7 @@ class RecDaemon:
         self._spool = Spool.of(config)
         self._spool.prepare()
         config.recording_directory.mkdir(parents=True, exist_ok=True)
+        self._prompts = PromptKeeper(config, clock)
         self._intake = Intake(self._spool, config.node_name, Controllers(config.run_directory).know, clock)
         self._alarms = Alarms(JournalWriter(config.journal_directory, config.node_name, "ks-rec"))
         self._conn: Conn | None = None
@@ -91,6 +93,7 @@ class RecDaemon:
     def step(self) -> None:
         """Look once: replace workers, take in what is complete, keep claims, raise alarms."""
         self._care_for_workers()
+        self._care_for_prompts()
         if self._disk.due():
             self._alarms.set("recording disk", self._disk_trouble())
         try:
@@ -112,10 +115,11 @@ class RecDaemon:
 
     def close(self) -> None:
         """End the workers (whatever they do, others go on with it) and give the connection back."""
-        for pid in self._workers:
+        children = [pid for pid in (*self._workers, self._prompts.stop()) if pid]
+        for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-        for pid in self._workers:
+        for pid in children:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
         self._workers.clear()
@@ -158,6 +162,17 @@ class RecDaemon:
             for _ in range(missing):
                 self._workers[fork(self._config)] = self._clock()
 
+    def _care_for_prompts(self) -> None:
+        """Compile what is new, in a child; the database may be away."""
+        try:
+            wanted = self._prompts.step(self._conn)
+        except (KalibriError, psycopg.Error):  # the look-up that follows tells it
+            return
+        if wanted:
+            self._disconnect()
+            self._prompts.start()
+        self._alarms.set("prompts", self._prompts.trouble)
+
     def _disk_trouble(self) -> str | None:
         wanted = self._config.recording.alarm_free_mb
         for folder in {self._config.recording_directory, self._spool.work}:
@@ -187,6 +202,7 @@ def settle(config: Config) -> bool:
         contextlib.closing(Worker(config)) as worker,
     ):
         Intake(spool, config.node_name, Controllers(config.run_directory).know, time.monotonic).look(conn)
+        pipeline.forsake(conn, host=config.node_name, is_alive=is_alive)
         while worker.work():
             pass
         return pipeline.backlog(conn, host=config.node_name).waiting == 0

@@ -4,6 +4,7 @@
 -- Which of these destinations nobody has; queues, scenarios and the like may come later.
 SELECT line,
        CASE kind WHEN 'account' THEN format('the tenant has no account "%%s"', destination)
+                 WHEN 'group' THEN format('neither the tenant nor the system has a gateway group "%%s"', destination)
                  ELSE format('neither the tenant nor the system has a %%s "%%s"', kind, destination) END AS message
 FROM unnest(%(lines)s::integer[], %(tenant_ids)s::integer[], %(kinds)s::text[], %(destinations)s::text[])
     AS wanted (line, tenant_id, kind, destination)

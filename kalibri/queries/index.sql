@@ -41,7 +41,7 @@ SELECT 'a:' || account.tenant_id || ':' || account.username AS key,
            'display_name', account.display_name, 'caller_number', account.caller_number,
            'max_contacts', account.max_contacts, 'max_calls', account.max_calls,
            'media_relay', account.media_relay, 'ring_timeout_seconds', account.ring_timeout_seconds,
-           'agent_id', agent.agent_id)::text AS value
+           'agent_id', agent.agent_id, 'record', account.record)::text AS value
 FROM account
 JOIN tenant ON tenant.tenant_id = account.tenant_id AND tenant.enabled
 LEFT JOIN agent ON agent.tenant_id = account.tenant_id AND agent.account_id = account.account_id
@@ -60,7 +60,7 @@ UNION ALL
 SELECT 'q:' || queue.tenant_id || ':' || queue.name,
        jsonb_build_object(
            'queue_id', queue_id, 'tenant_id', queue.tenant_id, 'name', queue.name, 'anchored', anchored,
-           'ring_seconds', ring_seconds)::text
+           'settings', media || jsonb_build_object('record', record))::text
 FROM queue JOIN tenant ON tenant.tenant_id = queue.tenant_id AND tenant.enabled;
 
 -- name: system
@@ -71,8 +71,9 @@ enabled_gateway AS (SELECT gateway.* FROM gateway JOIN enabled_tenant USING (ten
 SELECT jsonb_build_object(
     'tenants', (
         SELECT coalesce(jsonb_object_agg(tenant_id, jsonb_build_object(
-            'name', name, 'realm', realm, 'time_zone', time_zone, 'max_calls', max_calls)), '{}')
-        FROM tenant WHERE enabled),
+            'name', name, 'realm', realm, 'time_zone', time_zone, 'max_calls', max_calls,
+            'record_calls', record_calls)), '{}')
+        FROM tenant JOIN tenant_recording_policy USING (tenant_id) WHERE enabled),
     'domains', (
         SELECT coalesce(jsonb_object_agg(domain.name, tenant_id), '{}')
         FROM domain JOIN enabled_tenant USING (tenant_id)),

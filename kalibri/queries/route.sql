@@ -58,32 +58,24 @@ FROM staged_route
 WHERE schedule IS NOT NULL
   AND NOT EXISTS (SELECT FROM schedule AS own WHERE tenant_id = %(tenant_id)s AND own.name = staged_route.schedule)
 UNION ALL
-SELECT line, 'neither the tenant nor the system has a gateway "' || destination || '"'
-FROM staged_route
-WHERE destination_kind = 'gateway'
-  AND NOT EXISTS (SELECT FROM gateway WHERE tenant_id IN (%(tenant_id)s, 0) AND gateway.name = destination)
-UNION ALL
 SELECT line, 'option prefer_gateway: neither the tenant nor the system has a gateway "' || prefer_gateway || '"'
 FROM staged_route
 WHERE prefer_gateway IS NOT NULL
   AND NOT EXISTS (SELECT FROM gateway WHERE tenant_id IN (%(tenant_id)s, 0) AND gateway.name = prefer_gateway)
-UNION ALL
-SELECT line, 'neither the tenant nor the system has a gateway group "' || destination || '"'
-FROM staged_route
-WHERE destination_kind = 'group'
-  AND NOT EXISTS (SELECT FROM gateway_group WHERE tenant_id IN (%(tenant_id)s, 0) AND gateway_group.name = destination)
-UNION ALL
-SELECT line, 'the tenant has no account "' || destination || '"'
-FROM staged_route
-WHERE destination_kind = 'account' AND destination <> ''
-  AND %(tenant_id)s <> 0  -- a route of the system means the account of whoever calls
-  AND NOT EXISTS (SELECT FROM account WHERE tenant_id = %(tenant_id)s AND username = destination)
 UNION ALL
 SELECT line, 'option caller_id_set: neither the tenant nor the system has a caller-ID set "' || caller_id_set || '"'
 FROM staged_route
 WHERE caller_id_set IS NOT NULL
   AND NOT EXISTS (SELECT FROM caller_id WHERE tenant_id IN (%(tenant_id)s, 0) AND set_name = caller_id_set)
 ORDER BY line;
+
+-- name: staged_destinations
+-- Where staged routes lead by name, each name once, with the lines that have it.
+SELECT destination_kind::text AS kind, destination, array_agg(line ORDER BY line) AS lines
+FROM staged_route
+WHERE destination_kind IN ('gateway', 'group', 'account') AND destination <> ''
+  AND NOT (destination_kind = 'account' AND %(tenant_id)s = 0)  -- a system route means the account of whoever calls
+GROUP BY destination_kind, destination;
 
 -- name: add_staged_folders
 -- Folders that staged routes lie in and that do not exist yet.

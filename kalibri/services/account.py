@@ -45,6 +45,8 @@ class Account:
     media_relay: RelayMode
     #: None: the gateway's or the route's.
     ring_timeout_seconds: int | None
+    #: Its calls are recorded, or never; None: as its tenant's policy says.
+    record: bool | None
     enabled: bool
     created_at: datetime
 
@@ -63,6 +65,7 @@ class AccountRecord:
     max_calls: int | None = None
     media_relay: RelayMode = RelayMode.AUTO
     ring_timeout_seconds: int | None = None
+    record: bool | None = None
     enabled: bool = True
 
 

@@ -32,6 +32,7 @@ COLUMNS = (
     "max_calls",
     "media_relay",
     "ring_timeout_seconds",
+    "record",
     "enabled",
 )
 #: Understood in a file, never written.
@@ -48,6 +49,7 @@ def export(conn: Conn, *, tenant_id: int) -> Iterator[str]:
 def _fields(record: AccountRecord, realm: str) -> list[str]:
     values = {**vars(record), "realm": realm, "domains": " ".join(record.domains)}
     values["enabled"] = "true" if record.enabled else "false"
+    values["record"] = {None: "", True: "true", False: "false"}[record.record]
     return ["" if values[name] is None else str(values[name]) for name in COLUMNS]
 
 
@@ -113,6 +115,7 @@ class _Reader:
             max_calls=fields.optional_number("max_calls", default.max_calls),
             media_relay=fields.word("media_relay", default.media_relay),
             ring_timeout_seconds=fields.optional_number("ring_timeout_seconds", default.ring_timeout_seconds),
+            record=fields.optional_flag("record", default.record),
             enabled=fields.flag("enabled", default.enabled),
         )
         return self._with_secret(fields, record)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from kalibri.csvfile import RowError
 from kalibri.db import Conn, domain_errors, execute, fetch_all, statements
+from kalibri.services.destination import Destination, missing_destinations
 from kalibri.services.route_draft import COLUMNS, CheckedRoute
+from kemi.ks_route.model import DestinationKind
 
 _SQL = statements("route")
 
@@ -31,6 +33,13 @@ class SaveCounts:
 class _Problem:
     line: int
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    kind: str
+    destination: str
+    lines: list[int]
 
 
 def stage(conn: Conn, routes: Iterable[tuple[int, CheckedRoute]]) -> int:
@@ -57,7 +66,19 @@ def _staged(line: int, route: CheckedRoute) -> tuple[object, ...]:
 def staged_problems(conn: Conn, *, tenant_id: int) -> list[RowError]:
     """Return what the database knows to be wrong with the staged routes, by line."""
     problems = fetch_all(conn, _Problem, _SQL["staged_problems"], tenant_id=tenant_id)
-    return [RowError(problem.line, problem.message) for problem in problems]
+    found = [RowError(problem.line, problem.message) for problem in problems]
+    found += _missing_destinations(conn, tenant_id)
+    return sorted(found, key=lambda error: error.line)
+
+
+def _missing_destinations(conn: Conn, tenant_id: int) -> list[RowError]:
+    wanted = fetch_all(conn, _Wanted, _SQL["staged_destinations"], tenant_id=tenant_id)
+    asked = {
+        number: (tenant_id, Destination(DestinationKind(each.kind), each.destination))
+        for number, each in enumerate(wanted)
+    }
+    missing = missing_destinations(conn, asked)
+    return [RowError(line, message) for number, message in missing.items() for line in wanted[number].lines]
 
 
 def store(conn: Conn, *, tenant_id: int, staged: int, replace: bool = False) -> SaveCounts:

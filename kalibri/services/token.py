@@ -28,6 +28,8 @@ SQL = db.statements("token")
 LOGIN_SECONDS = 16 * 3600
 #: What an account may do that logs in.
 LOGIN_SCOPES = (ApiScope.AGENT,)
+#: How long a ticket is good for, in seconds: the time until a stream is opened with it.
+TICKET_SECONDS = 60
 #: Tokens that ended so long ago are removed.
 KEEP_ENDED_DAYS = 90
 
@@ -100,6 +102,13 @@ class Principal:
     scopes: frozenset[ApiScope]
     #: User name of the account that logged in; None: a program.
     account: str | None = None
+    #: The token that a ticket stands for; None: it is no ticket.
+    ticket_of: int | None = None
+
+    @property
+    def lasting_id(self) -> int:
+        """The token whose end ends what was begun with this one."""
+        return self.ticket_of or self.token_id
 
     @property
     def is_system(self) -> bool:
@@ -127,6 +136,7 @@ class _Usable:
     scopes: tuple[ApiScope, ...]
     account: str | None
     secret_hash: str
+    ticket_of: int | None
     unused_for_long: bool
 
 
@@ -158,6 +168,7 @@ def add(
     scopes: Collection[ApiScope],
     expires_seconds: float | None = None,
     account: str | None = None,
+    ticket_of: int | None = None,
 ) -> NewToken:
     """Make a token for a tenant (0: for all); expires_seconds None: never. Raises NotFound, BadInput."""
     if expires_seconds is not None and not 0 < expires_seconds <= 10 * 365 * 86_400:
@@ -173,6 +184,7 @@ def add(
             secret_hash=_hash(secret),
             account=account,
             expires_seconds=expires_seconds,
+            ticket_of=ticket_of,
         )
         made = find(conn, tenant_id=tenant_id, token_id=token_id)
     return NewToken(
@@ -208,6 +220,20 @@ def authenticate(conn: Conn, *, text: str) -> Principal:
         name=found.name,
         scopes=frozenset(found.scopes),
         account=found.account,
+        ticket_of=found.ticket_of,
+    )
+
+
+def make_ticket(conn: Conn, principal: Principal) -> NewToken:
+    """Make a token for the address of a stream: good for a minute, and while its own token is good."""
+    return add(
+        conn,
+        tenant_id=principal.tenant_id,
+        name=f"ticket of {principal.lasting_id}",
+        scopes=principal.scopes,
+        expires_seconds=TICKET_SECONDS,
+        account=principal.account,
+        ticket_of=principal.lasting_id,
     )
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from callcore.gateway import Gateway, GatewayOrder, OrderWishes, order_gateways
 from callcore.sip import SipCode
+from callcore.value import value
 from kemi.ks_route.model import (
     SERVICE_KINDS,
     Decision,
@@ -38,7 +38,7 @@ from kemi.ks_route.trace import GatewayTrace, Trace
 REJECT = re.compile(r"([3-6][0-9]{2})(?: (.{1,100}))?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Chosen:
     """What has been decided of a call so far."""
 

@@ -28,6 +28,8 @@ class TenantFacts:
     time_zone: str
     #: Calls at once; None: no limit.
     max_calls: int | None = None
+    #: Its calls are recorded if neither route nor account decides.
+    record_calls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,4 +129,10 @@ def _own_or_system(names: Mapping[tuple[int, str], _Named], tenant_id: int, name
 
 
 def _tenant(data: Mapping[str, Any]) -> TenantFacts:
-    return TenantFacts(data["name"], data["realm"], data["time_zone"], data.get("max_calls"))
+    return TenantFacts(
+        data["name"],
+        data["realm"],
+        data["time_zone"],
+        data.get("max_calls"),
+        data.get("record_calls", False),
+    )

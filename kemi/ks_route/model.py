@@ -7,13 +7,14 @@ tests share. `kemi.ks_route.decide.decide(request, table, world)` turns a reques
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from callcore.gateway import Gateway, GatewayState, SkippedGateway
+from callcore.value import value
 from kemi.ks_route.facts import SystemFacts
 from kemi.ks_route.options import NO_OPTIONS, RouteOptions
 
@@ -86,7 +87,7 @@ class PatternClass(StrEnum):
     RE2 = "re2"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RouteRow:
     """One row of table `route`, as far as it matters for a decision."""
 
@@ -124,7 +125,7 @@ class RouteRow:
         return int(self.priority * PRIORITY_STEPS), self.route_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RouteRequest:
     """One call that wants a way: what the shell read from the INVITE."""
 
@@ -146,7 +147,7 @@ class RouteRequest:
     call_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NumberRecord:
     """What the number inventory knows of one public number."""
 
@@ -159,7 +160,7 @@ class NumberRecord:
     gateway_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NumberRegion:
     """What the number-range registry knows of one number."""
 
@@ -183,7 +184,7 @@ def _no_calls(_route_id: int) -> int:
     return 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class World:
     """Facts beside the request. Everything that can change is an argument, time included."""
 
@@ -206,7 +207,7 @@ class World:
     home_country_code: str = "7"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Decision:
     """What to do with the call; the fields that every decision carries."""
 
@@ -225,9 +226,11 @@ class Decision:
     emergency: bool = False
     #: Plain words beside the decision (inventory, account fallback ...).
     reason: str = ""
+    #: Who wants the call recorded: route or account; empty: nobody.
+    recorded_by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class GatewayTarget:
     """One gateway to try."""
 
@@ -263,7 +266,7 @@ class GatewayTarget:
         return self.gateway.transport
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RelayToGateways(Decision):
     """Try these gateways in this order; never empty."""
 
@@ -272,21 +275,21 @@ class RelayToGateways(Decision):
     skipped: tuple[SkippedGateway, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RelayToAccount(Decision):
     """Ring the registered contacts of an account of `tenant_id`."""
 
     username: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RelayToUri(Decision):
     """Relay to this SIP URI."""
 
     uri: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class ToService(Decision):
     """Hand the call to a queue, IVR, announcement, callback or campaign of `tenant_id`."""
 
@@ -294,7 +297,7 @@ class ToService(Decision):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RejectCall(Decision):
     """Answer with this final response; `reason` says why."""
 
@@ -303,7 +306,7 @@ class RejectCall(Decision):
     phrase: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RedirectCall(Decision):
     """Answer 302 with these contacts."""
 

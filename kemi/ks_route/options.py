@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any
 
 from callcore.errors import BadInput
+from callcore.value import value
 
 #: Codec names as in SDP rtpmap (RFC 8866): token characters.
 _CODEC = re.compile(r"[A-Za-z0-9.+_-]{1,32}", re.ASCII)
@@ -31,7 +32,7 @@ class BadRouteOption(BadInput):
     error_id = "bad-route-option"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RouteOptions:
     """What a route asks of the later stages of a call. None: the route does not say."""
 

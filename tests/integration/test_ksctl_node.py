@@ -21,6 +21,12 @@ def test_nodes_from_birth_to_removal(ksctl: Ksctl) -> None:
             "host": "n2",
             "address": "udp:192.0.2.7:5070",
             "enabled": "true",
+            "state": "",
+            "weight": "",
+            "capacity": "300",
+            "sessions": "",
+            "packets_per_second": "",
+            "load": "",
             "heartbeat_age": "",
         }
     ]

@@ -23,7 +23,15 @@ from callcore.call_queue import (
 )
 from callcore.inventory import NumberState
 from callcore.recording import RecordingReason, RecordingState
-from callcore.states import ApiScope, GatewayHealth, NodeKind, RegistrationState, RelayMode
+from callcore.states import (
+    ApiScope,
+    DeliveryState,
+    GatewayHealth,
+    JobOutcome,
+    NodeKind,
+    RegistrationState,
+    RelayMode,
+)
 from kalibri.pg_cluster import binary
 from kalibri.services import schema
 from kemi.ks_route.model import DestinationKind, Direction, PatternClass
@@ -31,11 +39,13 @@ from kemi.ks_route.model import DestinationKind, Direction, PatternClass
 ENUMS: dict[str, type[StrEnum]] = {
     "agent_state": AgentState,
     "api_scope": ApiScope,
+    "delivery_state": DeliveryState,
     "destination_kind": DestinationKind,
     "entry_end": EntryEnd,
     "entry_kind": EntryKind,
     "entry_state": EntryState,
     "gateway_health": GatewayHealth,
+    "job_outcome": JobOutcome,
     "node_kind": NodeKind,
     "number_state": NumberState,
     "offer_outcome": OfferOutcome,
@@ -130,6 +140,7 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
     ).fetchall()
     keys: dict[str, str] = dict(rows)
     owned = ["account", "account_domain", "address_book_entry", "caller_id", "domain", "route", "schedule"]
+    owned += ["music_class", "prompt", "recording", "recording_event", "recording_file", "recording_policy"]
     owned += ["agent", "agent_live", "agent_leg", "agent_skill", "last_agent", "leg", "offer", "pause_reason"]
     owned += [
         "queue",

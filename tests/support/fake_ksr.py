@@ -64,7 +64,7 @@ class FakeKsr:
         for kind, value in zip(wanted, given, strict=True):
             if type(value) is not _TYPES[kind]:
                 raise WrongCall(f"{name}: {value!r} is no {kind}")
-            if kind == "str" and "\x00" in value:
+            if isinstance(value, str) and "\x00" in value:
                 raise WrongCall(f"{name}: NUL in {value!r}")
 
     def called(self, name: str) -> list[tuple[Any, ...]]:
@@ -74,10 +74,24 @@ class FakeKsr:
     # ---- what has a memory
 
     def _do_pv_get(self, name: str) -> Any:
-        value = self.pvs.get(name)
+        if name.startswith("$_s("):
+            return b"|".join(self._printed(part) for part in name[4:-1].split("|")).decode()
+        value = self._value(name)
         if isinstance(value, bytes):
             return value.decode()  # raises as the real binding does
         return value
+
+    def _value(self, name: str) -> Any:
+        if name.startswith("$dlg_var("):
+            return self.dialog_vars.get(name[9:-1])
+        return self.pvs.get(name)
+
+    def _printed(self, name: str) -> bytes:
+        """Return a variable as pv_printf prints it."""
+        value = self._value(name)
+        if isinstance(value, bytes):
+            return value
+        return b"<null>" if value is None else str(value).encode()
 
     def _do_pv_sets(self, name: str, value: str) -> bool:
         if name.startswith("$avp(") and self.pvs.get(name) is not None:

@@ -14,13 +14,17 @@ import os
 from pathlib import Path
 from typing import Any
 
+from callcore.errors import Unavailable
 from kalibri.config import Config, RtpConfig
 from kalibri.journal import JournalWriter
 from kemi import request_route
+from kemi.acd_database import AcdDatabase
 from kemi.directory import Directory
+from kemi.ks_acd.model import AcdAction, MediaHost
 from kemi.ks_route.table import RouteTable
 from kemi.ksr_port import KsrPort
 from kemi.relay_sockets import RelaySockets
+from kemi.rtp_control import RtpControl
 from kemi.worker import Worker
 from tests.support.fake_ksr import FakeKsr
 from tests.support.index_files import account_record, write_generation
@@ -28,6 +32,55 @@ from tests.support.index_files import account_record, write_generation
 SECRET = b"secret of the test"
 TENANT = {"name": "demo", "realm": "demo.example", "time_zone": "UTC", "max_calls": None}
 _serial = itertools.count(1)
+
+
+class FakeRtpControl(RtpControl):
+    """Keeps the orders to the RTP controllers."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.told: list[tuple[str, dict[str, Any]]] = []
+
+    def _tell(self, method: str, **params: Any) -> None:
+        self.told.append((method, params))
+
+
+class FakeAcd(AcdDatabase):
+    """The ACD as a test says it answers: `answers` by statement, in order; None stands for "the database is away"."""
+
+    def __init__(self) -> None:
+        super().__init__(self._no_database)
+        self.answers: dict[str, list[list[AcdAction] | None]] = {}
+        self.asked: list[tuple[str, dict[str, object]]] = []
+        self.living: tuple[MediaHost, ...] | None = None
+
+    @staticmethod
+    def _no_database() -> Any:
+        raise AssertionError("a unit test reached for PostgreSQL")
+
+    def ask(self, name: str, **params: object) -> list[AcdAction]:
+        """Return what the test prepared."""
+        self.asked.append((name, params))
+        answer = self.answers[name].pop(0)
+        if answer is None:
+            raise Unavailable("away")
+        return answer
+
+    def tell(self, name: str, **params: object) -> None:
+        """Note what was told; an answer of None lets it fail."""
+        self.asked.append((name, params))
+        if self.answers.get(name) and self.answers[name].pop(0) is None:
+            raise Unavailable("away")
+
+    def hosts(self) -> tuple[MediaHost, ...]:
+        """Return the hosts that the test lets live."""
+        if self.living is None:
+            raise Unavailable("away")
+        return self.living
+
+    def told(self, name: str) -> list[dict[str, object]]:
+        """Return the parameters of every call of a statement."""
+        return [params for asked, params in self.asked if asked == name]
 
 
 class FakeProxy:
@@ -48,8 +101,11 @@ class FakeProxy:
         self.ksr = FakeKsr()
         port = KsrPort(self.ksr)
         config = Config(home=folder, rtp=RtpConfig(nodes=2))
+        self.rtp = FakeRtpControl(config)
         self.journal = JournalWriter(self.journal_folder, "n1", "kamailio")
         directory = Directory.open(self.index)
+        self.acd = FakeAcd()
+        self.rtp = FakeRtpControl(config)
         self.worker = Worker(
             port,
             config,
@@ -58,7 +114,9 @@ class FakeProxy:
             SECRET,
             os.getpid(),
             self.journal_folder,
+            self.rtp,
             RelaySockets(config.relay_controls),
+            self.acd,
         )
 
     def set_entries(self, entries: dict[str, dict[str, Any]]) -> None:
@@ -99,6 +157,12 @@ class FakeProxy:
             self.ksr.results |= {"auth.has_credentials": 1, "auth.pv_auth_check": auth[1]}
         self.ksr.calls.clear()
         request_route.request_route(self.worker)
+        self.do_later()
+
+    def do_later(self) -> None:
+        """Do what was put off until the message was sent, as kemi/kamailio.py does."""
+        while self.worker.later:
+            self.worker.later.pop(0)()
 
     @property
     def replies(self) -> list[tuple[int, str]]:

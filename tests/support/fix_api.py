@@ -169,6 +169,7 @@ def make_api(pg_config: Config, tmp_path: Path) -> Iterator[MakeApi]:
     yield make
     for one in made:
         one.stop(kill=True)
+        print(one.log()[-3000:])  # shown with a failure
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ import pytest
 
 from kalibri.config import PROJECT_ROOT, Config, load_config
 from kalibri.remembered import setting_name
+from tests.support.prompt_cache import lay_down_prompts
 from tools.instance import lifecycle, orphans
 from tools.instance.lifecycle import Status
 
@@ -46,7 +47,7 @@ SINGLE_PORTS = (
     "stun.port",
     "api.port",
 )
-CONTROL_PORT, FIRST_RTP_PORT, BLOCK = 10, 100, 2_000
+CONTROL_PORT, CONTROLLER_PORT, MEDIA_PORT, FIRST_RTP_PORT, BLOCK = 10, 40, 80, 100, 2_000
 LOOPBACK = "127.0.0.1"
 BACK_SECONDS = 30.0
 
@@ -60,7 +61,7 @@ class PortBlock:
         PORT_LEASES.mkdir(mode=0o777, exist_ok=True)
         for first in itertools.chain(PORT_BLOCKS, PORT_BLOCKS):
             lease = _lease(PORT_LEASES / str(first))
-            if lease is not None and _are_free(range(first, first + CONTROL_PORT + 8)):
+            if lease is not None and _are_free(range(first, first + MEDIA_PORT + 8)):
                 self.first, self._lease = first, lease
                 return
             if lease is not None:
@@ -72,6 +73,10 @@ class PortBlock:
         single = {key: str(self.first + number) for number, key in enumerate(SINGLE_PORTS)}
         return single | {
             "rtp.control_base_port": str(self.first + CONTROL_PORT),
+            "rtp.controller_base_port": str(self.first + CONTROLLER_PORT),
+            "media.base_port": str(self.first + MEDIA_PORT),
+            # Folders of tests lie on whatever disk there is.
+            "rtp.record_min_free_mb": "1",
             "rtp.port_min": str(self.first + FIRST_RTP_PORT),
             "rtp.port_max": str(self.first + BLOCK - 2),
         }
@@ -109,8 +114,9 @@ class Instance:
     def __init__(self, settings: Mapping[str, object] | None = None) -> None:
         self.ports = PortBlock()
         self.home = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir="/tmp"))
-        chosen = {"proxy.workers": 2, "proxy.tcp_workers": 1, "rtp.nodes": 2} | self.ports.settings()
-        chosen |= settings or {}
+        lay_down_prompts(self.home)
+        chosen: dict[str, object] = {"proxy.workers": 2, "proxy.tcp_workers": 1, "rtp.nodes": 2}
+        chosen |= {**self.ports.settings(), **(settings or {})}
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("KALIBRI_")},
             **{setting_name(key): str(value) for key, value in chosen.items()},

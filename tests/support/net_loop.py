@@ -18,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 Readiness = Callable[[int], None]
@@ -163,11 +163,14 @@ class NetLoop:
     def _work(self) -> None:
         while not self._stopping:
             for key, events in self._selector.select(self._next_due()):
-                if key.fileobj in self._selector.get_map():  # an earlier callback may have closed it
+                if self._is_watched(key.fileobj):  # an earlier callback may have closed it
                     self._guard(lambda key=key, events=events: key.data(events))  # type: ignore[misc]
             self._run_jobs()
             self._fire_timers()
             self.changed()
+
+    def _is_watched(self, sock: Any) -> bool:
+        return sock.fileno() >= 0 and sock in self._selector.get_map()
 
     def _next_due(self) -> float | None:
         if self._jobs:

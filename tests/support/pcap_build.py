@@ -53,14 +53,12 @@ def stream(
     timestamp: int = 0,
 ) -> list[Sent]:
     """Return frames as one phone sends them, one each 20 ms."""
-    return [
-        Sent(
-            start_us + n * FRAME_US,
-            port,
-            build_rtp(sequence + n, timestamp + n * len(frame), ssrc, frame, payload_type),
-        )
-        for n, frame in enumerate(frames)
-    ]
+    sent = []
+    for n, frame in enumerate(frames):
+        datagram = build_rtp(sequence + n, timestamp, ssrc, frame, payload_type)
+        sent.append(Sent(start_us + n * FRAME_US, port, datagram))
+        timestamp += len(frame)
+    return sent
 
 
 def interleaved(*streams: Iterable[Sent]) -> list[Sent]:

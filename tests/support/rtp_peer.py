@@ -135,6 +135,19 @@ class RtpPeer:
         """Send any datagram from our port."""
         self._sock.sendto(data, to)
 
+    def press(self, key: str, payload_type: int = 101) -> None:
+        """Send one key as RFC 4733 does: three packets while it is held, three at its end."""
+        assert self.remote, "nobody to send the key to"
+        event = "0123456789*#ABCD".index(key)
+        self._timestamp += FRAME_BYTES
+        for number in range(6):
+            end, duration = (0x80, 960) if number > 2 else (0, 160 * (number + 1))
+            payload = struct.pack("!BBH", event, end | 10, duration)
+            packet = build_rtp(self._sequence, self._timestamp, self.ssrc, payload, payload_type)
+            self.send_raw(packet, self.remote)
+            self._sequence += 1
+        self._timestamp += 960
+
     def close(self) -> None:
         """Stop and close the socket."""
         if self._sock.fileno() >= 0:

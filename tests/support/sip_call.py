@@ -345,6 +345,8 @@ class Call:
             self.dialog.refresh_target(response)
             self._take_sdp(response)
         ack = self.dialog.request("ACK", response.cseq.number)
+        if not self.invite.body and response.cseq.number == self.invite.cseq.number:
+            self._put_sdp(ack, self._answer_sdp())  # the 200 brought the offer (RFC 3261 section 13.2.1)
         self._ack = ack, self.phone.send_outside_transaction(ack)
 
     def _prack(self, response: SipResponse) -> None:
@@ -498,7 +500,8 @@ class Call:
         version = self.local_sdp.version + 1 if self.local_sdp else 1
         port = self.media.port or _NO_MEDIA_PORT
         ip = self.phone.shown[0]
-        self.local_sdp = Sdp(ip, port, direction=direction, session_id=self._session, version=version)
+        types = self.phone.payload_types
+        self.local_sdp = Sdp(ip, port, types, direction, session_id=self._session, version=version)
         return self.local_sdp
 
     def _answer_sdp(self) -> Sdp:

@@ -134,6 +134,8 @@ class Phone:
         self.violations: list[str] = []
         #: INVITEs that came a second time on another branch (RFC 3261 8.2.2.2); answered 482.
         self.merged: list[SipRequest] = []
+        #: What our descriptions offer; 101 is telephone-event.
+        self.payload_types: tuple[int, ...] = (8, 0)
         #: True: receives, but answers nothing at all (a dead host).
         self.deaf = False
         #: Replies to methods other than the usual: {"REFER": 603}.

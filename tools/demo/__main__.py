@@ -21,8 +21,9 @@ from kalibri.config import PROJECT_ROOT, Config, load_config
 from kalibri.index_dir import read_current
 from tools.demo.calls import Outcome, Phones, place_calls
 from tools.demo.configuration import DOMAIN, TENANT, Ports, configure, is_configured
+from tools.demo.kills import Kills
 
-STORED_SECONDS = 20
+STORED_SECONDS = 60
 #: The newest calls of the run; the burst of equal ones is longer than a screen.
 SHOWN_CALLS = "12"
 
@@ -62,11 +63,15 @@ class Demo:
         began = datetime.now(UTC)
         self._console.print("\n[bold]Calls[/bold] (SIPp phones and carriers, real SIP and RTP)")
         with tempfile.TemporaryDirectory(prefix="kalibri-demo-") as folder:
-            outcomes = [
-                self._tell(outcome)
-                for outcome in place_calls(Phones(self._config, ports, Path(folder)), ports)
-            ]
-        calls = self._wait_stored(began, sum(outcome.calls for outcome in outcomes))
+            phones = Phones(self._config, ports, Path(folder))
+            outcomes = [self._tell(outcome) for outcome in place_calls(phones, ports)]
+            self._console.print(
+                "\n[bold]Kills[/bold] (kill -9; everything must be back, and nothing missing)"
+            )
+            outcomes += [self._tell(outcome) for outcome in Kills(self._config, phones, ports).outcomes()]
+        wanted = sum(outcome.calls for outcome in outcomes)
+        calls = self._wait_stored(began, wanted)
+        outcomes.append(self._tell(books(calls, wanted)))
         self._show(began, calls)
         return all(outcome.ok for outcome in outcomes)
 
@@ -128,6 +133,13 @@ class Demo:
         table.add_row("stop", "make down")
         self._console.print("[bold]Where to look[/bold]")
         self._console.print(table)
+
+
+def books(calls: list[dict[str, object]], wanted: int) -> Outcome:
+    """Compare what the switch has stored with what was placed."""
+    ended = sum(call.get("ended_at") is not None for call in calls)
+    detail = f"{wanted} calls placed, {len(calls)} stored, {ended} of them ended"
+    return Outcome("every call is in the books, once", wanted == len(calls) == ended, detail, 0)
 
 
 def main() -> None:

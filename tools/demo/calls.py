@@ -5,18 +5,23 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kalibri.config import Config
 from tools.demo.configuration import ACCOUNTS, DID, DOMAIN, Ports
+from tools.demo.tls_phone import TlsPhone, handshake
+from tools.instance.files import certificate_files
 
 SCENARIOS = Path(__file__).parent / "sipp"
 #: The address that the phone behind NAT believes to have (RFC 1918).
 PRIVATE_ADDRESS = "192.168.77.10"
-CALL_SECONDS = 30
+CALL_SECONDS = 60
+TALK_MS = 2000
 #: Calls that talk at the same time, and how fast they come.
 CALLS_AT_ONCE, CALLS_PER_SECOND = 200, 40
+#: How often SIPp repeats a request on UDP (RFC 3261 gives up after 32 s, which is the eleventh time).
+REPETITIONS = 11
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,37 @@ class Outcome:
     detail: str
     #: Calls that it stands for in the switch's own books; a registration is none.
     calls: int = 1
+
+    def failed(self, why: str) -> Outcome:
+        """Return it as failed for this reason, and for its own if it has one."""
+        return replace(self, ok=False, detail=f"{why}; {self.detail}" if self.detail else why)
+
+    def told(self, story: str, *, media: int = 1) -> Outcome:
+        """Return it with its story, if it went well; without media (packets) it did not."""
+        if not self.ok:
+            return self
+        return replace(self, ok=media > 0, detail=story)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A SIPp that is calling."""
+
+    title: str
+    process: subprocess.Popen[bytes]
+    errors: Path
+    calls: int
+
+    def finish(self) -> Outcome:
+        """Wait for its end and tell what came of it."""
+        try:
+            code = self.process.wait(CALL_SECONDS + 10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return Outcome(self.title, False, f"no end within {CALL_SECONDS} s", self.calls)
+        detail = "" if code == 0 else _first_error(self.errors) or f"SIPp ended with {code}"
+        return Outcome(self.title, code == 0, detail, self.calls)
 
 
 class Phones:
@@ -42,26 +78,65 @@ class Phones:
         """Register an account from the port on which its phone will answer."""
         keys = {"contact_host": contact_host, "contact_port": str(port)}
         where = "from behind NAT" if contact_host != "127.0.0.1" else "from its own address"
-        return self._run(f"{username} registers {where}", "register", username, port=port, keys=keys, calls=0)
+        title = f"{username} registers {where}"
+        return self._start(title, "register", username, port=port, keys=keys, calls=0).finish()
 
     def call(
         self, title: str, number: str, *, scenario: str = "call", expected: int = 0, transport: str = "u1"
     ) -> Outcome:
         """Let account 100 call a number; expected: the refusal that scenario call_refused waits for."""
         keys = {"number": number, "target": DOMAIN}
-        return self._run(title, scenario, "100", keys=keys, expected=expected, more=("-t", transport))
+        places = {"expected": expected}
+        return self._start(title, scenario, "100", keys=keys, places=places, more=("-t", transport)).finish()
 
-    def call_from_carrier(self, title: str, number: str, *, at_once: int = 1) -> Outcome:
-        """Let the carrier call a number of ours, once or so many times that the calls talk together."""
-        return self._run(
+    def call_by_tls(self, title: str, number: str) -> Outcome:
+        """Let account 100 call from a TLS phone that knows the instance's certificate."""
+        certificate, _ = certificate_files(self._config)
+        folder = self._folder / "tls"
+        folder.mkdir(exist_ok=True)
+        try:
+            secured = handshake(self._config, certificate, CALL_SECONDS)
+        except OSError as error:
+            return Outcome(title, False, f"TLS: {error}")
+        phone = TlsPhone(self._config, folder, certificate)
+        problem = phone.call(
+            "100", ACCOUNTS["100"], DOMAIN, number, talk=TALK_MS / 1000, answer=CALL_SECONDS / 2
+        )
+        return Outcome(title, not problem, problem or secured)
+
+    def call_from_carrier(self, title: str, number: str) -> Outcome:
+        """Let the carrier call a number of ours."""
+        return self.talk(title, number, talk_ms=TALK_MS).finish()
+
+    def talk(self, title: str, number: str, *, talk_ms: int) -> Running:
+        """Let the carrier call a number of ours; returns at once."""
+        return self._from_carrier(title, "call_from_carrier", number, talk_ms=talk_ms)
+
+    def burst(self, title: str, number: str, *, at_once: int) -> Outcome:
+        """Let the carrier call a number of ours so many times that the calls talk together."""
+        more = ("-m", str(at_once), "-r", str(CALLS_PER_SECOND), "-l", str(at_once))
+        return self._from_carrier(title, "calls_from_carrier", number, calls=at_once, more=more).finish()
+
+    def _from_carrier(
+        self,
+        title: str,
+        scenario: str,
+        number: str,
+        *,
+        talk_ms: int = TALK_MS,
+        calls: int = 1,
+        more: tuple[str, ...] = (),
+    ) -> Running:
+        return self._start(
             title,
-            "call_from_carrier" if at_once == 1 else "calls_from_carrier",
+            scenario,
             "79161234567",
             keys={"number": number, "target": self._proxy},
+            places={"talk_ms": talk_ms},
             port=self._ports.calling_carrier,
             domain="carrier.example",
-            more=("-m", str(at_once), "-r", str(CALLS_PER_SECOND), "-l", str(at_once)),
-            calls=at_once,
+            more=more,
+            calls=calls,
         )
 
     @contextmanager
@@ -69,7 +144,7 @@ class Phones:
         self, port: int, scenario: str = "uas_answer", *, contact_host: str = "127.0.0.1"
     ) -> Iterator[None]:
         """Run a phone or carrier on a port."""
-        command = self._command(scenario, port, {"contact_host": contact_host})
+        command = self._command(scenario, port, {"contact_host": contact_host}, {})
         process = subprocess.Popen(
             [*command, "-rtp_echo"], cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -79,61 +154,49 @@ class Phones:
             process.kill()
             process.wait()
 
-    def _command(self, scenario: str, port: int | None, keys: dict[str, str], expected: int = 0) -> list[str]:
-        # SIPp takes a key nearly everywhere, but not as the code of a response that it waits for.
-        text = (SCENARIOS / f"{scenario}.xml").read_text().replace("{expected}", str(expected))
+    def _command(
+        self, scenario: str, port: int | None, keys: dict[str, str], places: dict[str, int]
+    ) -> list[str]:
+        # SIPp takes a key nearly everywhere, but not as the code of a response that it waits for, nor as a pause.
+        text = (SCENARIOS / f"{scenario}.xml").read_text()
+        for name, number in places.items():
+            text = text.replace(f"{{{name}}}", str(number))
         path = self._folder / f"{scenario}.xml"
         path.write_text(text)
-        command = ["sipp", "-sf", str(path), "-i", "127.0.0.1", "-nostdin"]
+        command = ["sipp", "-sf", str(path), "-i", "127.0.0.1", "-nostdin", "-max_retrans", str(REPETITIONS)]
         command += ["-p", str(port)] if port is not None else []
         for name, value in keys.items():
             command += ["-key", name, value] if value else []
         return command
 
-    def _run(
+    def _start(
         self,
         title: str,
         scenario: str,
         user: str,
         *,
         keys: dict[str, str],
+        places: dict[str, int] | None = None,
         port: int | None = None,
         domain: str = DOMAIN,
-        expected: int = 0,
         more: tuple[str, ...] = (),
         calls: int = 1,
-    ) -> Outcome:
-        """Run one call of a caller scenario to its end."""
+    ) -> Running:
+        """Start a caller scenario; it ends by itself."""
         password = ACCOUNTS.get(user, "")
         (self._folder / "credentials.csv").write_text(
             f"SEQUENTIAL\n[authentication username={user} password={password}]\n"
         )
-        command = self._command(scenario, port, {"user": user, "domain": domain, **keys}, expected)
-        command += more if "-m" in more else ("-m", "1", *more)
-        command += [
-            "-inf",
-            "credentials.csv",
-            "-timeout",
-            str(CALL_SECONDS),
-            "-trace_err",
-            "-error_file",
-            "errors",
-        ]
         errors = self._folder / "errors"
         errors.unlink(missing_ok=True)
-        try:
-            done = subprocess.run(
-                [*command, self._proxy],
-                cwd=self._folder,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=False,
-                timeout=CALL_SECONDS + 10,
-            )
-        except subprocess.TimeoutExpired:
-            return Outcome(title, False, f"no end within {CALL_SECONDS} s", calls)
-        detail = "" if done.returncode == 0 else _first_error(errors) or f"SIPp ended with {done.returncode}"
-        return Outcome(title, done.returncode == 0, detail, calls)
+        command = self._command(scenario, port, {"user": user, "domain": domain, **keys}, places or {})
+        command += more if "-m" in more else ("-m", "1", *more)
+        command += ["-inf", "credentials.csv", "-timeout", str(CALL_SECONDS), "-timeout_error"]
+        command += ["-trace_err", "-error_file", "errors", self._proxy]
+        process = subprocess.Popen(
+            command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        return Running(title, process, errors, calls)
 
 
 def _first_error(path: Path) -> str:
@@ -175,8 +238,9 @@ def place_calls(phones: Phones, ports: Ports) -> Iterator[Outcome]:
         yield phones.call("100 calls 112: emergency passes every limit", "112")
         yield phones.call("100 calls 101, holds the call and takes it back", "101", scenario="call_held")
         yield phones.call("100 calls 101 from a TCP phone", "101", transport="t1")
+        yield phones.call_by_tls("100 calls 101 from a TLS phone (baresip)", "101")
         burst = f"the carrier calls us {CALLS_AT_ONCE} times, all talking at once"
-        yield phones.call_from_carrier(burst, DID, at_once=CALLS_AT_ONCE)
+        yield phones.burst(burst, DID, at_once=CALLS_AT_ONCE)
     refused = "call_refused"
     yield phones.call(
         "100 calls a premium number: rejected 403", "88091234567", scenario=refused, expected=403

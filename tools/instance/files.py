@@ -25,6 +25,7 @@ from psycopg.conninfo import conninfo_to_dict
 from callcore.errors import BadInput, Unavailable
 from kalibri.config import PROJECT_ROOT, Config
 from kalibri.pg_cluster import DATABASE, KAMAILIO_ROLE, PgCluster, kamailio_password
+from tools.instance import alone as without_database
 from tools.instance import supervisord
 from tools.instance.processes import reachable
 
@@ -72,6 +73,7 @@ def write_files(config: Config) -> None:
         etc = config.etc_directory
         write(supervisord.configuration_file(config), supervisord.configuration(config))
         write(etc / "kamailio.cfg", kamailio_cfg(config, secret))
+        write(etc / "kamailio_alone.cfg", kamailio_cfg(config, secret, alone=True))
         write(etc / "tls.cfg", TLS_CFG.format(certificate=certificate, private_key=private_key))
         write(etc / "turnserver.conf", turnserver_conf(config))
 
@@ -90,6 +92,7 @@ def make_folders(config: Config) -> None:
         config.run_directory,
         config.secrets_directory,
         config.log_directory,
+        config.prompt_directory,
     ):
         folder.mkdir(mode=0o700, exist_ok=True)
     for folder in (config.journal_directory, config.index_directory):
@@ -128,10 +131,17 @@ def auth_secret(config: Config) -> str:
 # ---------------------------------------------------------------------------------------------- Kamailio
 
 
-def kamailio_cfg(config: Config, secret: str) -> str:
-    """Return Kamailio's configuration: our values as definitions, then the project's conf/kamailio.cfg."""
+def kamailio_cfg(config: Config, secret: str, *, alone: bool = False) -> str:
+    """Return Kamailio's configuration: our values as definitions, then the project's conf/kamailio.cfg.
+
+    alone: for a start without the database (alone.py).
+    """
     lines = ["#!KAMAILIO", "# Written by ksinit: changes here are lost. See conf/kamailio.cfg."]
-    for name, value in kamailio_definitions(config, secret).items():
+    definitions = kamailio_definitions(config, secret)
+    if alone:
+        lines.append("#!define WITHOUT_DATABASE")
+        definitions["KS_DB_URL"] = f"text://{without_database.folder(config)}"
+    for name, value in definitions.items():
         if not SUBSTITUTABLE.fullmatch(value):
             raise BadInput(f"kamailio.cfg cannot hold the value of {name}: {value}")
         lines.append(f'#!substdef "!{name}!{value}!g"')

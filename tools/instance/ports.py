@@ -37,6 +37,15 @@ def wanted_ports(config: Config) -> list[WantedPort]:
     for number in range(1, config.rtp_nodes + 1):
         address, port = rtp_control(config, number)
         wanted.append(WantedPort(f"rtp-{number}", "rtp.control_base_port", address, port, "udp"))
+    for number, name in enumerate(config.rtp_controllers, 1):
+        ports = config.rtp_controller_ports(number)
+        for protocol, port in (
+            ("udp", ports.control),
+            ("tcp", ports.control),
+            ("tcp", ports.notify),
+            ("tcp", ports.metrics),
+        ):
+            wanted.append(WantedPort(name, "rtp.controller_base_port", ports.address, port, protocol))
     if config.private_database:
         wanted.append(WantedPort("postgres", "database.port", "127.0.0.1", config.database.port, "tcp"))
     if config.api.enabled:

@@ -24,6 +24,7 @@ from kalibri.db import connect
 from kalibri.heartbeat import read_beat
 from kalibri.services import schema
 from rtpproxy_ctl.ask import ask_version
+from tools.instance.alone import is_alone
 from tools.instance.processes import DATABASE, INDEX, RUNNER, reachable, rtp_control
 
 TIMEOUT_SECONDS = 2.0
@@ -72,10 +73,15 @@ def _question(config: Config, name: str) -> Callable[[], str]:
     address = reachable(config.proxy.listen_address)
     if name.startswith("rtp-"):
         return partial(_rtp, rtp_control(config, int(name.removeprefix("rtp-"))))
+    if name in config.media_hosts:
+        return partial(_sip, reachable(config.media.listen_address), config.media_port(name))
+    if name in config.rtp_controllers:
+        ports = config.rtp_controller_ports(int(name.removeprefix("rtpc-")))
+        return partial(_rtp, (ports.address, ports.control))
     questions: dict[str, Callable[[], str]] = {
         "postgres": partial(_postgres, config),
         DATABASE: partial(_database, config),
-        "kamailio": partial(_sip, address, config.proxy.sip_port),
+        "kamailio": partial(_proxy, config, address),
         "stun": partial(_stun, address, config.stun.port),
         INDEX: partial(_index, config),
         "ks-api": partial(_http, reachable(config.api.listen_address), config.api.port),
@@ -103,6 +109,11 @@ def _database(config: Config) -> str:
 
 def _rtp(control: tuple[str, int]) -> str:
     return f"protocol {ask_version(control, TIMEOUT_SECONDS)}"
+
+
+def _proxy(config: Config, address: str) -> str:
+    answer = _sip(address, config.proxy.sip_port)
+    return f"{answer}, without the database" if is_alone(config) else answer
 
 
 def _sip(address: str, port: int) -> str:

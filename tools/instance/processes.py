@@ -40,6 +40,8 @@ class Process:
     #: Asks it to end, and how long it may take before it is killed.
     stop_signal: str = "TERM"
     stop_seconds: int = 10
+    #: Starts it without the database, when that stays away and nothing else is missing; empty: it waits.
+    alone_argv: tuple[str, ...] = ()
     #: How long it may be unready, at its start and later, before the watch restarts it.
     patience_seconds: int = 30
 
@@ -59,6 +61,8 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
     return {
         **({"postgres": _postgres} if config.private_database else {}),
         **nodes,
+        **dict.fromkeys(config.rtp_controllers, _rtp_controller),
+        **dict.fromkeys(config.media_hosts, _media_host),
         **({"stun": _stun} if config.stun.enabled else {}),
         "ks-index": _daemon,
         "kamailio": _kamailio,
@@ -66,6 +70,7 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
         "ks-acd": _daemon,
         "ks-rec": _recorder,
         **({"ks-api": _daemon} if config.api.enabled else {}),
+        "ks-worker": _daemon,
         "watch": _watch,
     }
 
@@ -86,15 +91,18 @@ def rtp_control(config: Config, number: int) -> tuple[str, int]:
 
 
 def rtp_ports(config: Config, number: int) -> tuple[int, int]:
-    """Return the first and the last media port of a node: an equal share, beginning at an even port."""
-    first = config.rtp.port_min + config.rtp.port_min % 2
-    share = (config.rtp.port_max - first + 1) // config.rtp_nodes // 2 * 2
-    return first + (number - 1) * share, first + number * share - 1
+    """Return the first and the last media port of a node."""
+    return config.rtp_ports(number)
 
 
 def rtp_spool(config: Config, name: str) -> Path:
     """Return the spool of a node: its own, because a start moves everything out of it."""
     return config.rtp_spool_directory / name
+
+
+def rtp_recordings(config: Config, name: str) -> Path:
+    """Return where a node puts finished recordings, on the file system of its spool."""
+    return config.rtp_recording_directory / name
 
 
 def _postgres(config: Config, name: str) -> Process:
@@ -121,8 +129,26 @@ def _rtp_node(config: Config, name: str) -> Process:
         "--ports",
         f"{first}-{last}",
     )
-    folders = ("--spool", str(rtp_spool(config, name)), "--recordings", str(config.rtp_recording_directory))
-    return Process(name=name, argv=_module("rtpproxy_ctl.node", *listen, *folders))
+    folders = ("--spool", str(rtp_spool(config, name)), "--recordings", str(rtp_recordings(config, name)))
+    controllers = [config.rtp_controller_ports(number + 1) for number in range(config.rtp.controllers)]
+    notify = [word for ports in controllers for word in ("--notify", f"tcp:{ports.address}:{ports.notify}")]
+    return Process(name=name, argv=_module("rtpproxy_ctl.node", *listen, *folders, *notify))
+
+
+def _rtp_controller(config: Config, name: str) -> Process:
+    # Without a database it begins with the nodes that it saw last: calls come first.
+    return Process(
+        name=name, argv=_module("rtpproxy_ctl.controller", "--home", str(config.home), "--name", name)
+    )
+
+
+def _media_host(config: Config, name: str) -> Process:
+    # Without a database it plays music; entries are made when there is one.
+    return Process(
+        name=name,
+        argv=_module("sems_apps.host.main", "--home", str(config.home), "--name", name),
+        stop_seconds=config.media.stop_seconds + 10,
+    )
 
 
 def _stun(config: Config, name: str) -> Process:
@@ -147,20 +173,25 @@ def _watch(config: Config, name: str) -> Process:
 
 
 def _kamailio(config: Config, name: str) -> Process:
-    run = str(config.run_directory)
     return Process(
         name=name,
-        argv=(
-            "/usr/sbin/kamailio",
-            *("-DD", "-E"),  # foreground, log to stderr
-            # The allocator that Kamailio takes by itself spends a sixth of a call on searching its free lists.
-            *("-x", "fm", "-X", "fm"),
-            *("-f", str(config.etc_directory / "kamailio.cfg")),
-            *("-P", str(config.run_directory / "kamailio.pid"), "-Y", run, "-w", run),
-            *("-m", str(config.proxy.shared_memory_mb), "-M", str(config.proxy.private_memory_mb)),
-        ),
+        argv=_kamailio_argv(config, config.etc_directory / "kamailio.cfg"),
+        alone_argv=_kamailio_argv(config, config.etc_directory / "kamailio_alone.cfg"),
         needs=(DATABASE, INDEX),
         environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": python_path()},
+    )
+
+
+def _kamailio_argv(config: Config, configuration: Path) -> tuple[str, ...]:
+    run = str(config.run_directory)
+    return (
+        "/usr/sbin/kamailio",
+        *("-DD", "-E"),  # foreground, log to stderr
+        # The allocator that Kamailio takes by itself spends a sixth of a call on searching its free lists.
+        *("-x", "fm", "-X", "fm"),
+        *("-f", str(configuration)),
+        *("-P", str(config.run_directory / "kamailio.pid"), "-Y", run, "-w", run),
+        *("-m", str(config.proxy.shared_memory_mb), "-M", str(config.proxy.private_memory_mb)),
     )
 
 

@@ -63,6 +63,7 @@ class AmountType(click.ParamType[Any]):
 
 NUMBER_OR_NONE = Nullable(click.INT)
 TEXT_OR_NONE = Nullable(click.STRING)
+YES_OR_NONE = Nullable(click.BOOL)
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

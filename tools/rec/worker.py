@@ -73,6 +73,14 @@ def open_connection(config: Config, role: str) -> Conn:
 
 def fork(config: Config) -> int:
     """Start a worker; return its process id."""
+    return fork_child(lambda: Worker(config).run())
+
+
+def fork_child(work: Callable[[], None]) -> int:
+    """Do something in a child of low priority that dies with its parent; return its process id.
+
+    The caller must hold no connection to the database: the child would share it.
+    """
     parent = os.getpid()
     pid = os.fork()
     if pid:
@@ -80,9 +88,10 @@ def fork(config: Config) -> int:
     code = 1
     try:
         _be_a_good_child(parent)
-        Worker(config).run()
+        work()
+        code = 0
     except BaseException:  # the child must not run on in its parent's code
-        log.exception("a worker ends")
+        log.exception("a child of ks-rec ends")
     finally:
         os._exit(code)
 

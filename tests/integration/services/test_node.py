@@ -39,11 +39,14 @@ def listed(conn: Conn, kind: NodeKind | None = None) -> dict[str, str]:
 
 
 def test_host_registers_its_proxy_and_rtp_nodes(conn: Conn, config: Config) -> None:
-    assert nodes.register_nodes(conn, config) == ["n1-proxy", "n1-rtp-1", "n1-rtp-2"]
+    names = ["n1-proxy", "n1-rtp-1", "n1-rtp-2", "n1-rtpc-1", "n1-rtpc-2"]
+    assert nodes.register_nodes(conn, config) == names
     assert listed(conn) == {
         "n1-proxy": "udp:127.0.0.1:5066",
         "n1-rtp-1": "udp:127.0.0.1:22222",
         "n1-rtp-2": "udp:127.0.0.1:22223",
+        "n1-rtpc-1": "udp:127.0.0.1:22100",
+        "n1-rtpc-2": "udp:127.0.0.1:22110",
     }
     proxy = nodes.find(conn, name="n1-proxy")
     assert (proxy.kind, proxy.host, proxy.enabled, proxy.heartbeat_at) == ("proxy", "n1", True, None)

@@ -185,7 +185,7 @@ def test_destination_is_set_kept_changed_and_forgotten(conn: Conn, acme: int) ->
     [
         ("account", "bob", 'the tenant has no account "bob"'),
         ("gateway", "foreign", 'neither the tenant nor the system has a gateway "foreign"'),
-        ("group", "none", 'neither the tenant nor the system has a group "none"'),
+        ("group", "none", 'neither the tenant nor the system has a gateway group "none"'),
         ("account", "", "is not the user name of an account"),
         ("next", "", 'a number cannot lead to "next"'),
         ("nothing", "x", 'a number cannot lead to "nothing": uri, gateway, group'),

@@ -179,7 +179,7 @@ def test_gateways_come_with_the_system_file(tmp_path: Path) -> None:
 
 
 def test_agents_and_queues_are_known_without_the_database(tmp_path: Path) -> None:
-    queue = {"queue_id": 7, "tenant_id": 5, "name": "sales", "anchored": True, "ring_seconds": 20}
+    queue = {"queue_id": 7, "tenant_id": 5, "name": "sales", "anchored": True, "settings": {"music": "x"}}
     entries = {"a:5:101": account_record(agent_id=3), "a:5:102": account_record(), "q:5:sales": queue}
     write_generation(tmp_path, entries=entries)
     directory = Directory.open(tmp_path)

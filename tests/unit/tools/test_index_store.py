@@ -73,7 +73,7 @@ def test_a_change_makes_a_generation_and_no_change_makes_none(tmp_path: Path) ->
 def test_a_change_that_touches_no_file_only_moves_the_sequence(tmp_path: Path) -> None:
     store, ledger = complete(tmp_path), Ledger(3)
     store.publish(ledger, "db")
-    ledger.saw(Change(9, "queue", None))
+    ledger.saw(Change(9, "a_table_of_no_file", None))
     store.put_system(json.dumps(EMPTY_SYSTEM).encode())
     assert not store.publish(ledger, "db")
     assert (in_force(tmp_path).generation, in_force(tmp_path).seq) == (1, 9)

@@ -15,8 +15,19 @@ CONFIG = Config(home=Path("/home/ks"), rtp=RtpConfig(nodes=3, port_min=10_001, p
 
 def test_processes_start_with_what_the_others_need() -> None:
     assert [item.name for item in processes(CONFIG)] == [
-        *("postgres", "rtp-1", "rtp-2", "rtp-3", "stun", "ks-index", "kamailio", "ks-cdr"),
-        *("ks-acd", "ks-rec", "ks-api", "watch"),
+        *(
+            "postgres",
+            "rtp-1",
+            "rtp-2",
+            "rtp-3",
+            "rtpc-1",
+            "rtpc-2",
+            "media-1",
+            "stun",
+            "ks-index",
+            "kamailio",
+        ),
+        *("ks-cdr", "ks-acd", "ks-rec", "ks-api", "ks-worker", "watch"),
     ]
 
 
@@ -33,7 +44,9 @@ def test_nodes_share_the_media_ports_in_even_pairs_and_never_overlap() -> None:
 
 
 def test_each_node_has_a_spool_of_its_own() -> None:
-    assert len({rtp_spool(CONFIG, item.name) for item in processes(CONFIG) if "rtp" in item.name}) == 3
+    assert (
+        len({rtp_spool(CONFIG, item.name) for item in processes(CONFIG) if item.name.startswith("rtp-")}) == 3
+    )
 
 
 def test_kamailio_finds_debians_python_first_and_our_packages() -> None:
@@ -48,7 +61,7 @@ def test_only_users_of_the_database_wait_for_it() -> None:
     needs = {item.name: item.needs for item in processes(CONFIG)}
     assert needs["kamailio"] == ("database", "index")
     assert needs["ks-cdr"] == needs["ks-index"] == ("database",)
-    assert needs["rtp-1"] == needs["stun"] == needs["watch"] == ()
+    assert needs["rtp-1"] == needs["rtpc-1"] == needs["stun"] == needs["watch"] == ()
 
 
 def test_an_unknown_process_is_a_key_error() -> None:

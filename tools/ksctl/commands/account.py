@@ -17,6 +17,7 @@ from tools.ksctl.csv_files import export_option, write_lines
 from tools.ksctl.options import (
     NUMBER_OR_NONE,
     TEXT_OR_NONE,
+    YES_OR_NONE,
     Command,
     dry_run_option,
     enabled_option,
@@ -56,6 +57,11 @@ def settings_options(command: Command) -> Command:
             "--media-relay",
             type=click.Choice([item.value for item in RelayMode]),
             help="When media is relayed.",
+        ),
+        click.option(
+            "--record",
+            type=YES_OR_NONE,
+            help="Record its calls: yes, no, or none (as the tenant's policy says).",
         ),
         click.option("--ring-timeout", "ring_timeout_seconds", type=NUMBER_OR_NONE, help="Seconds, or none."),
     ]

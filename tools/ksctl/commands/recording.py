@@ -206,11 +206,11 @@ def _event_line(event: recordings.AuditEvent) -> str:
 def play(app: App, text: str, only_path: bool) -> None:
     """Play a recording: the caller left, the callee right. Without a sound device its path is printed."""
     path = _audio(app, text, "mp3", "play")
-    if only_path or not _plays(path):
+    if only_path or not plays(path):
         click.echo(path)
 
 
-def _plays(path: Path) -> bool:
+def plays(path: Path) -> bool:
     """Play a file; False if this machine cannot."""
     if shutil.which("ffplay") is None or not Path("/dev/snd").is_dir():
         return False
@@ -411,13 +411,13 @@ def policy(app: App, tenant: str, default: bool, output: str, **changes: Any) ->
 # --------------------------------------------------------------------------------------- calls that go on
 
 
-def _control(app: App, verb: str, call: str) -> None:
+def _control(app: App, verb: str, call: str, **facts: Any) -> None:
     """Ask the RTP controllers; the database is not needed for it."""
     try:
         control = import_module("kalibri.services.recording_control")
     except ModuleNotFoundError as error:
         raise Unavailable("this version has no RTP controller") from error
-    getattr(control, verb)(None, app.config, _call_id(app, call), by="demand")
+    getattr(control, verb)(app.config, call=str(_call_id(app, call)), by="demand", **facts)
 
 
 def _call_id(app: App, text: str) -> UUID:
@@ -428,12 +428,21 @@ def _call_id(app: App, text: str) -> UUID:
         return calls.find_id(app.conn, text=text)
 
 
+def _parties(app: App, text: str) -> dict[str, Any]:
+    """Return whose call it is, for the recording's row; nothing while the database does not know it."""
+    try:
+        found = calls.story(app.conn, call_id=_call_id(app, text)).call
+    except KalibriError:
+        return {}
+    return {"tenant": found.tenant_id, "a": found.a_number, "b": found.b_number}
+
+
 @cli.command("start")
 @click.argument("call")
 @pass_app
 def start(app: App, call: str) -> None:
     """Begin to record a call that goes on."""
-    _control(app, "start", call)
+    _control(app, "start", call, **_parties(app, call))
     say(f"call {call} is being recorded")
 
 

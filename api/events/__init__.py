@@ -1,0 +1,1 @@
+"""Events: what listeners get, in which order, and how they go on after an interruption."""

@@ -1,0 +1,49 @@
+"""One RTP controller as a process.
+
+python -m rtpproxy_ctl.controller --name rtpc-1 [--home DIRECTORY] [--config FILE]
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from callcore.errors import KalibriError
+from kalibri.config import load_config
+from rtpproxy_ctl.controller.app import Controller
+
+
+@click.command(help=(__doc__ or "").partition("\n\n")[0])
+@click.option("--name", required=True, help="rtpc-1, rtpc-2 …")
+@click.option("--home", type=click.Path(path_type=Path), help="Run directory of the instance.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file.")
+def main(name: str, home: Path | None, file: Path | None) -> None:
+    """Run the controller until SIGTERM."""
+    if not name.removeprefix("rtpc-").isdecimal():
+        raise click.BadParameter("write rtpc-1, rtpc-2 …", param_hint="--name")
+    try:
+        config = load_config(path=file, overrides={"home": str(home)} if home else {})
+    except KalibriError as error:
+        raise click.ClickException(error.message) from error
+    logging.basicConfig(
+        level=config.log.level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True
+    )
+    from twisted.internet import reactor as default_reactor  # installs it: not before main
+
+    reactor: Any = default_reactor
+    controller = Controller(config, name, reactor)
+    reactor.addSystemEventTrigger("during", "shutdown", controller.stop)
+    controller.start()
+    gc.freeze()  # what is there now stays: the collector need not look at it again and again
+    gc.set_threshold(20_000, 20, 50)
+    reactor.run()
+    sys.exit(0 if controller.is_open else 1)
+
+
+if __name__ == "__main__":
+    main()

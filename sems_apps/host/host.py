@@ -1,0 +1,261 @@
+"""A media host: takes calls, keeps their sessions, knows its load, drains. One thread, one loop.
+
+Decides which calls it takes and when it may stop; what a call does is its session's. Database, files and
+the clock of day come in as ports.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import unquote
+
+from callcore.errors import BadInput
+from callcore.ids import uuid7
+from sems_apps.actions import CALLER
+from sems_apps.events import CallbackDue, CallerArrived, Event, HostStopping
+from sems_apps.host import sdp
+from sems_apps.host.acd_rows import AcdRow, callback_due
+from sems_apps.host.loop import Loop
+from sems_apps.host.notify import NotifyServer
+from sems_apps.host.ports import Acd, Entry, Journal, Prompts, Rpc, Supervision
+from sems_apps.host.rtp_client import RtpClient
+from sems_apps.host.session import Session
+from sems_apps.host.sip_leg import SipLeg
+from sems_apps.host.sip_stack import Address, InviteFacts, SipStack, Verdict, invite_facts
+from sems_apps.machines.queue_call import Phase
+from sems_apps.settings import QueueSettings, settings_from
+
+log = logging.getLogger("media")
+
+#: How often every call is looked at for sides that have fallen silent.
+SILENCE_LOOK_SECONDS = 2.0
+#: How often a draining host looks whether its last call has ended.
+DRAIN_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class HostOptions:
+    """What distinguishes one host from another."""
+
+    #: Name of the node row: "n1-media-1".
+    name: str
+    #: Calls at once that it is good for.
+    capacity: int = 500
+    #: Internal socket of the proxy through which is called what no call of a proxy led to.
+    proxy: Address = ("127.0.0.1", 5066)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much a host carries."""
+
+    calls: int
+    capacity: int
+    draining: bool
+
+    @property
+    def load(self) -> float:
+        """0 idle, 1 full."""
+        return min(1.0, self.calls / self.capacity) if self.capacity else 1.0
+
+
+class MediaHost:
+    """The sessions of one process. Everything here runs on the loop."""
+
+    def __init__(
+        self,
+        options: HostOptions,
+        loop: Loop,
+        address: Address,
+        *,
+        rtp: RtpClient,
+        notify: NotifyServer,
+        acd: Acd,
+        prompts: Prompts,
+        journal: Journal,
+        rpc: Rpc,
+        supervision: Supervision,
+        accepts: Callable[[str], bool],
+        next_hop: Callable[[Address, str], Address] = lambda proxy, target: proxy,
+    ) -> None:
+        """Bind the SIP socket; raises OSError when it is in use.
+
+        next_hop: (proxy that the call came from, target) to the proxy through which a leg is called.
+        """
+        self.options, self.loop, self.owner = options, loop, options.name
+        self.rtp, self.notify, self.acd = rtp, notify, acd
+        self.prompts, self.journal, self.rpc, self.supervision = prompts, journal, rpc, supervision
+        self.next_hop = next_hop
+        self.sessions: dict[str, Session] = {}
+        self.draining = False
+        self.served = 0
+        #: Told to stop: nobody can undo the draining any more.
+        self.is_stopping = False
+        self._stopped: Callable[[], None] | None = None
+        self.stack = SipStack(
+            loop, address, accepts=accepts, on_invite=self._invited, is_ready=lambda: not self.draining
+        )
+
+    @property
+    def load_data(self) -> dict[str, object]:
+        """What a heartbeat says."""
+        load = self.load
+        return {
+            "load": round(load.load, 4),
+            "calls": load.calls,
+            "capacity": load.capacity,
+            "draining": load.draining,
+            "served": self.served,
+        }
+
+    @property
+    def load(self) -> Load:
+        """How much this host carries now."""
+        return Load(len(self.sessions), self.options.capacity, self.draining)
+
+    # ---- calls come and go
+
+    def _invited(self, request: Any, transaction: Any) -> Verdict:
+        """Take a call, or refuse it so that the proxy tries another host."""
+        facts = invite_facts(request)
+        if self.draining or len(self.sessions) >= self.options.capacity:
+            return request.genResponse(503, "Service Unavailable"), None, None
+        try:
+            entry, settings = read_arguments(facts)
+        except BadInput as error:
+            log.warning("refused %s: %s", facts.call_id, error.message)
+            return request.genResponse(400, "Bad Arguments"), None, None
+        if entry.call in self.sessions:  # the proxy repeated it on another branch
+            return request.genResponse(482, "Call Exists"), None, None
+        return self._begin(request, transaction, entry, settings)
+
+    def _begin(self, request: Any, transaction: Any, entry: Entry, settings: QueueSettings) -> Verdict:
+        session = Session(self, entry, request.getSource())
+        try:
+            leg, verdict = SipLeg.incoming(self.stack, session, CALLER, request, transaction)
+            session.legs[CALLER] = leg
+            session.prepare_media()
+        except sdp.BadSdp as error:
+            log.warning("refused %s: %s", entry.call, error.message)
+            session.media.close()
+            return request.genResponse(488, "Not Acceptable Here"), None, None
+        self.sessions[entry.call] = session
+        self.served += 1
+        session.tell("media.arrive", a=entry.caller, queue=entry.queue, host=self.owner)
+        self.loop.call_soon(lambda: session.post(CallerArrived(entry.caller, settings)))
+        return verdict
+
+    def begin_callback(self, entry: Entry, due: CallbackDue, proxy: Address) -> Session:
+        """Begin a callback: nobody has called."""
+        session = Session(self, entry, proxy)
+        self.sessions[entry.call] = session
+        self.served += 1
+        session.prepare_media()
+        session.tell("media.callback", b=due.number, queue=entry.queue, host=self.owner)
+        session.post(due)
+        return session
+
+    def callback(self, row: AcdRow) -> Entry | None:
+        """Begin the callback of a row; None: this host takes no calls now, the ACD finds another."""
+        if self.draining:
+            return None
+        due = callback_due(row)
+        call = str(row.data.get("call") or uuid7(time.time_ns() // 1_000_000, os.urandom(10)))
+        queue, now = due.settings.queue, time.time()
+        entry = Entry(call, row.tenant, queue, due.number, since=now, entry=row.entry, is_callback=True)
+        self.begin_callback(entry, due, self.options.proxy)
+        return entry
+
+    def session_ended(self, session: Session) -> None:
+        """A session is over."""
+        if self.sessions.get(session.entry.call) is session:
+            del self.sessions[session.entry.call]
+        self.acd.forget(session.entry)
+
+    def post(self, call: str, event: Event) -> bool:
+        """Give an event to a call; False: there is no such call here."""
+        session = self.sessions.get(call)
+        if session is not None:
+            session.post(event)
+        return session is not None
+
+    def watch_silence(self) -> None:
+        """Look at every call now and from now on; the looks are spread over the time between."""
+        sessions = list(self.sessions.values())
+        for number, session in enumerate(sessions):
+            delay = SILENCE_LOOK_SECONDS * number / len(sessions)
+            self.loop.call_later(delay, partial(self._look_at, session))
+        self.loop.call_later(SILENCE_LOOK_SECONDS, self.watch_silence)
+
+    def _look_at(self, session: Session) -> None:
+        session.look_for_silence(self.loop.now())
+
+    # ---- stopping
+
+    def drain(self) -> None:
+        """Take no new call."""
+        self.draining = True
+
+    def stop(self, wait_seconds: float, stopped: Callable[[], None]) -> None:
+        """Drain, wait for the conversations, then end what is left (who waits keeps the place), and tell."""
+        self.drain()
+        self.is_stopping, self._stopped = True, stopped
+        deadline = self.loop.now() + wait_seconds
+        self._wait_drained(deadline)
+
+    def _wait_drained(self, deadline: float) -> None:
+        late = self.loop.now() >= deadline
+        for session in list(self.sessions.values()):
+            # Who only waits is served sooner elsewhere: another host has his place.
+            if late or session.machine.phase not in _CONVERSATIONS:
+                session.post(HostStopping())
+        if self.sessions:
+            self.loop.call_later(DRAIN_SECONDS, lambda: self._wait_drained(deadline))
+        elif self._stopped is not None:
+            self._stopped()
+
+    def close(self) -> None:
+        """End every call at once and close the sockets."""
+        for session in list(self.sessions.values()):
+            session.close("host closed")
+        self.stack.close()
+        self.rtp.close()
+        self.notify.close()
+
+
+_CONVERSATIONS = frozenset({Phase.TALKING, Phase.TRANSFERRING, Phase.JOINING, Phase.SURVEY, Phase.LEAVING})
+
+
+def read_arguments(facts: InviteFacts) -> tuple[Entry, QueueSettings]:
+    """Read X-KS-Call and X-KS-Arg of an INVITE of the proxy; raises BadInput."""
+    arguments: dict[str, str] = {}
+    for item in facts.headers.get("x-ks-arg", "").split(";"):
+        name, found, value = item.partition("=")
+        if found:
+            arguments[name.strip()] = unquote(value.strip())
+    tenant, queue = _number(arguments, "tenant"), _number(arguments, "queue")
+    caller = arguments.get("caller", facts.caller)
+    entry = Entry(
+        facts.headers.get("x-ks-call") or str(uuid7(time.time_ns() // 1_000_000, os.urandom(10))),
+        tenant,
+        queue,
+        "" if caller == "anonymous" else caller,
+        caller_name=arguments.get("caller_name", facts.caller_name),
+        since=time.time(),
+        proxy=arguments.get("proxy", ""),
+    )
+    known = {name: value for name, value in arguments.items() if name not in ("tenant", "queue")}
+    return entry, settings_from(known, QueueSettings(tenant=tenant, queue=queue))
+
+
+def _number(arguments: dict[str, str], name: str) -> int:
+    text = arguments.get(name, "")
+    if not (text.isascii() and text.isdigit()):
+        raise BadInput(f"X-KS-Arg has no {name}", name=name)
+    return int(text)

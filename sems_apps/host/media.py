@@ -1,0 +1,241 @@
+"""The RTP session of one call: caller on one side, whoever he talks to (or nobody) on the other.
+
+Ports stay for the life of the call, so joining and parting need no SIP. Commands of a session are sent one after the
+other, each when the one before was answered: UDP may reorder, and a repetition must not overtake. Commands and
+their traps: docs/mediahost.md. Nothing here knows of queues or SIP.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from rtpproxy_ctl.commands import parse_counters, parse_ports
+from rtpproxy_ctl.errors import BadReply
+from rtpproxy_ctl.protocol import is_error
+from sems_apps.host.notify import NotifyServer
+from sems_apps.host.rtp_client import Reply, RtpClient
+from sems_apps.host.sdp import Codec, Description
+
+log = logging.getLogger("media")
+
+#: Tags of the two sides: the caller's, and the other's.
+CALLER_SIDE, OTHER_SIDE = "A", "B"
+_NOWHERE = ("0.0.0.0", 0)
+PACKET_MS = 20
+FOR_EVER = -1
+
+
+class Requests(Protocol):
+    """What sends a command: RtpClient, or a fake."""
+
+    def request(self, command: str, reply: Reply) -> None:
+        """Send a command and tell the reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the two sides send to."""
+
+    address: str
+    #: The port that is told the caller, and the one that is told the other side.
+    caller: int
+    other: int
+
+
+class MediaSession:
+    """One session on a node."""
+
+    def __init__(
+        self,
+        client: RtpClient | Requests,
+        notify: NotifyServer | None,
+        key: str,
+        *,
+        on_key: Callable[[str, bool], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        """key: unique for the life of the call. on_key: (key, from the caller). on_lost: the session is gone."""
+        self._client, self._key, self._on_lost = client, key, on_lost
+        self._notify = notify
+        self._tag = notify.register(on_key) if notify is not None else ""
+        self._queue: deque[tuple[str, Reply | None]] = deque()
+        self._busy = self._closed = False
+        self._media = ""
+        self._playing: set[str] = set()
+        self._opened = False
+        self.ports: Ports | None = None
+        self.codec: Codec | None = None
+        self.dtmf: int | None = None
+        self._caller = _NOWHERE
+        #: The present other-side port was told somebody already.
+        self._port_used = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the session exists, with ports."""
+        return self.ports is not None and not self._closed
+
+    # ---- life
+
+    def open(
+        self, caller: Description | None, codec: Codec, dtmf: int | None, done: Callable[[bool], None]
+    ) -> None:
+        """Make the session; `caller` None: it will be called later. `done` tells whether there are ports."""
+        self.codec, self.dtmf, self._opened = codec, dtmf, True
+        numbers = f"{codec.number},{dtmf}" if dtmf is not None else str(codec.number)
+        self._media = f"c{numbers}z{PACKET_MS}"
+        if caller is not None:
+            self._caller = (caller.address, caller.port)
+        address, port = self._caller
+        notify, module = "", ""
+        if self._notify is not None:
+            notify = f" {self._notify.spec} {self._tag}"
+            if dtmf is not None:
+                module = f" && M3:1 {self._tag} {dtmf}"
+        command = (
+            f"U{self._media} {self._key} {address} {port} {CALLER_SIDE} {OTHER_SIDE}{notify}{module}"
+            f" && L{self._media} 0.0.0.0 0"
+        )
+        self._send(command, lambda text: done(self._take_ports(text)))
+
+    def _take_ports(self, text: str | None) -> bool:
+        parts = text.split(" && ") if text is not None and is_error(text) is None else []
+        try:
+            other, caller = parse_ports(parts[0]), parse_ports(parts[-1])
+        except (IndexError, BadReply):
+            log.error("%s: no RTP session: %s", self._key, text)
+            return False
+        self.ports = Ports(other.address, caller.port, other.port)
+        return True
+
+    def close(self) -> None:
+        """Delete the session."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._notify is not None:
+            self._notify.forget(self._tag)
+        if self._opened:
+            self._queue.clear()
+            self._queue.append((f"D {self._key} {CALLER_SIDE} {OTHER_SIDE}", None))
+            self._next()
+
+    # ---- sides
+
+    def set_caller(self, remote: Description) -> None:
+        """The caller's media is there (now)."""
+        target = _where(remote)
+        if target != self._caller and target != _NOWHERE:
+            self._caller = target
+            self._send(f"U{self._media} {self._key} {target[0]} {target[1]} {CALLER_SIDE} {OTHER_SIDE}")
+
+    def set_other(self, remote: Description) -> None:
+        """The other side's media is there (now): the two hear each other unless we play."""
+        address, port = _where(remote)
+        if port:
+            self._send(f"U{self._media} {self._key} {address} {port} {OTHER_SIDE} {CALLER_SIDE}")
+
+    def other_port(self, done: Callable[[int | None], None], *, shared: bool) -> None:
+        """Find the port to tell the next one who is called.
+
+        A fresh one, so that late packets of who was called before are not heard; `shared`: others are being called
+        at this moment, or talk, on the present port.
+        """
+        if self.ports is None:
+            done(None)
+        elif shared or not self._port_used:
+            self._port_used = True
+            done(self.ports.other)
+        else:
+            address, port = self._caller
+            command = f"Un{self._media} {self._key} {address} {port} {CALLER_SIDE} {OTHER_SIDE}"
+            self._send(command, lambda text: done(self._take_port(text)))
+
+    def _take_port(self, text: str | None) -> int | None:
+        if text is None or is_error(text) is not None or self.ports is None:
+            return None
+        self.ports = Ports(self.ports.address, self.ports.caller, parse_ports(text).port)
+        return self.ports.other
+
+    # ---- playing
+
+    def play(self, side: str, path: str, *, times: int) -> None:
+        """Play a compiled prompt (path without the payload type); replaces what plays. times: FOR_EVER or 1."""
+        self._playing.add(side)
+        self._send(f"P{times} {self._key} {path} session {self._order(side)}")
+
+    def stop(self, side: str) -> None:
+        """Stop playing; nothing is sent when nothing plays."""
+        if side in self._playing:
+            self._playing.discard(side)
+            self._send(f"S {self._key} {self._order(side)}")
+
+    def played(self, side: str) -> None:
+        """Note that a clip came to its end: there is nothing left to stop."""
+        self._playing.discard(side)
+
+    def fork(self, side: str, host: str, port: int) -> None:
+        """Send a copy of what this side says to a UDP socket."""
+        self._send(f"C {self._key} udp:{host}:{port} {self._order(side)}")
+
+    def stop_fork(self, side: str) -> None:
+        """End the copy (and a recording of this side)."""
+        self._send(f"N {self._key} {self._order(side)}")
+
+    def query(self, done: Callable[[tuple[int, int] | None], None]) -> None:
+        """Tell how many packets came from the caller and from the other side so far; None: unknown."""
+
+        def read(text: str | None) -> None:
+            if text is None or is_error(text) is not None:
+                if text is not None:
+                    self._refused("Q", text)
+                done(None)
+                return
+            counters = parse_counters(text)
+            done((int(counters.get("npkts_ina", 0)), int(counters.get("npkts_ino", 0))))
+
+        self._send(f"Qv {self._key} {CALLER_SIDE} {OTHER_SIDE} npkts_ina npkts_ino", read)
+
+    # ---- sending
+
+    @staticmethod
+    def _order(side: str) -> str:
+        """The tag of the side that is meant comes first."""
+        return f"{CALLER_SIDE} {OTHER_SIDE}" if side == CALLER_SIDE else f"{OTHER_SIDE} {CALLER_SIDE}"
+
+    def _send(self, command: str, reply: Reply | None = None) -> None:
+        if self._closed:
+            return
+        self._queue.append((command, reply))
+        self._next()
+
+    def _next(self) -> None:
+        if self._busy or not self._queue:
+            return
+        self._busy = True
+        command, reply = self._queue.popleft()
+        self._client.request(command, lambda text: self._answered(command, reply, text))
+
+    def _answered(self, command: str, reply: Reply | None, text: str | None) -> None:
+        self._busy = False
+        if reply is not None and not self._closed:
+            reply(text)
+        elif not self._closed and (text is None or is_error(text) is not None):
+            self._refused(command, text)
+        self._next()
+
+    def _refused(self, command: str, text: str | None) -> None:
+        """A player that ended by itself, or a missing file, is no loss; an unknown session is."""
+        if command[0] in "SPCN" and text is not None and text != "E50":
+            log.warning("%s: %s: %s", self._key, command.split()[0], text)
+            return
+        log.error("%s: the RTP session is lost: %s: %s", self._key, command.split()[0], text)
+        self._on_lost()
+
+
+def _where(remote: Description) -> tuple[str, int]:
+    return _NOWHERE if remote.address == "0.0.0.0" else (remote.address, remote.port)
