@@ -86,6 +86,13 @@ bench-acd: install ## Call distribution under load (real SIP and RTP): table and
 bench-proxy: install ## Cost of a call in the proxy: table and bench/out/proxy.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.proxy
 
+.PHONY: storm bench-acd-match
+storm: install ## Call distribution under 100,000 random operations with killed connections (minutes)
+	@KALIBRI_STORM_OPERATIONS=$(or $(OPERATIONS),104000) $(PYTEST) tests/integration/acd/test_storm.py
+
+bench-acd-match: install ## Match function, 5,000 agents and 1,000 waiting: table and bench/out/acd.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.acd_match
+
 .PHONY: clean
 clean: ## Remove the Python environment and caches; run data (KALIBRI_HOME) stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/out
