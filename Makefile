@@ -73,12 +73,15 @@ fuzz: install ## Property tests with many more examples (FUZZ_SECONDS for each, 
 
 # ---- measure
 
-.PHONY: bench-route bench-proxy bench-pacing
+.PHONY: bench-route bench-acd bench-proxy bench-pacing
 bench-route: install ## Routing core: table and bench/out/route.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.route
 
 bench-pacing: install ## Predictive pacing against other rules: bench/out/pacing.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.pacing
+
+bench-acd: install ## Call distribution under load (real SIP and RTP): table and bench/out/acd.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.acd
 
 bench-proxy: install ## Cost of a call in the proxy: table and bench/out/proxy.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.proxy

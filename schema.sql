@@ -9,6 +9,7 @@
 \ir schema/30_kamailio.sql
 \ir schema/40_api.sql
 \ir schema/41_events.sql
+\ir schema/42_worker.sql
 \ir schema/50_acd.sql
 \ir schema/51_acd_state.sql
 \ir schema/52_acd_match.sql

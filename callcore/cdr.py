@@ -34,9 +34,12 @@ FOLDED_KINDS = frozenset(
         "call.attempt_end",
         "call.answer",
         "call.media",
+        "call.media_lost",
         "call.end",
     }
 )
+#: Those that are told by RTP controllers, late: no sign that the call lives.
+_MEDIA_KINDS = frozenset({"call.media", "call.media_lost"})
 
 #: Cause of a call that was closed because its proxy came back without it.
 PROXY_RESTART = "proxy_restart"
@@ -57,6 +60,7 @@ CAUSE_TEXTS: Mapping[str, str] = {
     "redirected": "sent elsewhere",
     "max_duration": "the longest allowed duration was reached",
     "media_timeout": "no media arrived any more",
+    "media_lost": "the RTP node that carried its media was lost",
     "failed": "it failed",
     PROXY_RESTART: "the proxy was restarted and the call was gone",
 }
@@ -164,7 +168,9 @@ def fold(call_id: UUID, events: Iterable[Event]) -> Cdr:
         media=_merged(by_kind["call.media"]),
         **_origin(mine, by_kind["call.start"]),
         **_routed(by_kind["call.route"]),
-        **_outcome(started_at, by_kind["call.ring"], answer, _ends(mine), attempts),
+        **_outcome(
+            started_at, by_kind["call.ring"], answer, _ends(mine), attempts, bool(by_kind["call.media_lost"])
+        ),
     )
 
 
@@ -180,7 +186,7 @@ def is_restart_end(event: Event) -> bool:
 
 def last_sign_of_life(events: Iterable[Event]) -> Event | None:
     """Return the latest event that shows the call alive, or really ended; media counters come late."""
-    alive = [e for e in events if e.kind in FOLDED_KINDS and e.kind != "call.media" and not is_restart_end(e)]
+    alive = [e for e in events if e.kind in FOLDED_KINDS - _MEDIA_KINDS and not is_restart_end(e)]
     return max(alive, key=lambda event: event.order, default=None)
 
 
@@ -232,6 +238,7 @@ def _outcome(
     answer: Event | None,
     ends: Sequence[Event],
     attempts: Sequence[Attempt],
+    media_lost: bool,
 ) -> dict[str, Any]:
     """Times, code, cause and who hung up first."""
     # A CANCEL that crossed the 200: the call ended by what came after the answer, but the CANCEL was first.
@@ -249,7 +256,7 @@ def _outcome(
         "ring_ms": _ms(picked_up_at - ringing_at) if ringing_at and picked_up_at else None,
         "talk_ms": (_ms(ended_at - answered_at) if answered_at else 0) if ended_at else None,
         "final_code": code,
-        "cause": _cause(closing, code, answered=answer is not None),
+        "cause": _cause(closing, code, answered=answer is not None, media_lost=media_lost),
         "hung_up_by": by if by in ("caller", "callee", "system") else None,
     }
 
@@ -270,10 +277,12 @@ def _final_code(answer: Event | None, closing: Event | None, attempts: Sequence[
     return code_of(closing.data.get("code")) or (codes[-1] if codes else None)
 
 
-def _cause(closing: Event | None, code: int | None, *, answered: bool) -> str:
+def _cause(closing: Event | None, code: int | None, *, answered: bool, media_lost: bool) -> str:
     if closing is None:
         return ""
     told = text_of(closing.data.get("cause"))
+    if media_lost and told == "failed":  # the proxy ended it for the controller, and does not know why
+        return "media_lost"
     return told or cause_of(code, text_of(closing.data.get("method")), answered=answered)
 
 

@@ -60,6 +60,17 @@ class DeliveryState(StrEnum):
     DEAD = "dead"
 
 
+class JobOutcome(StrEnum):
+    """What became of a run of a job (SQL enum job_outcome)."""
+
+    #: Not finished; or its process died, if nobody holds its lock.
+    RUNNING = "running"
+    #: Did what it had to.
+    OK = "ok"
+    #: Raised an error.
+    FAILED = "failed"
+
+
 class ApiScope(StrEnum):
     """What a token of the API may do (SQL enum api_scope)."""
 

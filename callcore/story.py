@@ -220,6 +220,19 @@ def _media(event: Event, _: Names) -> Told:
     return "·", "RTP: " + (", ".join(known) or text_of(event.data.get("raw")))
 
 
+def _media_lost(event: Event, _: Names) -> Told:
+    return "·", f"the RTP node {text_of(event.data.get('node'))} is gone, and the media with it"
+
+
+def _recording(event: Event, _: Names) -> Told:
+    """Tell what became of a recording: started, paused, resumed, stopped, failed."""
+    data = event.data
+    what = event.kind.removeprefix("recording.").replace("_", " ")
+    by = f" by {text_of(data.get('by'))}" if data.get("by") else ""
+    why = f": {text_of(data.get('reason'))}" if data.get("reason") else ""
+    return "·", f"recording {text_of(data.get('recording_id'))} {what}{by}{why}"
+
+
 def _end(event: Event, _: Names) -> Told:
     data = event.data
     method = text_of(data.get("method"))
@@ -257,5 +270,7 @@ _TELLERS: Mapping[str, Callable[[Event, Names], Told]] = {
     "call.update": _update,
     "call.refer": _refer,
     "call.media": _media,
+    "call.media_lost": _media_lost,
+    **{f"recording.{what}": _recording for what in ("started", "paused", "resumed", "stopped", "failed")},
     "call.end": _end,
 }

@@ -246,6 +246,22 @@ class ApiConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkerConfig:
+    """Section `worker`: ks-worker."""
+
+    partitions_ahead_days: int = key(7, minimum=1, maximum=366)
+    keep_calls_days: int = key(1826, minimum=1, maximum=36_500)
+    keep_audit_days: int = key(1826, minimum=1, maximum=36_500)
+    keep_events_hours: int = key(48, minimum=1, maximum=8760)
+    #: None: nothing is archived.
+    archive_directory: Path | None = key(None)
+    archive_after_days: int = key(35, minimum=1, maximum=36_500)
+    #: None: no backup is made by itself.
+    backup_directory: Path | None = key(None)
+    keep_backups: int = key(7, minimum=1, maximum=1000)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogConfig:
     """Section `log`."""
 
@@ -270,6 +286,7 @@ class Config:
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
+    worker: WorkerConfig = field(default_factory=WorkerConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
     @property
@@ -335,8 +352,9 @@ class Config:
 
     @property
     def relay_controls(self) -> list[tuple[str, int]]:
-        """Where the proxy commands the media relays; a relay's number is its place in this list, from 1."""
-        return [(CONTROL_ADDRESS, self.rtp.control_base_port + place) for place in range(self.rtp_nodes)]
+        """Where the proxy commands the media relays (the RTP controllers); a relay's number is its place, from 1."""
+        ports = [self.rtp_controller_ports(number + 1) for number in range(self.rtp.controllers)]
+        return [(each.address, each.control) for each in ports]
 
     @property
     def rtp_spool_directory(self) -> Path:

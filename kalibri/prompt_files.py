@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,8 @@ TEXTS: Final = PROJECT_ROOT / "conf" / "prompts"
 SYSTEM_STATE: Final = "system.json"
 #: Changed whenever the same source gives other files.
 COMPILER_VERSION: Final = 1
+#: So many of the system's prompts are made at a time.
+BATCH: Final = 50
 #: A call may still be playing a version that is not in the index any more, or be about to.
 KEEP_SECONDS: Final = 24 * 3600
 
@@ -109,21 +111,29 @@ class PromptFolder:
         """Make what has changed of the system's prompts; return how many. Raises BadInput, Unavailable, OSError."""
         state = self._state()
         wanted = {f"{source.language}:{source.name}": source for source in system_sources()}
-        new: dict[str, tuple[_Source, Samples]] = {}
-        for name, source in wanted.items():
-            if not self._is_made(state.get(name), source):
-                new[name] = (source, source.make(self._config))
-        gsm = encode_gsm([samples for _, samples in new.values()])
-        for (name, (source, samples)), frames in zip(new.items(), gsm, strict=True):
+        new = [name for name, source in wanted.items() if not self._is_made(state.get(name), source)]
+        for first in range(0, len(new), BATCH):
+            # What is made is noted by and by: who is stopped in between does not begin anew.
+            state |= self._make([(name, wanted[name]) for name in new[first : first + BATCH]])
+            self._note(state)
+        if state.keys() != wanted.keys():
+            self._note({name: state[name] for name in wanted})
+        return len(new)
+
+    def _make(self, sources: Sequence[tuple[str, _Source]]) -> dict[str, Any]:
+        """Make some of the system's prompts; GSM for all of them at once."""
+        masters = [source.make(self._config) for _, source in sources]
+        made = {}
+        for (name, source), samples, gsm in zip(sources, masters, encode_gsm(masters), strict=True):
             digest = source.digest(self._config)
             path = f"{SYSTEM_TENANT}/{source.name}/{source.language}-{digest}"
-            self.write(path, samples, frames)
-            duration_ms = len(samples) * 1000 // synthesis.WIDE
-            state[name] = {"digest": digest, "path": path, "duration_ms": duration_ms, "bytes": len(frames)}
-        if new or state.keys() != wanted.keys():
-            kept = {name: state[name] for name in wanted}
-            write_replacing(self.directory / SYSTEM_STATE, json.dumps(kept, indent=0).encode())
-        return len(new)
+            self.write(path, samples, gsm)
+            length = duration_ms(samples)
+            made[name] = {"digest": digest, "path": path, "duration_ms": length, "bytes": len(gsm)}
+        return made
+
+    def _note(self, state: Mapping[str, Any]) -> None:
+        write_replacing(self.directory / SYSTEM_STATE, json.dumps(state, indent=0).encode())
 
     def _is_made(self, made: Mapping[str, Any] | None, source: _Source) -> bool:
         if made is None or made["digest"] != source.digest(self._config):

@@ -50,6 +50,8 @@ _STATE = "ks_state"
 _CHALLENGES = (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED)
 #: Transaction variable, with the number of a branch: number of the relay in the SDP that this branch was offered.
 RELAYED = "ks_relay_"
+#: In place of the number: the branch wants a relay, but the callee will make the offer, in its reply.
+LATE_OFFER = "late"
 #: Transaction variable: a branch was not sent, because the relay that it needs could not be had.
 _NO_MEDIA = "ks_no_media"
 
@@ -187,12 +189,15 @@ def branch(worker: Worker) -> None:
     """Prepare one branch of the INVITE: put the media relay into the SDP where it is needed."""
     port = worker.port
     state = load(worker)
-    if state is None or state.current is None or not port.has_body():
+    if state is None or state.current is None:
         return
     modes = (state.media_relay, state.current.media_relay)
     if not media_policy.relay_wanted(
         caller_nat=state.caller_nat, callee_nat=port.branch_is_nated(), modes=modes
     ):
+        return
+    if not port.has_body():  # RFC 3261 section 13.2.1
+        port.set_avp(f"{RELAYED}{port.branch_index()}", LATE_OFFER)
         return
     relay = media_relay.offer(worker, media_policy.offer_flags(sender_nat=state.caller_nat))
     port.set_avp(f"{RELAYED}{port.branch_index()}", str(relay))

@@ -302,6 +302,14 @@ def _open(
         port.reply(SipCode.FORBIDDEN, "Call Limit Reached")
         return None
     _describe_dialog(worker, decision, state)
+    if options.record:
+        worker.rtp.record(
+            state.call_id,
+            by=decision.recorded_by or "route",
+            tenant=decision.tenant_id,
+            a=decision.a_sent,
+            b=decision.b_sent,
+        )
     _present(worker, sip, decision)
     token = call_token.CallToken(call_id, state.caller_nat)
     port.record_route(call_token.seal(worker.secret, token, sip.sip_call_id))
@@ -319,9 +327,14 @@ def _agents_in(sender: Sender, targets: tuple[Target, ...]) -> tuple[tuple[int, 
 
 
 def _media_mode(decision: Decision, sender: Sender) -> str:
-    """Return what route and sender ask of the relay; the route is the more binding, a media host's anchor the most."""
+    """Return what route and sender ask of the relay.
+
+    The route is the more binding, a media host's anchor the most; to record means to relay.
+    """
     if sender.leg is not None:
         return "never"
+    if decision.options.record:
+        return "always"
     if decision.options.relay not in (None, "auto"):
         return str(decision.options.relay)
     party = sender.account or sender.gateway

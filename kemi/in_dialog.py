@@ -7,8 +7,6 @@ token too: what could begin something new at any Request-URI also needs the dial
 
 from __future__ import annotations
 
-from typing import Any
-
 from callcore.sip import SipCode
 from kemi import acd_events, call_token, hosted_media, media_policy, media_relay, recovery
 from kemi.call_token import CallToken
@@ -121,14 +119,17 @@ def _session_change(worker: Worker, sip: SipRequest, token: CallToken, from_call
     """Re-INVITE and UPDATE (RFC 3311): hold, resume, new media address. False: it was refused for lack of a relay."""
     port = worker.port
     has_sdp = port.has_body()
+    hold = port.audio_on_hold() if has_sdp else None
     worker.journal.event(
         kind_of("call.update", _leg(worker)),
         call=token.call_id,
         by=_party(from_caller),
         method=sip.method,
-        hold=port.audio_on_hold() if has_sdp else None,
+        hold=hold,
     )
     if _relayed(worker):
+        if hold is not None:
+            worker.rtp.hold(str(token.call_id), side=_party(from_caller), hold=hold)
         if has_sdp and not _offer(worker, token, from_caller):
             return False
         port.set_avp(media_relay.OFFERLESS, "" if has_sdp else "1")
@@ -169,9 +170,6 @@ def _late_answer(worker: Worker, token: CallToken, from_caller: bool) -> None:
 
 def _hang_up(worker: Worker, sip: SipRequest, token: CallToken, from_caller: bool) -> None:
     port = worker.port
-    statistics = media_relay.statistics(worker)
-    if statistics:
-        worker.journal.event("call.media", call=token.call_id, **parse_statistics(statistics))
     media_relay.end_session(worker)
     if not port.is_known_dialog():
         # The dialog event that ends a call will not come: the proxy restarted while this call was set up.
@@ -183,18 +181,3 @@ def _hang_up(worker: Worker, sip: SipRequest, token: CallToken, from_caller: boo
             cause="normal",
             method="BYE",
         )
-
-
-def parse_statistics(text: str) -> dict[str, Any]:
-    """Read RTPProxy's Q reply, "ttl from_caller from_callee relayed dropped"; what is no number stays as raw."""
-    fields = text.split()
-    if len(fields) >= 5 and all(field.lstrip("-").isdecimal() for field in fields[:5]):
-        a_packets, b_packets, relayed, dropped = (int(field) for field in fields[1:5])
-        return {
-            "a_packets": a_packets,
-            "b_packets": b_packets,
-            "relayed": relayed,
-            "dropped": dropped,
-            "raw": text,
-        }
-    return {"raw": text}

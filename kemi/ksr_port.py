@@ -433,8 +433,8 @@ class KsrPort:
         return self.text("$rtpstat")
 
     def media_delete(self) -> None:
-        """End the relay session."""
-        self._ksr.rtpproxy.rtpproxy_destroy("")
+        """End the relay session; the controller journals what it has counted."""
+        self._ksr.rtpproxy.rtpproxy_destroy("b")
 
     def set_sdp(self, text: str) -> None:
         """Replace the SDP, and whatever was changed in it before; "" leaves none."""

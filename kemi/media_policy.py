@@ -18,7 +18,8 @@ def relay_wanted(*, caller_nat: bool, callee_nat: bool, modes: tuple[str, ...]) 
 def offer_flags(*, sender_nat: bool) -> str:
     """Return the flags of Kamailio's rtpproxy module for an SDP of this sender.
 
-    c, o: rewrite the session's and the origin's address too. r: believe the address in the SDP; a sender behind NAT
-    gives a private one, so RTPProxy starts with the source of the SIP message and learns from the first packet.
+    b: tell the controller the call (extra_id_pv). c, o: rewrite the session's and the origin's address too. r: believe
+    the address in the SDP; a sender behind NAT gives a private one, so RTPProxy starts with the source of the SIP
+    message and learns from the first packet.
     """
-    return "co" if sender_nat else "cor"
+    return "bco" if sender_nat else "bcor"

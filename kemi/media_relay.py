@@ -83,16 +83,6 @@ def _answer(worker: Worker, flags: str, relay: int) -> bool:
     return _use(worker, relay) and worker.port.media_answer(flags)
 
 
-def statistics(worker: Worker) -> str:
-    """Return the relay's counters of an answered call, "" if it has no relay."""
-    for relay in _of_call(worker):
-        if _use(worker, relay):
-            counters = worker.port.media_statistics()
-            if counters and not counters.startswith("E"):
-                return counters
-    return ""
-
-
 def end_session(worker: Worker) -> None:
     """End the session of an answered call."""
     for relay in _of_call(worker):

@@ -67,9 +67,13 @@ def load_seen(worker: Worker) -> None:
 
 
 def _living_calls(directory: Path, *, since: float) -> dict[str, Found]:
-    """Return calls that began lately and have not ended, by the transaction key of their INVITE."""
+    """Return calls that began lately and have not ended, by the transaction key of their INVITE.
+
+    Only those that were sent to somebody (the journal says so before it is done): the INVITE of another call has never
+    left the proxy, so its repetition may make the call, and proxy.start closes the story of the first try.
+    """
     started: dict[str, str] = {}
-    seen: dict[str, set[str]] = {"call.answer": set(), "call.end": set()}
+    seen: dict[str, set[str]] = {"call.attempt": set(), "call.answer": set(), "call.end": set()}
     for line in _recent_lines(directory, since=since):
         kind, call_id, data = line.get("kind"), line.get("call"), line.get("data")
         if not isinstance(call_id, str) or not isinstance(data, dict):
@@ -81,7 +85,7 @@ def _living_calls(directory: Path, *, since: float) -> dict[str, Found]:
     return {
         key: Found(call_id, call_id in seen["call.answer"])
         for key, call_id in started.items()
-        if call_id not in seen["call.end"]
+        if call_id in seen["call.attempt"] and call_id not in seen["call.end"]
     }
 
 

@@ -20,15 +20,29 @@ def manage(worker: Worker) -> None:
     state = attempts.load(worker)
     if state is None or state.current is None or code < 101:
         return
-    relay = int(port.avp(f"{attempts.RELAYED}{port.branch_index()}") or 0)
+    relay = _relay_answer(worker, state, code)
     if code < 200:
         _journal_ring(worker, state, code)
     elif code < 300:
         _note_winner(worker, state, relay)
-    if code < 300 and relay and port.has_body():
-        flags = media_policy.offer_flags(sender_nat=_callee_nat(worker))
-        if not media_relay.answer(worker, flags, relay):
-            media_relay.answer_lost(worker, state.call_id, state.tenant_id, code)
+
+
+def _relay_answer(worker: Worker, state: CallState, code: int) -> int:
+    """Put the relay into the SDP of a reply, where the branch has one; return its number, 0: it has none."""
+    port = worker.port
+    kept = port.avp(f"{attempts.RELAYED}{port.branch_index()}") or "0"
+    late = kept == attempts.LATE_OFFER
+    relay = media_relay.of_dialog(worker) if late else int(kept)
+    if code >= 300 or not port.has_body() or kept == "0":
+        return relay
+    flags = media_policy.offer_flags(sender_nat=_callee_nat(worker))
+    if late:
+        relay = taken = media_relay.offer(worker, flags, relay)
+    else:
+        taken = media_relay.answer(worker, flags, relay)
+    if not taken:
+        media_relay.answer_lost(worker, state.call_id, state.tenant_id, code)
+    return relay
 
 
 def _callee_nat(worker: Worker) -> bool:
@@ -113,6 +127,7 @@ def _orphan(worker: Worker) -> None:
         return
     code = port.number("$rs")
     if port.has_body():
+        port.set_avp("ks_call", str(token.call_id))
         # Not known: whether it is relayed at all, and where. Who has the session takes the answer.
         media_relay.answer(
             worker, media_policy.offer_flags(sender_nat=port.is_behind_nat(NAT_TESTS_REPLY)), 0

@@ -21,6 +21,7 @@ from kemi.acd_database import AcdDatabase
 from kemi.directory import Directory
 from kemi.ksr_port import KsrPort
 from kemi.relay_sockets import RelaySockets
+from kemi.rtp_control import RtpControl
 
 
 @dataclass(slots=True)
@@ -36,6 +37,8 @@ class Worker:
     journal_directory: Path
     relay_sockets: RelaySockets
     acd: AcdDatabase
+    #: Orders to the RTP controllers.
+    rtp: RtpControl
     #: What this process still does for the message, once nobody waits for it any more.
     later: list[Callable[[], None]] = field(default_factory=list)
 
@@ -71,6 +74,7 @@ def make_worker(port: KsrPort, config: Config) -> Worker:
         journal_directory=config.journal_directory,
         relay_sockets=RelaySockets(config.relay_controls),
         acd=AcdDatabase.of(config),
+        rtp=RtpControl(config),
     )
     worker.show_generation()
     return worker

@@ -251,9 +251,12 @@ CREATE FUNCTION queue_member_count() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE queue_live l SET members = (SELECT count(*) FROM queue_member m WHERE m.tenant_id = l.tenant_id AND m.queue_id = l.queue_id)
     WHERE (l.tenant_id, l.queue_id) IN (SELECT tenant_id, queue_id FROM changed_rows);
+    IF TG_OP = 'DELETE' THEN
+        DELETE FROM ready_agent WHERE (tenant_id, agent_id, queue_id) IN (SELECT tenant_id, agent_id, queue_id FROM changed_rows);
+    END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION queue_member_count() IS 'Trigger: keeps queue_live.members.';
+COMMENT ON FUNCTION queue_member_count() IS 'Trigger: keeps queue_live.members; who leaves a queue is not ready for it.';
 
 -- ----------------------------------------------------------------------------------- entries and offers
 

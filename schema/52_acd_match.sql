@@ -67,40 +67,52 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION acd_best_entry(integer, integer, timestamptz) IS 'The caller whom a ready agent must get: over all his queues, by priority, then waited time.';
 
-CREATE FUNCTION acd_best_agents(p_entry queue_entry, p_now timestamptz, p_most integer, p_skip integer DEFAULT 0)
-RETURNS integer[] LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION acd_rejecting(p_entry queue_entry, p_now timestamptz) RETURNS integer[] LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN ARRAY(SELECT agent_id FROM rejection
+                 WHERE tenant_id = p_entry.tenant_id AND caller = acd_caller_key(p_entry.caller, p_entry.entry_id) AND until > p_now);
+END $$;
+COMMENT ON FUNCTION acd_rejecting(queue_entry, timestamptz) IS 'Agents who rejected this caller a moment ago.';
+
+CREATE FUNCTION acd_best_agents(p_entry queue_entry, p_now timestamptz, p_most integer) RETURNS integer[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_waited double precision := extract(epoch FROM p_now - p_entry.since);
+    v_rejecting integer[] := acd_rejecting(p_entry, p_now);
+    v_only integer := CASE WHEN p_entry.sticky_until > p_now THEN p_entry.sticky_agent END;
 BEGIN
     RETURN ARRAY(
         SELECT r.agent_id
         FROM ready_agent r
-        WHERE r.queue_id = p_entry.queue_id
-          AND r.min_wait <= extract(epoch FROM p_now - p_entry.since)
-          AND (p_entry.sticky_until IS NULL OR p_entry.sticky_until <= p_now OR r.agent_id = p_entry.sticky_agent)
-          AND NOT EXISTS (SELECT FROM rejection x
-                          WHERE x.tenant_id = p_entry.tenant_id AND x.agent_id = r.agent_id AND x.until > p_now
-                            AND x.caller = CASE p_entry.caller WHEN '' THEN '#' || p_entry.entry_id ELSE p_entry.caller END)
+        WHERE r.queue_id = p_entry.queue_id AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting)
+          AND (v_only IS NULL OR r.agent_id = v_only)
         ORDER BY r.tier, r.penalty, r.rank, r.agent_id
-        LIMIT p_most OFFSET p_skip);
+        LIMIT p_most);
 END $$;
-COMMENT ON FUNCTION acd_best_agents(queue_entry, timestamptz, integer, integer) IS 'The first ready agents whom an entry may have, in the order of tier, penalty and rank.';
+COMMENT ON FUNCTION acd_best_agents(queue_entry, timestamptz, integer) IS 'The first ready agents whom an entry may have, in the order of tier, penalty and rank.';
 
 CREATE FUNCTION acd_draw(p_entry queue_entry, p_now timestamptz, OUT agents integer[], OUT drawn double precision, OUT among integer)
 LANGUAGE plpgsql AS $$
 -- Among the equals of the best tier and penalty, each equally likely; what was drawn is kept with the offer.
 DECLARE
     v_first ready_agent;
-    v_equal integer[];
+    v_waited double precision := extract(epoch FROM p_now - p_entry.since);
+    v_rejecting integer[] := acd_rejecting(p_entry, p_now);
 BEGIN
-    SELECT r.* INTO v_first FROM ready_agent r
-    WHERE r.queue_id = p_entry.queue_id AND r.agent_id = (acd_best_agents(p_entry, p_now, 1))[1];
-    v_equal := ARRAY(
-        SELECT agent_id FROM unnest(acd_best_agents(p_entry, p_now, 100000)) WITH ORDINALITY AS a (agent_id, n)
-        JOIN ready_agent r USING (agent_id)
-        WHERE r.queue_id = p_entry.queue_id AND (r.tier, r.penalty) = (v_first.tier, v_first.penalty)
-        ORDER BY n);
+    agents := acd_best_agents(p_entry, p_now, 1);
+    SELECT * INTO STRICT v_first FROM ready_agent r
+    WHERE r.tenant_id = p_entry.tenant_id AND r.agent_id = agents[1] AND r.queue_id = p_entry.queue_id;
     drawn := random();
-    among := cardinality(v_equal);
-    agents := ARRAY[v_equal[1 + floor(drawn * among)::integer]];
+    among := 1;
+    IF p_entry.sticky_until IS NULL OR p_entry.sticky_until <= p_now THEN
+        SELECT count(*) INTO among FROM ready_agent r
+        WHERE r.queue_id = p_entry.queue_id AND r.tier = v_first.tier AND r.penalty = v_first.penalty
+          AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting);
+        agents := ARRAY(
+            SELECT r.agent_id FROM ready_agent r
+            WHERE r.queue_id = p_entry.queue_id AND r.tier = v_first.tier AND r.penalty = v_first.penalty
+              AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting)
+            ORDER BY r.rank, r.agent_id LIMIT 1 OFFSET floor(drawn * among)::integer);
+    END IF;
 END $$;
 COMMENT ON FUNCTION acd_draw(queue_entry, timestamptz) IS 'Strategy random: the agent is number floor(drawn x among) of the equals, counted from 0.';
 
@@ -109,6 +121,7 @@ CREATE FUNCTION acd_candidates(p_entry queue_entry, p_queue queue, p_now timesta
 -- time stand in acd_event.
 DECLARE
     v_waited double precision := extract(epoch FROM p_now - p_entry.since);
+    v_rejecting integer[] := acd_rejecting(p_entry, p_now);
     v_members integer;
     v_ready jsonb;
     v_out jsonb := '[]';
@@ -117,9 +130,7 @@ BEGIN
     SELECT coalesce(jsonb_agg(jsonb_build_object('agent', r.agent_id, 'tier', r.tier, 'penalty', r.penalty, 'rank', r.rank)
                || CASE WHEN r.min_wait > v_waited THEN jsonb_build_object('out', 'opens', 'at', r.min_wait)
                        WHEN p_entry.sticky_until > p_now AND r.agent_id <> p_entry.sticky_agent THEN '{"out": "sticky"}'::jsonb
-                       WHEN EXISTS (SELECT FROM rejection x
-                                    WHERE x.tenant_id = p_entry.tenant_id AND x.agent_id = r.agent_id AND x.until > p_now
-                                      AND x.caller = acd_caller_key(p_entry.caller, p_entry.entry_id)) THEN '{"out": "rejected"}'::jsonb
+                       WHEN r.agent_id = ANY (v_rejecting) THEN '{"out": "rejected"}'::jsonb
                        ELSE '{}'::jsonb END), '[]')
     INTO v_ready
     FROM (SELECT * FROM ready_agent r WHERE r.queue_id = p_queue.queue_id

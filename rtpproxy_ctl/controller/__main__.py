@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
-from twisted.internet.error import CannotListenError
 
 from callcore.errors import KalibriError
 from kalibri.config import load_config
@@ -38,12 +38,11 @@ def main(name: str, home: Path | None, file: Path | None) -> None:
     reactor: Any = default_reactor
     controller = Controller(config, name, reactor)
     reactor.addSystemEventTrigger("during", "shutdown", controller.stop)
-    try:
-        controller.start()
-    except CannotListenError as error:
-        raise click.ClickException(str(error)) from error
+    controller.start()
     gc.freeze()  # what is there now stays: the collector need not look at it again and again
+    gc.set_threshold(20_000, 20, 50)
     reactor.run()
+    sys.exit(0 if controller.is_open else 1)
 
 
 if __name__ == "__main__":

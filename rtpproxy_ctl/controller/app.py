@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.error import CannotListenError
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
@@ -33,11 +34,14 @@ from rtpproxy_ctl.controller.recording import Recording, Request
 from rtpproxy_ctl.controller.rpc import Rpc
 from rtpproxy_ctl.controller.sessions import Session
 from rtpproxy_ctl.controller.state_log import StateLog
+from rtpproxy_ctl.controller.udp import UdpSocket, bound
 from rtpproxy_ctl.protocol import is_error
 
 log = logging.getLogger("rtpc")
 
 TICK_SECONDS = 0.05
+#: The front is opened when every node was asked, at the latest after so long.
+OPEN_SECONDS = 1.0
 #: Restored sessions are asked for at once, others when they are so old, this many at a time.
 SWEEP_SECONDS, SWEEP_AGE_SECONDS, SWEEP_BATCH = 1.0, 600.0, 100
 #: How often what a node has counted is kept, so that a restart of both is noticed.
@@ -102,23 +106,31 @@ class Controller:
         self._specs: list[NodeSpec] = []
         self._unsure: list[str] = []
         self._next_sweep = self._next_keep = 0.0
-        self._lag = 0.0
+        self._lag = self._open_until = 0.0
+        self.is_open = False
 
     def start(self) -> None:
-        """Open the sockets and begin."""
+        """Begin; the sockets are opened a moment later."""
         self.apply(self._table.begin())
         self._restore()
         self.dialogs.begin()
+        self._open_until = self._reactor.seconds() + OPEN_SECONDS
+        self._tick(self._reactor.seconds())
+        self.journal.event("rtpc.start", controller=self.name, sessions=len(self.engine.sessions))
+
+    def _open(self) -> None:
+        """Open the sockets: not before the nodes have answered, else sessions that they have would be made anew."""
+        self.is_open = True
         ports, reactor = self._ports, self._reactor
-        reactor.listenUDP(ports.control, self.front, interface=ports.address, maxPacketSize=65_536)
+        front = bound((ports.address, ports.control))
+        self.front.send = UdpSocket(reactor, front, self.front.received_datagram, lambda: None).send
         reactor.listenTCP(ports.control, self.streams, interface=ports.address)
         reactor.listenUNIX(
             str(self.config.rtp_controller_socket(self.name)), self.streams, mode=0o660, wantPID=True
         )
         reactor.listenTCP(ports.notify, NotifyFactory(self.engine, self.relay), interface=ports.address)
         reactor.listenTCP(ports.metrics, _site(self.metrics), interface=ports.address)
-        self._tick(reactor.seconds())
-        self.journal.event("rtpc.start", controller=self.name, sessions=len(self.engine.sessions))
+        log.info("%s serves at %s:%d", self.name, ports.address, ports.control)
 
     def stop(self) -> None:
         """Write what is still in memory; sessions and recordings go on at the nodes."""
@@ -154,9 +166,14 @@ class Controller:
                 link.set_spec(spec)
         for name, spec in wanted.items():
             if name not in self.links:
-                link = self.links[name] = NodeLink(self._reactor, spec, self._health_changed)
-                self._reactor.listenUDP(0, link, interface="" if ":" not in spec.address[0] else "::")
-                log.info("node %s at %s:%d", name, *spec.address)
+                self._meet(spec)
+
+    def _meet(self, spec: NodeSpec) -> None:
+        try:
+            self.links[spec.name] = NodeLink(self._reactor, spec, self._health_changed)
+            log.info("node %s at %s:%d", spec.name, *spec.address)
+        except OSError as error:  # no route to it at present: the next look at the table tries again
+            log.warning("node %s at %s:%d: %s", spec.name, *spec.address, error)
 
     def _leave(self, link: NodeLink, *, moved: bool) -> None:
         """Let go of a node that is not in the table any more, as soon as it carries nothing of ours."""
@@ -226,6 +243,13 @@ class Controller:
         self._lag = max(self._lag, now - planned)
         for link in list(self.links.values()):
             link.tick()
+        if not self.is_open and (now >= self._open_until or not self._is_new()):
+            try:
+                self._open()
+            except (CannotListenError, OSError) as error:
+                log.error("%s cannot listen: %s", self.name, error)
+                self._reactor.stop()
+                return
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweep(now)
@@ -235,6 +259,10 @@ class Controller:
             for link in [link for name, link in self.links.items() if not self._is_listed(name)]:
                 self._leave(link, moved=False)
         self._reactor.callLater(TICK_SECONDS, self._tick, now + TICK_SECONDS)
+
+    def _is_new(self) -> bool:
+        """Tell whether a node has not been heard of yet."""
+        return any(link.health is Health.NEW for link in self.links.values())
 
     def _is_listed(self, name: str) -> bool:
         return any(spec.name == name for spec in self._specs)
@@ -273,8 +301,8 @@ class Controller:
         return Manifest(path, lambda: datetime.now(UTC))
 
     def _record_command(self, session: Session, on: bool, reply: Callable[[str], None]) -> None:
-        self.recorder.order_session(session, on)
-        reply("0")
+        ids = self.recorder.order_session(session, on)
+        self.recorder.when_settled(ids, lambda: reply("0"))
 
     def _describe_nodes(self) -> list[dict[str, Any]]:
         return [self._describe(link) for link in self.links.values()]

@@ -6,18 +6,15 @@ executed twice. On a stream answers come in the order of the lines. A line that 
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.basic import LineOnlyReceiver
 
 from rtpproxy_ctl.errors import ErrorCode
 from rtpproxy_ctl.protocol import MAX_COMMAND_BYTES
-
-log = logging.getLogger("rtpc")
 
 #: Serves one line: (line, reply).
 Serve = Callable[[str, Callable[[str], None]], None]
@@ -47,18 +44,18 @@ class _Entry:
         self.reply: bytes | None = None
 
 
-class UdpFront(DatagramProtocol):
+class UdpFront:
     """Commands as datagrams: `cookie command` in, `cookie answer` out."""
-
-    transport: Any
 
     def __init__(self, serve: Serve, clock: Callable[[], float]) -> None:
         self._serve, self._clock = serve, clock
+        #: Sends a datagram to an address; given when the socket is open.
+        self.send: Callable[[bytes, Any], None] = lambda datagram, address: None
         self._remembered: dict[tuple[Any, bytes], _Entry] = {}
         self._order: deque[_Entry] = deque()
         self.received = self.repeated = self.refused = 0
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+    def received_datagram(self, datagram: bytes, addr: Any) -> None:
         """Serve a datagram of anybody: nothing in it may do harm, and nothing raises."""
         self.received += 1
         cookie, space, line = datagram.partition(b" ")
@@ -70,7 +67,7 @@ class UdpFront(DatagramProtocol):
         if known is not None and known.line == line:
             self.repeated += 1
             if known.reply is not None:
-                self._send(known.reply, addr)
+                self.send(known.reply, addr)
             return
         entry = self._remember(key, line)
         if len(line) > MAX_COMMAND_BYTES:
@@ -83,20 +80,11 @@ class UdpFront(DatagramProtocol):
                 lambda text: self._answer(entry, cookie, text.encode(errors="surrogateescape"), addr),
             )
 
-    def connectionRefused(self) -> None:
-        """An asker is gone."""
-
     def _answer(self, entry: _Entry, cookie: bytes, text: bytes, addr: Any) -> None:
         if len(text) > MAX_DATAGRAM_BYTES:
             text = TOO_LONG
         entry.reply = cookie + b" " + text + b"\n"
-        self._send(entry.reply, addr)
-
-    def _send(self, datagram: bytes, addr: Any) -> None:
-        try:
-            self.transport.write(datagram, addr)
-        except OSError as error:  # the asker repeats
-            log.debug("to %s: %s", addr, error)
+        self.send(entry.reply, addr)
 
     def _remember(self, key: tuple[Any, bytes], line: bytes) -> _Entry:
         now = self._clock()

@@ -11,13 +11,12 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.protocol import DatagramProtocol
-
 from rtpproxy_ctl.balancer import Health, NodeFacts
 from rtpproxy_ctl.client import Client, Send
 from rtpproxy_ctl.commands import SINGLE_SHOT_CAPABILITY, Counters, HasCapability
 from rtpproxy_ctl.controller.health import Change, NodeHealth, Sign, expired, step
 from rtpproxy_ctl.controller.nodes import NOTIFY, RECORD, SINGLE_SHOT, Done, NodeSpec
+from rtpproxy_ctl.controller.udp import UdpSocket, connected
 from rtpproxy_ctl.errors import BadReply
 
 log = logging.getLogger("rtpc")
@@ -25,6 +24,8 @@ log = logging.getLogger("rtpc")
 HEARTBEAT_SECONDS = 0.5
 #: A heartbeat is repeated then, and held for unanswered at last.
 HEARTBEAT_SCHEDULE = (0.15, 0.35, 0.6)
+#: A node that refuses is asked again after so long.
+REFUSED_SECONDS = 0.1
 #: VF 20081224: told only by a node that was started with -n.
 NOTIFY_CAPABILITY = 20081224
 
@@ -44,10 +45,8 @@ COUNTERS = Counters(
 COUNTERS_TEXT = COUNTERS.encode()
 
 
-class NodeLink(DatagramProtocol):
+class NodeLink:
     """One node."""
-
-    transport: Any
 
     def __init__(
         self,
@@ -72,6 +71,7 @@ class NodeLink(DatagramProtocol):
         self._refused = False
         self._next_beat = 0.0
         self._beating = False
+        self._socket = UdpSocket(reactor, connected(spec.address), self._received, self._unreachable)
 
     # ---- what the engine sees
 
@@ -112,32 +112,28 @@ class NodeLink(DatagramProtocol):
         """Send a command; `done` gets the reply, None when there is none."""
         self.asked += 1
         for send in self._client.request(text, done, self._reactor.seconds(), schedule=schedule):
-            self._send(send.datagram)
+            self._socket.send(send.datagram)
 
     def set_spec(self, spec: NodeSpec) -> None:
         """Take over what was changed; the address stays (another address is another link)."""
         self.spec = spec
         self._note_capability(RECORD, spec.recordings is not None)
 
-    # ---- Twisted
+    # ---- the socket
 
-    def startProtocol(self) -> None:
-        """The socket is open: connect it, so that the kernel tells when nobody listens."""
-        self.transport.connect(*self.spec.address)
-
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+    def _received(self, datagram: bytes, address: Any) -> None:
         """A reply, or something that pretends to be one."""
-        answer = self._client.receive(datagram, (addr[0], addr[1]), self._reactor.seconds())
+        answer = self._client.receive(datagram, (address[0], address[1]), self._reactor.seconds())
         if answer is None:
             return
         self.slowest = max(self.slowest, answer.seconds)
         answer.token(answer.text)
 
-    def connectionRefused(self) -> None:
+    def _unreachable(self) -> None:
         """Nobody listens there."""
         self._refused = True
         self._beating = False
-        self._next_beat = 0.0
+        self._next_beat = self._reactor.seconds() + REFUSED_SECONDS
         self._sign(Sign.REFUSED)
         self._perform(self._client.unreachable(self.spec.address, self._reactor.seconds()))
 
@@ -145,8 +141,7 @@ class NodeLink(DatagramProtocol):
         """Close the socket; whoever waits gets no answer."""
         for done in self._client.cancel_all():
             done(None)
-        if self.transport is not None:
-            self.transport.stopListening()
+        self._socket.close()
 
     def tick(self) -> None:
         """Repeat what is due, and ask how it is; called every some ten milliseconds."""
@@ -160,16 +155,10 @@ class NodeLink(DatagramProtocol):
 
     # ---- inside
 
-    def _send(self, datagram: bytes) -> None:
-        try:
-            self.transport.write(datagram)
-        except OSError as error:  # an unreachable network, a full buffer: as if it were lost on the way
-            log.debug("%s: %s", self.spec.name, error)
-
     def _perform(self, effects: Sequence[Any]) -> None:
         for effect in effects:
             if isinstance(effect, Send):
-                self._send(effect.datagram)
+                self._socket.send(effect.datagram)
             else:
                 self.failed += 1
                 if effect.token != self._beat:  # which gives its own sign
@@ -179,8 +168,8 @@ class NodeLink(DatagramProtocol):
     def _beat(self, text: str | None) -> None:
         self._beating = False
         if text is None:
-            self._next_beat = 0.0
             if not self._refused:
+                self._next_beat = 0.0
                 self._sign(Sign.SILENT)
             return
         try:

@@ -54,6 +54,8 @@ class Recorder:
         self._requests: dict[str, tuple[Request, float]] = {}
         self._disk_full = False
         self._looking = False
+        #: Who waits until nothing is under way any more for some recordings.
+        self._waiting: list[tuple[set[str], Callable[[], None]]] = []
         self.started = self.failed = 0
 
     # ---- orders
@@ -80,16 +82,33 @@ class Recorder:
         """Go on, in a new segment."""
         return self._order(call, RecordingState.RUNNING, by)
 
+    def when_settled(self, ids: list[str], done: Callable[[], None]) -> None:
+        """Call `done` when the nodes have confirmed, or refused, what was ordered of these recordings."""
+        self._waiting.append((set(ids), done))
+        self._settle()
+
+    def _settle(self) -> None:
+        moving = {
+            each.recording_id
+            for each in self._recordings.values()
+            if each.busy or each.move is not Move.NOTHING
+        }
+        ready = [done for ids, done in self._waiting if not ids & moving]
+        self._waiting = [(ids, done) for ids, done in self._waiting if ids & moving]
+        for done in ready:
+            done()
+
     def is_wanted(self, call: str) -> bool:
         """Tell whether a call is to be recorded."""
         return call in self._requests
 
-    def order_session(self, session: Session, on: bool) -> None:
-        """Record a session, or stop, by a command of the front."""
+    def order_session(self, session: Session, on: bool) -> list[str]:
+        """Record a session, or stop, by a command of the front; return the ids of its recordings."""
         if on:
             self._begin(session, Request(session.call, "api"))
         elif session.key in self._recordings:
             self._want(self._recordings[session.key], RecordingState.STOPPED, "api")
+        return [self._recordings[session.key].recording_id] if session.key in self._recordings else []
 
     def running(self) -> list[Recording]:
         """Return the recordings that are not over."""
@@ -232,6 +251,8 @@ class Recorder:
             self._finish(recording)
         elif move is Move.DISCARD:
             self._discard(recording)
+        elif self._waiting:
+            self._settle()
 
     def _open(self, recording: Recording, session: Session) -> None:
         """Begin a segment: both directions into one file."""
@@ -320,14 +341,13 @@ class Recorder:
         manifest = self._manifests.pop(recording.recording_id, None)
         self._recordings.pop(recording.session_key, None)
         self._save("recording", recording.recording_id, None)
-        if manifest is None:
-            return
-        if recording.segment == 0:
+        if manifest is not None and recording.segment == 0:
             manifest.discard()
-            return
-        if not manifest.write("stop", reason=recording.stop_reason):
-            self._retry(manifest)
-        self._journal("recording.stopped", recording, reason=recording.stop_reason)
+        elif manifest is not None:
+            if not manifest.write("stop", reason=recording.stop_reason):
+                self._retry(manifest)
+            self._journal("recording.stopped", recording, reason=recording.stop_reason)
+        self._settle()
 
     def _retry(self, manifest: Manifest) -> None:
         if not manifest.flush():
@@ -341,6 +361,7 @@ class Recorder:
             manifest.discard()
         self._recordings.pop(recording.session_key, None)
         self._save("recording", recording.recording_id, None)
+        self._settle()
 
     def _store(self, recording: Recording) -> None:
         self._save("recording", recording.recording_id, recording.to_json())

@@ -1,5 +1,7 @@
 """The controller's own commands: JSON-RPC 2.0, one request a line (docs/contracts.md 7). No I/O.
 
+An order to record is answered when the node has confirmed it: after the answer to record.pause nothing is written.
+
 {"jsonrpc": "2.0", "id": 1, "method": "record.start", "params": {"call": "<uuid>", "by": "demand"}}
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rtpproxy_ctl.controller.engine import Engine
@@ -26,6 +29,14 @@ Params = Mapping[str, Any]
 class _Refused(Exception):
     def __init__(self, code: int, message: str) -> None:
         self.code, self.message = code, message
+
+
+@dataclass(frozen=True)
+class _Later:
+    """A result that is told when the nodes have confirmed what was ordered of these recordings."""
+
+    recordings: list[str]
+    result: Callable[[], Any]
 
 
 class Rpc:
@@ -55,10 +66,16 @@ class Rpc:
         try:
             request = _parse(line)
             request_id = request.get("id")
-            result = {"result": self._call(request)}
+            result = self._call(request)
         except _Refused as refused:
-            result = {"error": {"code": refused.code, "message": refused.message}}
-        reply(json.dumps({"jsonrpc": "2.0", "id": request_id, **result}, separators=(",", ":")))
+            reply(_line(request_id, "error", {"code": refused.code, "message": refused.message}))
+            return
+        if isinstance(result, _Later):
+            self._recorder.when_settled(
+                result.recordings, lambda: reply(_line(request_id, "result", result.result()))
+            )
+        else:
+            reply(_line(request_id, "result", result))
 
     def _call(self, request: Params) -> Any:
         method = self._methods.get(str(request.get("method")))
@@ -81,13 +98,20 @@ class Rpc:
             raise _Refused(BAD_PARAMS, "a and b must be texts of at most 256 characters")
         call = _call_of(params)
         ids = self._recorder.start(Request(call, by, tenant, *numbers))
-        return {"controller": self._name, "recordings": ids, "waiting": not ids}
+
+        def result() -> Any:
+            running = {recording.recording_id for recording in self._recorder.running()}
+            begun = [each for each in ids if each in running]
+            return {"controller": self._name, "recordings": begun, "waiting": not ids}
+
+        return _Later(ids, result)
 
     def _record(self, order: Callable[[str, str], list[str]], params: Params) -> Any:
         by = params.get("by", "demand")
         if by not in BY:
             raise _Refused(BAD_PARAMS, f"by must be one of {', '.join(sorted(BY))}")
-        return {"controller": self._name, "recordings": order(_call_of(params), by)}
+        ids = order(_call_of(params), by)
+        return _Later(ids, lambda: {"controller": self._name, "recordings": ids})
 
     def _hold(self, params: Params) -> Any:
         side, hold = params.get("side"), params.get("hold")
@@ -105,6 +129,10 @@ class Rpc:
             "sessions": len(self._engine.sessions),
             "recordings": len(self._recorder.running()),
         }
+
+
+def _line(request_id: Any, kind: str, value: Any) -> str:
+    return json.dumps({"jsonrpc": "2.0", "id": request_id, kind: value}, separators=(",", ":"))
 
 
 def _parse(line: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def test_nodes_from_birth_to_removal(ksctl: Ksctl) -> None:
             "address": "udp:192.0.2.7:5070",
             "enabled": "true",
             "state": "",
-            "weight": "100",
+            "weight": "",
             "capacity": "300",
             "sessions": "",
             "packets_per_second": "",

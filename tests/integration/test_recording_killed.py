@@ -20,6 +20,7 @@ from kalibri.db import connect_tool
 from kalibri.files import sha256_of
 from kalibri.services import recording as recordings
 from tests.support.fix_pg import temporary_cluster
+from tests.support.prompt_cache import lay_down_prompts
 from tests.support.rec_process import RecProcess, run_until
 from tests.support.recordings import TestCall, read_wav, recorded_call
 
@@ -102,6 +103,7 @@ def test_killed_at_random_with_the_database_going_away(tmp_path: Path, seed: int
         with closing(connect_tool(config, application_name="test")) as conn:
             keep_everything(conn)
         calls: list[TestCall] = []
+        lay_down_prompts(tmp_path)
         recorder = RecProcess(environment(config))
         deeds: list[Callable[[], None]] = [server.kill, server.stop]
         while len(calls) < RECORDINGS:

@@ -23,7 +23,15 @@ from callcore.call_queue import (
 )
 from callcore.inventory import NumberState
 from callcore.recording import RecordingReason, RecordingState
-from callcore.states import ApiScope, DeliveryState, GatewayHealth, NodeKind, RegistrationState, RelayMode
+from callcore.states import (
+    ApiScope,
+    DeliveryState,
+    GatewayHealth,
+    JobOutcome,
+    NodeKind,
+    RegistrationState,
+    RelayMode,
+)
 from kalibri.pg_cluster import binary
 from kalibri.services import schema
 from kemi.ks_route.model import DestinationKind, Direction, PatternClass
@@ -37,6 +45,7 @@ ENUMS: dict[str, type[StrEnum]] = {
     "entry_kind": EntryKind,
     "entry_state": EntryState,
     "gateway_health": GatewayHealth,
+    "job_outcome": JobOutcome,
     "node_kind": NodeKind,
     "number_state": NumberState,
     "offer_outcome": OfferOutcome,

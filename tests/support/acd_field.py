@@ -54,7 +54,7 @@ class Field:
         for column, value in columns.items():
             wrapped = Jsonb(value) if isinstance(value, dict) else value
             self.conn.execute(
-                f"UPDATE queue SET {column} = %s WHERE queue_id = %s",  # type: ignore[arg-type]
+                f"UPDATE queue SET {column} = %s WHERE queue_id = %s",
                 [wrapped, queue],
             )
         self.changed(queue)
@@ -170,7 +170,7 @@ class Field:
         """Move a time of a row into the past, as if so long had gone by."""
         keys = {"offer": "offer_id", "queue_entry": "entry_id", "agent_live": "agent_id"}
         self.conn.execute(
-            f"UPDATE {table} SET {column} = {column} - make_interval(secs => %s) WHERE {keys[table]} = %s",  # type: ignore[arg-type]
+            f"UPDATE {table} SET {column} = {column} - make_interval(secs => %s) WHERE {keys[table]} = %s",
             [seconds, key],
         )
 
@@ -183,10 +183,10 @@ class Field:
 
     def value(self, statement: str, *params: Any) -> Any:
         """Return the first column of the first row."""
-        row = self.conn.execute(statement, params).fetchone()  # type: ignore[arg-type]
+        row = self.conn.execute(statement, params).fetchone()
         assert row is not None
         return row[0]
 
     def _actions(self, statement: str, params: list[Any]) -> list[Action]:
-        rows = self.conn.execute(statement, params).fetchall()  # type: ignore[arg-type]
+        rows = self.conn.execute(statement, params).fetchall()
         return [Action(*row) for row in rows]

@@ -92,7 +92,7 @@ class Worker(threading.Thread):
 
     def _act(self, conn: psycopg.Connection[Any], function: str, *params: Any) -> list[Any]:
         marks = ", ".join(["%s"] * len(params))
-        return self._perform(self._rows(conn, f"SELECT * FROM {function}({marks})", *params))  # type: ignore[arg-type]
+        return self._perform(self._rows(conn, f"SELECT * FROM {function}({marks})", *params))
 
     def _perform(self, rows: list[Any]) -> list[Any]:
         """Take in what the database says must be done."""
@@ -181,7 +181,7 @@ class Worker(threading.Thread):
                 ("acd_release", ()),
             ]
         )
-        self._rows(conn, f"SELECT {name}(%s, %s{', %s' * len(params)})", tenant, agent, *params)  # type: ignore[arg-type]
+        self._rows(conn, f"SELECT {name}(%s, %s{', %s' * len(params)})", tenant, agent, *params)
 
     def _supervise(self, conn: psycopg.Connection[Any]) -> None:
         call = self._call(lambda c: True)
@@ -200,7 +200,7 @@ class Worker(threading.Thread):
         if deed in ("acd_requeue", "acd_callback"):  # of the host; the others are answered to a person
             self._act(conn, deed, *params)
         else:
-            self._rows(conn, f"SELECT * FROM {deed}({', '.join(['%s'] * len(params))})", *params)  # type: ignore[arg-type]
+            self._rows(conn, f"SELECT * FROM {deed}({', '.join(['%s'] * len(params))})", *params)
 
     def _tick(self, conn: psycopg.Connection[Any]) -> None:
         for (tenant,) in self._rows(conn, "SELECT * FROM acd_due()"):

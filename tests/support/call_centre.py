@@ -11,16 +11,24 @@ eve.wait("busy")
 from __future__ import annotations
 
 import itertools
+import random
+import tempfile
 import threading
 import time
 import uuid
+import wave
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
 
+from kalibri import db
+from kalibri.prompt_index import PromptIndex
+from kalibri.services import prompt
 from tests.support.net_loop import NetLoop
+from tests.support.rtp_peer import FRAME_BYTES, RtpPacket, RtpPeer
 from tests.support.sip_call import Call
 from tests.support.sip_phone import Phone
 from tests.support.switch import Switch
@@ -28,6 +36,50 @@ from tests.support.switch import Switch
 HEARTBEAT_SECONDS = 0.5
 #: One instance serves many tests: names and numbers are never used twice.
 _SERIAL = itertools.count(1)
+
+
+#: Payload type of the music that test phones hear first in their offers: G.711 A-law.
+PCMA = 8
+MUSIC_SECONDS = 3
+
+
+def install_music(switch: Switch) -> None:
+    """Give the tenant music whose every frame is another one."""
+    noise = random.Random(4)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "music.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(8000)
+            samples = (noise.randrange(-8000, 8000) for _ in range(8000 * MUSIC_SECONDS))
+            file.writeframes(b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples))
+        with db.connect_tool(switch.config, application_name="test") as conn:
+            tenant, config = switch.tenant_id, switch.config
+            prompt.add(conn, config, tenant_id=tenant, name="noise", file=path, music=True)
+            prompt.set_music(conn, config, tenant_id=tenant, name="default", prompts=["noise"])
+
+
+def music_frames(switch: Switch) -> list[bytes]:
+    """Return the frames of the music in the order in which they are played."""
+    (found,) = PromptIndex(switch.config.prompt_directory).music(switch.tenant_id, "default")
+    data = found.path.with_name(f"{found.path.name}.{PCMA}").read_bytes()
+    return [data[start : start + FRAME_BYTES] for start in range(0, len(data), FRAME_BYTES)]
+
+
+def assert_music(switch: Switch, peer: RtpPeer, *, frames: int = 50) -> None:
+    """Wait until so many frames more have come, all of them music, in order and bit by bit as in the file."""
+    heard = len(peer.received)
+    peer.wait_received(heard + frames)
+    index_of = {frame: index for index, frame in enumerate(music_frames(switch))}
+    order = [index_of.get(packet.payload) for packet in peer.received[heard : heard + frames]]
+    assert None not in order, f"not music: {order}"
+    breaks = [
+        pair
+        for pair in itertools.pairwise(order)
+        if (pair[0] + 1) % len(index_of) != pair[1]  # type: ignore[operator]
+    ]
+    assert len(breaks) <= 2, f"music out of order: {breaks}"
 
 
 class Host(Phone):
@@ -250,6 +302,17 @@ class CallCentre:
         """Return a phone of an account; it is closed with the call centre."""
         self._phones.append(self.switch.phone(self.loop, username, **more))
         return self._phones[-1]
+
+    def phone_events(self, call: Call, key: str, *, payload_type: int = 101) -> list[RtpPacket]:
+        """Wait until a key has come as RFC 4733 event, and return its packets."""
+        number = "0123456789*#ABCD".index(key)
+
+        def came() -> list[RtpPacket]:
+            return [
+                p for p in call.media.received if p.payload_type == payload_type and p.payload[0] == number
+            ]
+
+        return call.phone.wait(came, 10, f"key {key}")
 
     def host(self, *, load: float = 0.1) -> Host:
         """Return a living media host that the proxy knows."""

@@ -64,7 +64,7 @@ class FakeKsr:
         for kind, value in zip(wanted, given, strict=True):
             if type(value) is not _TYPES[kind]:
                 raise WrongCall(f"{name}: {value!r} is no {kind}")
-            if kind == "str" and "\x00" in value:
+            if isinstance(value, str) and "\x00" in value:
                 raise WrongCall(f"{name}: NUL in {value!r}")
 
     def called(self, name: str) -> list[tuple[Any, ...]]:

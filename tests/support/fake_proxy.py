@@ -24,6 +24,7 @@ from kemi.ks_acd.model import AcdAction, MediaHost
 from kemi.ks_route.table import RouteTable
 from kemi.ksr_port import KsrPort
 from kemi.relay_sockets import RelaySockets
+from kemi.rtp_control import RtpControl
 from kemi.worker import Worker
 from tests.support.fake_ksr import FakeKsr
 from tests.support.index_files import account_record, write_generation
@@ -71,6 +72,17 @@ class FakeAcd(AcdDatabase):
         return [params for asked, params in self.asked if asked == name]
 
 
+class FakeRtpControl(RtpControl):
+    """Keeps the orders to the RTP controllers."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.told: list[tuple[str, dict[str, Any]]] = []
+
+    def _tell(self, method: str, **params: Any) -> None:
+        self.told.append((method, params))
+
+
 class FakeProxy:
     """One Kamailio process without Kamailio."""
 
@@ -89,6 +101,7 @@ class FakeProxy:
         self.ksr = FakeKsr()
         port = KsrPort(self.ksr)
         config = Config(home=folder, rtp=RtpConfig(nodes=2))
+        self.rtp = FakeRtpControl(config)
         self.journal = JournalWriter(self.journal_folder, "n1", "kamailio")
         directory = Directory.open(self.index)
         self.acd = FakeAcd()
@@ -102,6 +115,7 @@ class FakeProxy:
             self.journal_folder,
             RelaySockets(config.relay_controls),
             self.acd,
+            self.rtp,
         )
 
     def set_entries(self, entries: dict[str, dict[str, Any]]) -> None:

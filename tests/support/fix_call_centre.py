@@ -1,4 +1,9 @@
-"""Fixtures `call_centre` and `own_call_centre`: agents, queues and media hosts on an instance; see call_centre.py."""
+"""Call centres on instances; see call_centre.py.
+
+`call_centre`: the scenarios share it; no media host of its own, test phones play them. `own_call_centre`: the same on
+an instance of the test's own, to be killed. `live_centre`: two real media hosts, two RTP nodes and music, shared;
+`own_live_centre`: the same on an instance of the test's own.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +11,60 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.call_centre import CallCentre
+from tests.support.call_centre import CallCentre, install_music
+from tests.support.fix_switch import SETTINGS, made_switch
 from tests.support.net_loop import NetLoop
 from tests.support.switch import Switch
 
+ACCOUNTS = ("100", "101", "102", "103")
+#: A database that needs more than 200 ms on a busy machine is no outage.
+PATIENT = {"database.connect_timeout_ms": 1000, "database.statement_timeout_ms": 1000}
+BARE = {**SETTINGS, **PATIENT, "media.hosts": 0}
+LIVE = {**SETTINGS, **PATIENT, "media.hosts": 2, "rtp.nodes": 2}
 
-@pytest.fixture
-def call_centre(switch: Switch, net_loop: NetLoop) -> Iterator[CallCentre]:
-    """An empty call centre on the instance that the scenarios share."""
-    centre = CallCentre(switch, net_loop)
+
+@pytest.fixture(scope="session")
+def bare_switch(_swept: None) -> Iterator[Switch]:
+    """An instance without media hosts."""
+    yield from made_switch(BARE, ACCOUNTS)
+
+
+@pytest.fixture(scope="session")
+def live_switch(_swept: None) -> Iterator[Switch]:
+    """An instance with two media hosts, and music."""
+    for switch in made_switch(LIVE, ACCOUNTS):
+        install_music(switch)
+        yield switch
+
+
+def _centre(switch: Switch, loop: NetLoop) -> Iterator[CallCentre]:
+    centre = CallCentre(switch, loop)
     yield centre
     centre.close()
 
 
 @pytest.fixture
-def own_call_centre(own_switch: Switch, net_loop: NetLoop) -> Iterator[CallCentre]:
-    """An empty call centre on an instance of the test's own, to be killed."""
-    centre = CallCentre(own_switch, net_loop)
-    yield centre
-    centre.close()
+def call_centre(bare_switch: Switch, net_loop: NetLoop) -> Iterator[CallCentre]:
+    """An empty call centre where test phones play the media hosts."""
+    yield from _centre(bare_switch, net_loop)
+
+
+@pytest.fixture
+def own_call_centre(_swept: None, net_loop: NetLoop) -> Iterator[CallCentre]:
+    """The same on an instance of the test's own."""
+    for switch in made_switch(BARE, ACCOUNTS):
+        yield from _centre(switch, net_loop)
+
+
+@pytest.fixture
+def live_centre(live_switch: Switch, net_loop: NetLoop) -> Iterator[CallCentre]:
+    """An empty call centre with real media hosts."""
+    yield from _centre(live_switch, net_loop)
+
+
+@pytest.fixture
+def own_live_centre(_swept: None, net_loop: NetLoop) -> Iterator[CallCentre]:
+    """The same on an instance of the test's own."""
+    for switch in made_switch(LIVE, ACCOUNTS):
+        install_music(switch)
+        yield from _centre(switch, net_loop)

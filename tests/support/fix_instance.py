@@ -30,6 +30,7 @@ import pytest
 
 from kalibri.config import PROJECT_ROOT, Config, load_config
 from kalibri.remembered import setting_name
+from tests.support.prompt_cache import lay_down_prompts
 from tools.instance import lifecycle, orphans
 from tools.instance.lifecycle import Status
 
@@ -113,8 +114,9 @@ class Instance:
     def __init__(self, settings: Mapping[str, object] | None = None) -> None:
         self.ports = PortBlock()
         self.home = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir="/tmp"))
-        chosen = {"proxy.workers": 2, "proxy.tcp_workers": 1, "rtp.nodes": 2} | self.ports.settings()
-        chosen |= settings or {}
+        lay_down_prompts(self.home)
+        chosen: dict[str, object] = {"proxy.workers": 2, "proxy.tcp_workers": 1, "rtp.nodes": 2}
+        chosen |= {**self.ports.settings(), **(settings or {})}
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("KALIBRI_")},
             **{setting_name(key): str(value) for key, value in chosen.items()},

@@ -78,7 +78,7 @@ class ScriptedAcd:
             if self.offer_at_once is not None:
                 answers.append(self.offer_at_once)
         for event in answers:
-            self._loop.call_soon(lambda event=event: entry.post(event))
+            self._loop.call_soon(partial(entry.post, event))
 
     def supervised(self, leg: str, error: str) -> None:
         with self._changed:

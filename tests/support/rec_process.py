@@ -14,7 +14,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from kalibri.config import PROJECT_ROOT, load_config
+from kalibri.config import PROJECT_ROOT, Config, load_config
+from kalibri.db import Conn
 from kalibri.recording_spool import Spool
 from kalibri.services import recording_pipeline as pipeline
 from tools.rec.controllers import Controllers
@@ -72,6 +73,13 @@ def run_until(point: int, environment: Mapping[str, str]) -> tuple[bool, str]:
     return done.returncode != 0, done.stdout.strip()
 
 
+def intake(config: Config, conn: Conn) -> None:
+    """Take in what is complete."""
+    spool = Spool.of(config)
+    spool.prepare()
+    Intake(spool, config.node_name, Controllers(config.run_directory).know, time.monotonic).look(conn)
+
+
 def main() -> None:
     """Work, and be gone at the point of the command line."""
     last, config = int(sys.argv[1]), load_config()
@@ -84,13 +92,11 @@ def main() -> None:
             print(what, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    spool = Spool.of(config)
-    spool.prepare()
     with (
         contextlib.closing(open_connection(config, "test")) as conn,
         contextlib.closing(Worker(config, notice=notice)) as worker,
     ):
-        Intake(spool, config.node_name, Controllers(config.run_directory).know, time.monotonic).look(conn)
+        intake(config, conn)
         pipeline.forsake(conn, host=config.node_name, is_alive=is_alive)
         while pipeline.backlog(conn, host=config.node_name).waiting:
             worker.work()

@@ -71,7 +71,7 @@ class TableMaker:
             priority=Decimal(rnd.randint(-20, 200)) / rnd.choice((1, 4, 10000)),
             enabled=rnd.random() > 0.1,
             directions=tuple(
-                sorted(rnd.sample(list(Direction), rnd.choice((0, 0, 0, 1, 2))), key=_PLACES.get)
+                sorted(rnd.sample(list(Direction), rnd.choice((0, 0, 0, 1, 2))), key=_PLACES.__getitem__)
             ),
             a_pattern=self._pattern(_NUMBER_PATTERNS, 0.25),
             a_host_pattern=self._pattern(_HOST_PATTERNS, 0.15),

@@ -70,6 +70,6 @@ def add_group(conn: Conn, name: str, members: dict[int, int], *, tenant_id: int 
 
 
 def _value(conn: Conn, statement: str, *params: Any) -> Any:
-    row = conn.execute(statement, params).fetchone()  # type: ignore[arg-type]
+    row = conn.execute(statement, params).fetchone()
     assert row is not None
     return row[0]

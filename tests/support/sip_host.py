@@ -16,6 +16,7 @@ from typing import Any
 
 from sems_apps.host import sdp
 from sems_apps.host.loop import Loop
+from sems_apps.host.sdp import Description
 from sems_apps.host.sip_leg import SipLeg
 from sems_apps.host.sip_stack import Address, SipStack, Verdict
 
@@ -87,7 +88,7 @@ class SipHost:
 
     def dial(self, proxy: Address, target: str = "agent", **headers: str) -> SipLeg:
         """Call a phone that stands for the proxy."""
-        return self.run(
+        leg: SipLeg = self.run(
             lambda: SipLeg.outgoing(
                 self.stack,
                 self,
@@ -99,6 +100,7 @@ class SipHost:
                 headers=headers,
             )
         )
+        return leg
 
     # ---- waiting
 
@@ -158,7 +160,7 @@ class SipHost:
     def leg_media(self, leg: SipLeg) -> None:
         self._tell("media", leg, leg.remote)
 
-    def new_offer(self, leg: SipLeg, offer: sdp.Description | None) -> str | None:
+    def new_offer(self, leg: SipLeg, offer: Description | None) -> str | None:
         if offer is None:
             return self.sdp()
         return sdp.write_answer(offer, "127.0.0.1", 9000, 1, sdp.choose(offer), version=2)

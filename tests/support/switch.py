@@ -219,6 +219,13 @@ class Switch:
         (row,) = self.call_rows(sip_call_id)
         return row
 
+    def media(self, sip_call_id: str, seconds: float = 20) -> dict[str, Any]:
+        """Wait for what the relay has counted of a call; the controller tells it just after the end."""
+        found: dict[str, Any] = self.wait(
+            lambda: self.cdr(sip_call_id, seconds)["media"], seconds, f"media of {sip_call_id}"
+        )
+        return found
+
     def wait_stored(self, seconds: float = 20) -> None:
         """Wait until everything that stands in journals now is in the database."""
         written = {path.name: path.stat().st_size for path in self.config.journal_directory.glob("*.jsonl")}

@@ -25,6 +25,7 @@ from psycopg.conninfo import conninfo_to_dict
 from callcore.errors import BadInput, Unavailable
 from kalibri.config import PROJECT_ROOT, Config
 from kalibri.pg_cluster import DATABASE, KAMAILIO_ROLE, PgCluster, kamailio_password
+from tools.instance import alone as without_database
 from tools.instance import supervisord
 from tools.instance.processes import reachable
 
@@ -72,6 +73,7 @@ def write_files(config: Config) -> None:
         etc = config.etc_directory
         write(supervisord.configuration_file(config), supervisord.configuration(config))
         write(etc / "kamailio.cfg", kamailio_cfg(config, secret))
+        write(etc / "kamailio_alone.cfg", kamailio_cfg(config, secret, alone=True))
         write(etc / "tls.cfg", TLS_CFG.format(certificate=certificate, private_key=private_key))
         write(etc / "turnserver.conf", turnserver_conf(config))
 
@@ -129,10 +131,17 @@ def auth_secret(config: Config) -> str:
 # ---------------------------------------------------------------------------------------------- Kamailio
 
 
-def kamailio_cfg(config: Config, secret: str) -> str:
-    """Return Kamailio's configuration: our values as definitions, then the project's conf/kamailio.cfg."""
+def kamailio_cfg(config: Config, secret: str, *, alone: bool = False) -> str:
+    """Return Kamailio's configuration: our values as definitions, then the project's conf/kamailio.cfg.
+
+    alone: for a start without the database (alone.py).
+    """
     lines = ["#!KAMAILIO", "# Written by ksinit: changes here are lost. See conf/kamailio.cfg."]
-    for name, value in kamailio_definitions(config, secret).items():
+    definitions = kamailio_definitions(config, secret)
+    if alone:
+        lines.append("#!define WITHOUT_DATABASE")
+        definitions["KS_DB_URL"] = f"text://{without_database.folder(config)}"
+    for name, value in definitions.items():
         if not SUBSTITUTABLE.fullmatch(value):
             raise BadInput(f"kamailio.cfg cannot hold the value of {name}: {value}")
         lines.append(f'#!substdef "!{name}!{value}!g"')
@@ -151,7 +160,6 @@ def _relay_sets(config: Config) -> list[str]:
 def kamailio_definitions(config: Config, secret: str) -> dict[str, str]:
     """Return what conf/kamailio.cfg is told, by name."""
     proxy = config.proxy
-    controllers = [config.rtp_controller_ports(number + 1) for number in range(config.rtp.controllers)]
     return {
         "KS_LISTEN_ADDR": f"[{proxy.listen_address}]"
         if ":" in proxy.listen_address
@@ -164,7 +172,6 @@ def kamailio_definitions(config: Config, secret: str) -> dict[str, str]:
         "KS_DB_URL": kamailio_db_url(config),
         "KS_RUN_DIR": str(config.run_directory),
         "KS_SCRIPT": str(PROJECT_ROOT / "kemi" / "kamailio.py"),
-        "KS_RTP_SOCKETS": " ".join(f"udp:{ports.address}:{ports.control}" for ports in controllers),
         "KS_TLS_CFG": str(config.etc_directory / "tls.cfg"),
         "KS_DIGEST_ALGORITHM": proxy.digest_algorithm,
         "KS_AUTH_SECRET": secret,

@@ -24,6 +24,7 @@ from kalibri.db import connect
 from kalibri.heartbeat import read_beat
 from kalibri.services import schema
 from rtpproxy_ctl.ask import ask_version
+from tools.instance.alone import is_alone
 from tools.instance.processes import DATABASE, INDEX, RUNNER, reachable, rtp_control
 
 TIMEOUT_SECONDS = 2.0
@@ -80,7 +81,7 @@ def _question(config: Config, name: str) -> Callable[[], str]:
     questions: dict[str, Callable[[], str]] = {
         "postgres": partial(_postgres, config),
         DATABASE: partial(_database, config),
-        "kamailio": partial(_sip, address, config.proxy.sip_port),
+        "kamailio": partial(_proxy, config, address),
         "stun": partial(_stun, address, config.stun.port),
         INDEX: partial(_index, config),
         "ks-api": partial(_http, reachable(config.api.listen_address), config.api.port),
@@ -108,6 +109,11 @@ def _database(config: Config) -> str:
 
 def _rtp(control: tuple[str, int]) -> str:
     return f"protocol {ask_version(control, TIMEOUT_SECONDS)}"
+
+
+def _proxy(config: Config, address: str) -> str:
+    answer = _sip(address, config.proxy.sip_port)
+    return f"{answer}, without the database" if is_alone(config) else answer
 
 
 def _sip(address: str, port: int) -> str:

@@ -40,6 +40,8 @@ class Process:
     #: Asks it to end, and how long it may take before it is killed.
     stop_signal: str = "TERM"
     stop_seconds: int = 10
+    #: Starts it without the database, when that stays away and nothing else is missing; empty: it waits.
+    alone_argv: tuple[str, ...] = ()
     #: How long it may be unready, at its start and later, before the watch restarts it.
     patience_seconds: int = 30
 
@@ -67,6 +69,7 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
         "ks-cdr": _daemon,
         "ks-rec": _recorder,
         **({"ks-api": _daemon} if config.api.enabled else {}),
+        "ks-worker": _daemon,
         "watch": _watch,
     }
 
@@ -171,20 +174,25 @@ def _watch(config: Config, name: str) -> Process:
 
 
 def _kamailio(config: Config, name: str) -> Process:
-    run = str(config.run_directory)
     return Process(
         name=name,
-        argv=(
-            "/usr/sbin/kamailio",
-            *("-DD", "-E"),  # foreground, log to stderr
-            # The allocator that Kamailio takes by itself spends a sixth of a call on searching its free lists.
-            *("-x", "fm", "-X", "fm"),
-            *("-f", str(config.etc_directory / "kamailio.cfg")),
-            *("-P", str(config.run_directory / "kamailio.pid"), "-Y", run, "-w", run),
-            *("-m", str(config.proxy.shared_memory_mb), "-M", str(config.proxy.private_memory_mb)),
-        ),
+        argv=_kamailio_argv(config, config.etc_directory / "kamailio.cfg"),
+        alone_argv=_kamailio_argv(config, config.etc_directory / "kamailio_alone.cfg"),
         needs=(DATABASE, INDEX),
         environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": python_path()},
+    )
+
+
+def _kamailio_argv(config: Config, configuration: Path) -> tuple[str, ...]:
+    run = str(config.run_directory)
+    return (
+        "/usr/sbin/kamailio",
+        *("-DD", "-E"),  # foreground, log to stderr
+        # The allocator that Kamailio takes by itself spends a sixth of a call on searching its free lists.
+        *("-x", "fm", "-X", "fm"),
+        *("-f", str(configuration)),
+        *("-P", str(config.run_directory / "kamailio.pid"), "-Y", run, "-w", run),
+        *("-m", str(config.proxy.shared_memory_mb), "-M", str(config.proxy.private_memory_mb)),
     )
 
 

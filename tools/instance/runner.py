@@ -21,11 +21,14 @@ from kalibri import remembered
 from kalibri.config import Config, load_config
 from kalibri.heartbeat import forget_beat
 from tools.instance import orphans
-from tools.instance.processes import SYSTEM_PATH, Process, process, python_path
+from tools.instance.processes import DATABASE, SYSTEM_PATH, Process, process, python_path
 
 ASK_AGAIN_SECONDS = 0.3
 #: How often a process that waits says for what.
 SAY_SECONDS = 10.0
+
+#: How long the database may be away before a process that can starts without it.
+ALONE_AFTER_SECONDS = 15.0
 
 #: What a process may see of the environment in which the instance was started; the rest is the person's own.
 KEPT = ("HOME", "LANG", "TZ", "USER", "LOGNAME", "PGPASSFILE", orphans.SUPERVISOR)
@@ -40,13 +43,13 @@ def main(name: str) -> None:
         _say(f"ended what an earlier {name} left behind: {left_behind}")
     if orphans.SUPERVISOR in environ:
         _write_files(config, environ)
-    if item.needs:
-        wait_for(config, item)
-    _prepare(config, name)
+    alone = bool(item.needs) and not wait_for(config, item)
+    _prepare(config, name, alone=alone)
     environment = process_environment(config, item, environ)
     os.chdir(config.run_directory)
     sys.stdout.flush()
-    os.execve(item.argv[0], item.argv, environment)
+    argv = item.alone_argv if alone else item.argv
+    os.execve(argv[0], argv, environment)
 
 
 def _told() -> Mapping[str, str]:
@@ -77,25 +80,47 @@ def process_environment(config: Config, item: Process, environ: Mapping[str, str
     }
 
 
-def wait_for(config: Config, item: Process) -> None:
-    """Return when everything that the process needs is ready, however long that takes."""
+def wait_for(config: Config, item: Process) -> bool:
+    """Return True when everything that the process needs is ready, however long that takes.
+
+    False: the database stays away, all else is ready, and the process can start without it.
+    """
     from tools.instance.probes import probe
 
+    alone_at = time.monotonic() + ALONE_AFTER_SECONDS
     for need in item.needs:
         say_at = time.monotonic() + SAY_SECONDS
         while not (answer := probe(config, need)).ready:
+            if item.alone_argv and need == DATABASE and time.monotonic() >= alone_at:
+                others = [other for other in item.needs if other != DATABASE]
+                if all(probe(config, other).ready for other in others):
+                    _say(f"{item.name} starts without the database: {answer.detail}")
+                    return False
             if time.monotonic() >= say_at:
                 _say(f"{item.name} still waits for the {need}: {answer.detail}")
                 say_at += SAY_SECONDS
             time.sleep(ASK_AGAIN_SECONDS)
+    return True
 
 
-def _prepare(config: Config, name: str) -> None:
+def _prepare(config: Config, name: str, *, alone: bool) -> None:
     forget_beat(config.run_directory, name)
+    if name == "kamailio":
+        _prepare_proxy(config, alone=alone)
     if name == "postgres":
         from kalibri import pg_cluster
 
         pg_cluster.prepare(pg_cluster.PgCluster.of(config))
+
+
+def _prepare_proxy(config: Config, *, alone: bool) -> None:
+    """Make, or take over, what the proxy has in place of the database."""
+    from tools.instance import alone as without_database
+
+    if alone:
+        without_database.prepare(config)
+    elif without_database.is_alone(config):
+        _say(without_database.take_over_if_possible(config))
 
 
 def _say(text: str) -> None:

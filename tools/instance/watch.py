@@ -20,6 +20,7 @@ from kalibri import remembered
 from kalibri.config import Config, load_config
 from kalibri.heartbeat import Heartbeat
 from tools.instance import lifecycle
+from tools.instance.alone import is_alone
 from tools.instance.node_beats import NodeBeats
 from tools.instance.probes import Answer
 from tools.instance.processes import Process, processes
@@ -77,8 +78,25 @@ class Watch:
         self.ready = frozenset(name for name, answer in answers.items() if answer.ready)
         restarted = [item.name for item in self._items if self._is_due(item, states, answers, now)]
         for name in restarted:
-            self._restart(name, states[name], answers[name])
+            self._restart(name, states[name], answers[name].detail)
+        for item in self._items:
+            if item.name not in restarted and self._is_alone_in_vain(item, states, answers):
+                self._restart(item.name, states[item.name], "the database is back")
+                restarted.append(item.name)
         return restarted
+
+    def _is_alone_in_vain(
+        self, item: Process, states: Mapping[str, State], answers: Mapping[str, Answer]
+    ) -> bool:
+        """Tell whether a process runs without the database though it is back."""
+        return (
+            bool(item.alone_argv)
+            and is_alone(self._config)
+            and item.name in states
+            and states[item.name].name == "RUNNING"
+            and answers[item.name].ready  # not one that is just being started, and takes the files over
+            and all(answers[need].ready for need in item.needs)
+        )
 
     def _is_due(
         self, item: Process, states: Mapping[str, State], answers: Mapping[str, Answer], now: float
@@ -91,8 +109,8 @@ class Watch:
         self._troubles[item.name], due = judge(item, states[item.name], answers[item.name], trouble, now=now)
         return due
 
-    def _restart(self, name: str, state: State, answer: Answer) -> None:
-        _say(f"restarting {name} ({state.name}): {answer.detail}")
+    def _restart(self, name: str, state: State, why: str) -> None:
+        _say(f"restarting {name} ({state.name}): {why}")
         try:
             if state.name == "RUNNING":
                 self._supervisor.stop(name)

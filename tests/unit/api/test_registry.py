@@ -14,6 +14,12 @@ from tools.ksctl.main import cli
 
 #: Commands that stay on the machine, and why.
 LOCAL = {
+    "archive.show": "reads files of the machine that has the archive",
+    "archive.verify": "reads files of the machine that has the archive",
+    "backup.create": "writes files of the machine",
+    "backup.list": "reads files of the machine",
+    "backup.restore": "needs an empty database, so nobody serves yet",
+    "backup.verify": "reads files of the machine",
     "completion": "the script of a shell",
     "doctor": "looks at the machine on which it runs",
     "schema.apply": "changes tables: needs their owner, and a person who watches",

@@ -293,3 +293,23 @@ def test_the_first_end_is_the_one_that_hung_up(call: CallBuilder) -> None:
     cdr = folded(call)
     if ends and cdr.hung_up_by != "system":
         assert cdr.hung_up_by in (min(ends, key=lambda e: e.order).data.get("by"), None)
+
+
+def test_a_call_that_lost_its_media_says_so_when_the_proxy_ended_it() -> None:
+    call = CallBuilder()
+    call.start()
+    call.attempt(5)
+    call.add(3000, "call.answer", n=1, code=200)
+    call.add(9000, "call.media_lost", node="n1-rtp-1")
+    assert folded(call).cause == ""
+    call.add(9010, "call.end", by="system", code=200, cause="failed", reason="phone gone", method="timeout")
+    assert (folded(call).cause, folded(call).hung_up_by) == ("media_lost", "system")
+
+
+def test_a_call_that_lost_its_media_and_was_hung_up_ended_normally() -> None:
+    call = CallBuilder()
+    call.start()
+    call.add(3000, "call.answer", n=1, code=200)
+    call.add(9000, "call.media_lost", node="n1-rtp-1")
+    call.add(9010, "call.end", by="caller", code=200, cause="normal", method="BYE")
+    assert (folded(call).cause, folded(call).hung_up_by) == ("normal", "caller")

@@ -282,8 +282,19 @@ def test_only_the_branch_that_was_relayed_is_answered_through_the_relay(proxy: F
     assert proxy.ksr.called("rtpproxy.rtpproxy_answer") == []
     proxy.ksr.pvs["$T_branch_idx"] = "0"
     replies.manage(proxy.worker)
-    assert proxy.ksr.called("rtpproxy.rtpproxy_answer") == [("cor",)]
+    assert proxy.ksr.called("rtpproxy.rtpproxy_answer") == [("bcor",)]
     assert proxy.ksr.dialog_vars["ks_relay"] in ("1", "2")
+
+
+def test_a_route_that_records_is_relayed_and_tells_the_controllers(proxy: FakeProxy) -> None:
+    routes(proxy, ("^7", "gateway:near", {"options": {"record": True}}))
+    call(proxy, "7495", rb="v=0")
+    ((method, params),) = proxy.rtp.told
+    assert (method, params["by"], params["tenant"], params["b"]) == ("record.start", "route", 1, "7495")
+    attempts.branch(proxy.worker)
+    assert proxy.ksr.called("rtpproxy.rtpproxy_offer") == [("bcor",)]
+    (start,) = proxy.events("call.start")
+    assert params["call"] == start["call"]
 
 
 def test_ringing_is_told_once_for_each_code(proxy: FakeProxy) -> None:

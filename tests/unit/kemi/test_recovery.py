@@ -35,6 +35,11 @@ def line(kind: str, call: str, **data: Any) -> str:
 
 
 def start(call: str, sip_call_id: str) -> str:
+    """The lines of a call that was sent to somebody."""
+    return f"{received(call, sip_call_id)}\n{line('call.attempt', call, n=1)}"
+
+
+def received(call: str, sip_call_id: str) -> str:
     return line("call.start", call, sip_call_id=sip_call_id, from_tag="t", cseq=2)
 
 
@@ -77,7 +82,7 @@ def test_torn_lines_strange_lines_and_old_files_do_no_harm(proxy: FakeProxy) -> 
         "\x00",
         line("call.start", "c1"),
         '{"kind":"call.start","call":5}',
-        start("c2", "b@x")[:40],
+        received("c2", "b@x")[:40],
     )
     old = write(proxy, start("c3", "c@x"), name="n1-kamailio-boot-3-1.jsonl")
     os.utime(old, (time.time() - 1000, time.time() - 1000))
@@ -86,12 +91,22 @@ def test_torn_lines_strange_lines_and_old_files_do_no_harm(proxy: FakeProxy) -> 
 
 
 def test_a_retransmitted_invite_makes_no_second_call(proxy: FakeProxy) -> None:
-    write(proxy, line("call.start", "c1", sip_call_id="a@x", from_tag="t", cseq=2))
+    write(proxy, start("c1", "a@x"))
     recovery.load_seen(proxy.worker)
     proxy.send("INVITE", auth=("100", 1), ci="a@x", ft="t", cs="2")
     assert proxy.replies == [(100, "Trying")]
     assert not proxy.relayed
     assert [event["call"] for event in proxy.events("call.retransmission")] == ["c1"]
+
+
+def test_an_invite_that_never_left_the_dead_proxy_makes_the_call_when_it_is_repeated(
+    proxy: FakeProxy,
+) -> None:
+    write(proxy, received("c1", "a@x"), line("call.route", "c1"))
+    recovery.load_seen(proxy.worker)
+    proxy.send("INVITE", auth=("100", 1), ci="a@x", ft="t", cs="2")
+    assert proxy.relayed
+    assert {event["call"] for event in proxy.events("call.attempt")} != {"c1"}
 
 
 def test_an_invite_that_comes_round_again_is_a_loop(proxy: FakeProxy) -> None:

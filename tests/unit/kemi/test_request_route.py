@@ -181,14 +181,18 @@ def test_bye_of_a_dialog_that_a_restart_forgot_still_ends_the_story(proxy: FakeP
     assert (end["call"], end["data"]["by"], end["data"]["method"]) == (str(CALL), "caller", "BYE")
 
 
-def test_bye_tells_the_media_counters_and_ends_the_relay(proxy: FakeProxy) -> None:
+def test_bye_ends_the_relay_under_the_id_of_the_call(proxy: FakeProxy) -> None:
     proxy.ksr.dialog_vars["ks_relay"] = "1"
     parameter = seal(SECRET, CallToken(CALL), "c@phone")
-    route = {"$(hdr(Route)[0])": f"<sip:192.0.2.1;lr{parameter}>", "$rtpstat": "60 150 148 298 0"}
-    proxy.send("BYE", ci="c@phone", tt="callee", **route)
-    (media,) = proxy.events("call.media")
-    assert (media["data"]["a_packets"], media["data"]["b_packets"]) == (150, 148)
-    assert proxy.ksr.called("rtpproxy.rtpproxy_destroy") == [("",)]
+    proxy.send("BYE", ci="c@phone", tt="callee", **{"$(hdr(Route)[0])": f"<sip:192.0.2.1;lr{parameter}>"})
+    assert proxy.ksr.called("rtpproxy.rtpproxy_destroy") == [("b",)]
+
+
+def test_hold_of_a_relayed_call_is_told_to_the_controllers(proxy: FakeProxy) -> None:
+    proxy.ksr.dialog_vars["ks_relay"] = "1"
+    proxy.ksr.results |= {"textops.has_body_type": 1, "textops.is_audio_on_hold": 1}
+    in_dialog(proxy, "INVITE")
+    assert proxy.rtp.told == [("call.hold", {"call": str(CALL), "side": "caller", "hold": True})]
 
 
 def test_cancel_without_invite(proxy: FakeProxy) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from kalibri.config import Config
+from tools.instance import alone as without_database
+from tools.instance import lifecycle
 from tools.instance.lifecycle import FAILED_LIVES, Lives
 from tools.instance.probes import Answer
-from tools.instance.processes import Process
-from tools.instance.supervisord import State
-from tools.instance.watch import SECOND_CHANCE_SECONDS, Trouble, judge
+from tools.instance.processes import DATABASE, Process, processes
+from tools.instance.supervisord import State, Supervisor
+from tools.instance.watch import SECOND_CHANCE_SECONDS, Trouble, Watch, judge
 
 ITEM = Process(name="kamailio", argv=("kamailio",), patience_seconds=30)
 SILENT, READY = Answer(False, "no answer"), Answer(True, "OPTIONS 200 OK")
@@ -61,3 +66,43 @@ def test_up_gives_a_process_up_when_it_ended_in_several_lives() -> None:
 
 def test_up_gives_a_process_up_when_supervisord_did() -> None:
     assert Lives().failed({"stun": state("FATAL"), "rtp-1": state()}) == {"stun"}
+
+
+@pytest.mark.parametrize(
+    ("database", "proxy", "alone", "restarted"),
+    [
+        (READY, READY, True, ["kamailio"]),
+        (SILENT, READY, True, []),
+        (READY, SILENT, True, []),  # it is just being started, and takes over what was written
+        (READY, READY, False, []),
+    ],
+)
+def test_a_proxy_without_database_is_restarted_when_that_is_back(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    database: Answer,
+    proxy: Answer,
+    alone: bool,
+    restarted: list[str],
+) -> None:
+    config = Config(home=tmp_path)
+    if alone:
+        without_database.folder(config).mkdir()
+    commands: list[str] = []
+
+    class FakeSupervisor(Supervisor):
+        def states(self) -> dict[str, State]:
+            return {item.name: state() for item in processes(config)}
+
+        def stop(self, name: str, *, wait: bool = True) -> None:
+            commands.append(f"stop {name}")
+
+        def start(self, name: str) -> None:
+            commands.append(f"start {name}")
+
+    def answers(_config: Config, _states: object, names: list[str]) -> dict[str, Answer]:
+        return {name: {DATABASE: database, "kamailio": proxy}.get(name, READY) for name in names}
+
+    monkeypatch.setattr(lifecycle, "answers_of", answers)
+    assert Watch(config, FakeSupervisor(config)).round(0.0) == restarted
+    assert commands == [f"{verb} {name}" for name in restarted for verb in ("stop", "start")]

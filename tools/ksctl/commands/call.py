@@ -15,6 +15,7 @@ from kalibri.services import call as calls
 from kalibri.services import tenant as tenants
 from kalibri.services.call import Call, CallStory, LiveCall
 from tools.ksctl.app import App, pass_app
+from tools.ksctl.call_orders import COMMANDS as ORDERS
 from tools.ksctl.moments import Moment
 from tools.ksctl.options import tenant_filter_option
 from tools.ksctl.output import Column, output_option, printable, say, show, show_one
@@ -49,6 +50,10 @@ STORY_COLUMNS = ("at_ms", "arrow", "kind", "text", "process")
 @click.group("call")
 def cli() -> None:
     """Calls: which there were, the story of each, which there are now."""
+
+
+for order in ORDERS:
+    cli.add_command(order)
 
 
 @cli.command("list")

@@ -35,6 +35,9 @@ def _state(node: Node) -> str:
     return "draining" if node.draining else str(node.live.get("health", ""))
 
 
+#: Kinds of nodes that carry calls up to a capacity.
+LOADED = (NodeKind.RTP, NodeKind.MEDIA)
+
 COLUMNS = (
     "kind",
     "name",
@@ -42,8 +45,8 @@ COLUMNS = (
     "address",
     "enabled",
     Column("state", value=_state),
-    "weight",
-    "capacity",
+    Column("weight", value=lambda node: node.weight if node.kind is NodeKind.RTP else None),
+    Column("capacity", value=lambda node: node.capacity if node.kind in LOADED else None),
     Column("sessions", value=lambda node: node.live.get("sessions")),
     Column("packets_per_second", "pkt/s", value=lambda node: node.live.get("packets_per_second")),
     Column("load", value=lambda node: node.live.get("load")),

@@ -282,3 +282,8 @@ BEGIN
     PERFORM acd_finish_transition(p_tenant, false);
 END $$;
 COMMENT ON FUNCTION acd_set_open(integer, integer, boolean, boolean) IS 'The opening hours of a queue (and those of its callbacks) begin or end: newcomers are refused while it is closed, who waits is served.';
+
+CREATE FUNCTION acd_actor() RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT coalesce(nullif(current_setting('kalibri.actor', true), ''), session_user::text);
+$$;
+COMMENT ON FUNCTION acd_actor() IS 'Who does this, for the events: what the session says of itself (kalibri.actor), else its role.';

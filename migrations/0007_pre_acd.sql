@@ -315,7 +315,7 @@ CREATE TABLE ready_agent (
     CONSTRAINT ready_agent_pkey PRIMARY KEY (tenant_id, agent_id, queue_id)
 );
 COMMENT ON TABLE ready_agent IS 'One row for each queue of each agent who can get a call now, with his rank by the queue''s strategy (smallest first).';
-CREATE INDEX ready_agent_order_idx ON ready_agent (queue_id, tier, penalty, rank, agent_id);
+CREATE INDEX ready_agent_order_idx ON ready_agent (queue_id, tier, penalty, rank, agent_id) INCLUDE (min_wait);
 COMMENT ON COLUMN ready_agent.min_wait IS 'Seconds that a caller must have waited: opening of the tier, and of the skill steps that the agent fulfils.';
 COMMENT ON INDEX ready_agent_order_idx IS 'The best agent of a queue, without looking at the others.';
 

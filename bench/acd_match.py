@@ -1,0 +1,331 @@
+"""What matching costs: 5,000 agents, 1,000 waiting callers, in several layouts; and transactions of a call.
+
+    python -m bench.acd_match [--rounds N]
+
+Makes a private PostgreSQL cluster with the settings of an instance, fills it, and measures the match function
+by the clock of the server inside its transaction (match_p95_ms: the worst layout), and whole transitions by
+the clock of the client. Prints a table and writes bench/out/acd.json.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import shutil
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import psycopg
+
+from bench.report import write_report
+from kalibri import pg_cluster
+from kalibri.config import Config, DatabaseConfig
+from kalibri.pg_cluster import PgCluster
+from tests.support.fix_pg import apply_schema
+
+AGENTS = 5000
+WAITING = 1000
+HOST = "bench-media-1"
+
+#: Frees an agent whose wrap-up is over, and tells what matching him took, in ms.
+FREED = """
+CREATE FUNCTION pg_temp.freed(p_tenant integer, p_agent integer) RETURNS double precision LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := acd_begin(p_tenant);
+    v_start timestamptz;
+    v_ms double precision;
+BEGIN
+    UPDATE agent_live SET wrapup_until = NULL, event = 'time', event_at = v_now
+    WHERE tenant_id = p_tenant AND agent_id = p_agent;
+    v_start := clock_timestamp();
+    PERFORM acd_match(p_tenant, v_now, p_agent => p_agent);
+    v_ms := extract(epoch FROM clock_timestamp() - v_start) * 1000;
+    PERFORM acd_finish_transition(p_tenant, false);
+    RETURN v_ms;
+END $$"""
+
+#: A caller comes; what matching him took, in ms.
+CAME = """
+CREATE FUNCTION pg_temp.came(p_tenant integer, p_queue integer, p_caller text)
+RETURNS double precision LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := acd_begin(p_tenant);
+    v_start timestamptz;
+    v_ms double precision;
+    v_entry bigint;
+BEGIN
+    v_entry := acd_new_entry(p_tenant, p_queue, gen_random_uuid(), 'bench-media-1', true, p_caller, '{}', v_now);
+    v_start := clock_timestamp();
+    PERFORM acd_match(p_tenant, v_now, p_entry => v_entry);
+    v_ms := extract(epoch FROM clock_timestamp() - v_start) * 1000;
+    PERFORM acd_finish_transition(p_tenant, false);
+    RETURN v_ms;
+END $$"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How agents and callers are spread."""
+
+    name: str
+    queues: int
+    #: Queues that each agent serves.
+    serves: int
+    strategy: str = "longest_idle"
+    #: Every agent lacks the skill that the callers of the first half of the wait need.
+    skilled: bool = False
+
+
+LAYOUTS = (
+    Layout("100_queues", queues=100, serves=3),
+    Layout("one_queue", queues=1, serves=1),
+    Layout("one_queue_random", queues=1, serves=1, strategy="random"),
+    Layout("one_queue_round_robin", queues=1, serves=1, strategy="round_robin"),
+    Layout("20_queues_all_serve_10", queues=20, serves=10),
+    Layout("skills_and_tiers", queues=20, serves=3, strategy="skill", skilled=True),
+)
+
+
+class Bench:
+    """One tenant of one layout."""
+
+    def __init__(self, conn: psycopg.Connection[Any], layout: Layout) -> None:
+        self.conn = conn
+        self.layout = layout
+        self.rng = random.Random(7)
+        self.tenant = self._value(
+            "INSERT INTO tenant (name, realm) VALUES (%s, %s) RETURNING tenant_id",
+            layout.name.replace("_", "-"),
+            layout.name,
+        )
+        self.queues = [self._queue(number) for number in range(layout.queues)]
+        self._agents()
+        for queue in self.queues:
+            conn.execute("SELECT acd_queue_changed(%s, %s)", [self.tenant, queue])
+
+    def _value(self, statement: str, *params: Any) -> Any:
+        row = self.conn.execute(statement, params).fetchone()  # type: ignore[arg-type]
+        assert row is not None
+        return row[0]
+
+    def _queue(self, number: int) -> int:
+        queue = int(
+            self._value(
+                "INSERT INTO queue (tenant_id, name, strategy, wrapup_seconds, tier_waits)"
+                " VALUES (%s, %s, %s, 0, '{0,30}') RETURNING queue_id",
+                self.tenant,
+                f"q{number}",
+                self.layout.strategy,
+            )
+        )
+        if self.layout.skilled:
+            skill = self._value(
+                "INSERT INTO skill (tenant_id, name) VALUES (%s, %s) RETURNING skill_id",
+                self.tenant,
+                f"s{number}",
+            )
+            self.conn.execute(
+                "INSERT INTO queue_skill (tenant_id, queue_id, skill_id, after_seconds, level)"
+                " VALUES (%(t)s, %(q)s, %(s)s, 0, 8), (%(t)s, %(q)s, %(s)s, 60, 2)",
+                {"t": self.tenant, "q": queue, "s": skill},
+            )
+        return queue
+
+    def _agents(self) -> None:
+        """Everybody is logged in and in wrap-up."""
+        self.conn.execute(
+            "INSERT INTO agent (tenant_id, name, number) SELECT %s, 'a' || n, '100' FROM generate_series(1, %s) n",
+            [self.tenant, AGENTS],
+        )
+        self.agents = [
+            row[0]
+            for row in self.conn.execute("SELECT agent_id FROM agent WHERE tenant_id = %s", [self.tenant])
+        ]
+        rows = [
+            (self.tenant, queue, agent, 1 + (agent % 7 == 0))
+            for agent in self.agents
+            for queue in self.rng.sample(self.queues, self.layout.serves)
+        ]
+        with self.conn.cursor().copy(
+            "COPY queue_member (tenant_id, queue_id, agent_id, tier) FROM STDIN"
+        ) as copy:
+            for row in rows:
+                copy.write_row(row)
+        if self.layout.skilled:
+            self.conn.execute(
+                "INSERT INTO agent_skill"
+                " SELECT a.tenant_id, a.agent_id, s.skill_id, 1 + (a.agent_id + s.skill_id) %% 10"
+                " FROM agent a JOIN skill s USING (tenant_id) WHERE a.tenant_id = %s",
+                [self.tenant],
+            )
+        self.conn.execute(
+            "UPDATE agent_live SET logged_in = true, wrapup_until = now() + interval '1 h', event = 'login'"
+            " WHERE tenant_id = %s",
+            [self.tenant],
+        )
+        self.conn.execute("ANALYZE")
+
+    def fill(self) -> None:
+        """Let callers wait; half of them for over a minute."""
+        for number in range(WAITING):
+            self.come(number)
+        self.conn.execute(
+            "UPDATE queue_entry SET since = since - interval '70 s', order_at = order_at - interval '70 s'"
+            " WHERE tenant_id = %s AND entry_id %% 2 = 0",
+            [self.tenant],
+        )
+
+    def come(self, number: int) -> float:
+        """A caller comes; ms of matching."""
+        return float(
+            self._value(
+                "SELECT pg_temp.came(%s, %s, %s)",
+                self.tenant,
+                self.rng.choice(self.queues),
+                f"7{number % 100_000:05}",
+            )
+        )
+
+    def free(self, agent: int) -> float:
+        """An agent becomes free; ms of matching."""
+        return float(self._value("SELECT pg_temp.freed(%s, %s)", self.tenant, agent))
+
+    def settle(self, agent: int) -> None:
+        """Whatever he got ends, and he is in wrap-up again."""
+        row = self.conn.execute("SELECT offer_id FROM agent_live WHERE agent_id = %s", [agent]).fetchone()
+        if row is not None and row[0] is not None:
+            self.conn.execute("SELECT * FROM acd_answer(%s, %s)", [self.tenant, row[0]])
+            self.conn.execute(
+                "UPDATE queue SET wrapup_seconds = 3600 WHERE tenant_id = %s AND wrapup_seconds = 0",
+                [self.tenant],
+            )
+            self.conn.execute("SELECT * FROM acd_finish(%s, %s, 'agent')", [self.tenant, row[0]])
+        else:
+            self.conn.execute("SELECT acd_wrapup(%s, %s, 3600)", [self.tenant, agent])
+
+
+def jammed(bench: Bench, rounds: int) -> list[float]:
+    """1,000 wait; agents become free one after the other, and as many callers come."""
+    bench.fill()
+    times = []
+    for number in range(rounds):
+        agent = bench.rng.choice(bench.agents)
+        times.append(bench.free(agent))
+        bench.settle(agent)
+        times.append(bench.come(WAITING + number))
+    return times
+
+
+def idle(bench: Bench, rounds: int) -> list[float]:
+    """Nobody waits and 5,000 are free; callers come."""
+    bench.conn.execute(
+        "UPDATE queue_entry SET state = 'ended', ended_at = now(), end_reason = 'abandoned', due_at = NULL"
+        " WHERE tenant_id = %s AND state <> 'ended'",
+        [bench.tenant],
+    )
+    bench.conn.execute(
+        "UPDATE agent_live SET wrapup_until = NULL, event = 'time', event_at = clock_timestamp() WHERE tenant_id = %s",
+        [bench.tenant],
+    )
+    bench.conn.execute("ANALYZE ready_agent, queue_entry, agent_live")
+    return [bench.come(number) for number in range(rounds)]
+
+
+def transitions(conn: psycopg.Connection[Any], calls: int) -> tuple[float, dict[str, list[float]]]:
+    """Held calls from beginning to end; return transactions a call, and ms of each function at the client."""
+    conn.execute(
+        "INSERT INTO node (name, kind, host, address) VALUES (%s, 'media', 'b', 'udp:127.0.0.1:5090')", [HOST]
+    )
+    bench = Bench(conn, Layout("transitions", queues=20, serves=1))
+    conn.execute("UPDATE queue SET wrapup_seconds = 1 WHERE tenant_id = %s", [bench.tenant])
+    spent: dict[str, list[float]] = {}
+    count = 0
+
+    def timed(name: str, statement: str, *params: Any) -> list[Any]:
+        nonlocal count
+        count += 1
+        start = time.perf_counter()
+        rows = conn.execute(statement, params).fetchall()  # type: ignore[arg-type]
+        spent.setdefault(name, []).append((time.perf_counter() - start) * 1000)
+        return rows
+
+    for number in range(calls):
+        queue = bench.rng.choice(bench.queues)
+        enter = "SELECT * FROM acd_enter(%s, %s, %s, %s, true, %s)"
+        timed("enter", enter, bench.tenant, queue, uuid.uuid4(), HOST, f"7{number:05}")
+        agent = conn.execute(
+            "SELECT agent_id FROM queue_member WHERE queue_id = %s AND tier = 1 LIMIT 1", [queue]
+        ).fetchone()
+        assert agent is not None
+        conn.execute(
+            "UPDATE agent_live SET wrapup_until = now() - interval '1 ms', event = 'wrapup' WHERE agent_id = %s",
+            agent,
+        )
+        timed("tick", "SELECT acd_tick(%s)", bench.tenant)
+        for *_, offer, _data in timed("take", "SELECT * FROM acd_take(%s)", HOST):
+            timed("answer", "SELECT * FROM acd_answer(%s, %s)", bench.tenant, offer)
+            timed("finish", "SELECT * FROM acd_finish(%s, %s, 'agent')", bench.tenant, offer)
+    served = len(spent["finish"])
+    assert served == calls
+    return count / served, spent
+
+
+@contextmanager
+def database() -> Iterator[psycopg.Connection[Any]]:
+    """A private cluster as an instance has it, gone afterwards."""
+    home = Path(tempfile.mkdtemp(prefix="ksbench-", dir="/tmp"))
+    config = Config(home=home, database=DatabaseConfig(port=pg_cluster.free_port()))
+    cluster = PgCluster.of(config)
+    pg_cluster.prepare(cluster)
+    process = pg_cluster.start(cluster, log_file=home / "postgres.log", die_with_parent=True)
+    try:
+        pg_cluster.set_up(cluster)
+        apply_schema(cluster.dsn(pg_cluster.DATABASE))
+        with psycopg.connect(cluster.dsn(pg_cluster.DATABASE), autocommit=True) as conn:
+            yield conn
+    finally:
+        pg_cluster.stop(process, at_once=True)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return the value below which this share of the values lies."""
+    return statistics.quantiles(values, n=1000)[int(share * 1000) - 1]
+
+
+@click.command(help=(__doc__ or "").partition("\n\n")[0])
+@click.option("--rounds", default=500, show_default=True, help="Measured matches of each kind and layout.")
+def main(rounds: int) -> None:
+    """Run the benchmark."""
+    metrics: dict[str, float] = {}
+    kinds: tuple[Callable[[Bench, int], list[float]], ...] = (jammed, idle)
+    with database() as conn:
+        for layout, kind in itertools.product(LAYOUTS, kinds):
+            conn.execute("DISCARD TEMP")
+            for function in (FREED, CAME):
+                conn.execute(function)  # type: ignore[call-overload]
+            if kind is jammed:
+                bench = Bench(conn, layout)
+            times = kind(bench, rounds)
+            for share in (0.5, 0.95):
+                metrics[f"match_{layout.name}_{kind.__name__}_p{share * 100:.0f}_ms"] = percentile(
+                    times, share
+                )
+        metrics["match_p95_ms"] = max(value for name, value in metrics.items() if name.endswith("_p95_ms"))
+        metrics["transactions_per_call"], spent = transitions(conn, rounds)
+        for name, times in spent.items():
+            metrics[f"acd_{name}_p50_ms"] = percentile(times, 0.5)
+            metrics[f"acd_{name}_p95_ms"] = percentile(times, 0.95)
+    write_report("acd", metrics)
+
+
+if __name__ == "__main__":
+    main()
