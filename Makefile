@@ -73,7 +73,7 @@ fuzz: install ## Property tests with many more examples (FUZZ_SECONDS for each, 
 
 # ---- measure
 
-.PHONY: bench-route bench-acd bench-proxy bench-pacing
+.PHONY: bench-route bench-acd bench-proxy bench-pacing bench-media-host
 bench-route: install ## Routing core: table and bench/out/route.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.route
 
@@ -85,6 +85,9 @@ bench-acd: install ## Call distribution under load (real SIP and RTP): table and
 
 bench-proxy: install ## Cost of a call in the proxy: table and bench/out/proxy.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.proxy
+
+bench-media-host: install ## Cost of a held and of a joined call in a media host: table and bench/out/media_host.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.media_host
 
 .PHONY: clean
 clean: ## Remove the Python environment and caches; run data (KALIBRI_HOME) stays
