@@ -39,8 +39,6 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_FILE = PROJECT_ROOT / "conf" / "kalibri.yaml"
 ENVIRONMENT_PREFIX = "KALIBRI_"
 
-#: The control protocol knows no password: never reachable from another machine.
-CONTROLLER_ADDRESS = "127.0.0.1"
 #: From the ports of one controller to those of the next.
 CONTROLLER_PORT_STEP = 10
 #: RTPProxy's control protocol knows no password: never reachable from another machine.
@@ -339,7 +337,7 @@ class Config:
     def rtp_controller_ports(self, number: int) -> ControllerPorts:
         """Where a controller listens; the first has number 1. Never reachable from another machine."""
         first = self.rtp.controller_base_port + CONTROLLER_PORT_STEP * (number - 1)
-        return ControllerPorts(CONTROLLER_ADDRESS, first, first + 1, first + 2)
+        return ControllerPorts(CONTROL_ADDRESS, first, first + 1, first + 2)
 
     def rtp_controller_socket(self, name: str) -> Path:
         """Stream socket of a controller, by its name (rtpc-1)."""
@@ -352,9 +350,15 @@ class Config:
 
     @property
     def relay_controls(self) -> list[tuple[str, int]]:
-        """Where the proxy commands the media relays (the RTP controllers); a relay's number is its place, from 1."""
+        """Where the proxy commands its relays, the RTP controllers; a number is a place in this list, from 1."""
         ports = [self.rtp_controller_ports(number + 1) for number in range(self.rtp.controllers)]
         return [(each.address, each.control) for each in ports]
+
+    def rtp_ports(self, number: int) -> tuple[int, int]:
+        """First and last media port of a node: an equal share, beginning at an even port; the first has number 1."""
+        first = self.rtp.port_min + self.rtp.port_min % 2
+        share = (self.rtp.port_max - first + 1) // self.rtp_nodes // 2 * 2
+        return first + (number - 1) * share, first + number * share - 1
 
     @property
     def rtp_spool_directory(self) -> Path:
@@ -670,7 +674,7 @@ def _check_together(config: Config) -> None:
             "stun.port": (proxy.listen_address, config.stun.port if config.stun.enabled else 0, 1),
             "rtp.control_base_port": (rtp.listen_address, rtp.control_base_port, config.rtp_nodes),
             "rtp.controller_base_port": (
-                CONTROLLER_ADDRESS,
+                CONTROL_ADDRESS,
                 rtp.controller_base_port,
                 CONTROLLER_PORT_STEP * rtp.controllers,
             ),

@@ -1,10 +1,10 @@
-"""Which relay serves a call: the one that took the offer, in all that follows. Shell.
+"""Which relay serves a call: the one that took the offer, in all that follows, as long as it lives. Shell.
 
-Left alone, Kamailio's module chooses anew for each command among the relays that live at that moment, so a relay that
-comes back between offer and answer moved the answer to one that has never heard of the call. Here each relay is a set
-of its own in Kamailio (numbers from 1, as tools/instance/files.py writes them), and its number is kept: in the
-transaction while a call is set up, in the dialog after the answer. An offer may go to another relay when the first
-choice is away; an answer never does: elsewhere there is no session, or worse, one of an earlier attempt.
+A relay is an RTP controller. Left alone, Kamailio's module chooses anew for each command among those that live at that
+moment. Here each is a set of its own in Kamailio (numbers from 1, as tools/instance/files.py writes them), and its
+number is kept: in the transaction while a call is set up, in the dialog after the answer. So the controller that has
+the call in its memory is asked; another one only when that is away: it has to ask all RTP nodes for the session, and
+refuses when none of them has it.
 """
 
 from __future__ import annotations
@@ -73,8 +73,12 @@ def answer(worker: Worker, flags: str, relay: int) -> bool:
         return True
     if _several_streams(worker):
         return False  # see offer
-    # It may have been slow once, or slow to somebody else: the module then asks it nothing for a second. Nobody but
-    # this relay can serve the call, so it is asked again.
+    # After offers at several controllers the nodes may hold a session of an earlier one: another controller, which
+    # asks the nodes, could find that.
+    others = _in_order(worker, relay)[1:] if len(_offered(worker)) < 2 else []
+    if any(_answer(worker, flags, number) for number in others):
+        return True
+    # It may have been slow once, or slow to somebody else: the module then asks it nothing for a second.
     worker.port.believe_in_relay(worker.config.relay_controls[relay - 1])
     return _answer(worker, flags, relay)
 
@@ -86,16 +90,22 @@ def _answer(worker: Worker, flags: str, relay: int) -> bool:
 def end_session(worker: Worker) -> None:
     """End the session of an answered call."""
     for relay in _of_call(worker):
-        if _use(worker, relay):
-            worker.port.media_delete()
+        if not _delete(worker, relay):
+            any(_delete(worker, other) for other in _in_order(worker, relay)[1:])
 
 
 def end_set_up(worker: Worker) -> None:
     """End the sessions that the offers of a call in set-up have opened."""
     for relay in _offered(worker):
-        if _use(worker, relay):
-            worker.port.media_delete()
+        _delete(worker, relay)
     worker.port.set_avp(_OFFERED, "")
+
+
+def _delete(worker: Worker, relay: int) -> bool:
+    """End the session at a relay; False when nobody is there."""
+    if not (_use(worker, relay) and worker.port.media_delete()):
+        return False
+    return not worker.relay_sockets.forget_error(relay)
 
 
 def _of_call(worker: Worker) -> list[int]:

@@ -25,7 +25,7 @@ class RtpControl:
         self._pid = -1
 
     def record(self, call: str, *, by: str, tenant: int | None, a: str, b: str) -> None:
-        """Have a call recorded from its first media on. by: who wants it, a word of RecordingReason."""
+        """Have a call recorded from its first media on; by: who wants it (kemi/recording_choice.py)."""
         self._tell("record.start", call=call, by=by, tenant=tenant, a=a, b=b)
 
     def hold(self, call: str, *, side: str, hold: bool) -> None:

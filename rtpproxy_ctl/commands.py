@@ -199,11 +199,10 @@ def parse_ports(text: str) -> Ports:
     """Read a reply of U or L; raises BadReply. Port 0 is L's answer when it does not know the session."""
     first, *more = (part.strip() for part in text.split("&&"))
     words = first.split()
-    if not words or len(words) > 3 or not (words[0].isascii() and words[0].isdigit()):
-        raise BadReply(f"no port in {text!r}")
-    port = int(words[0])
-    if port > 65535:
-        raise BadReply(f"no port in {text!r}")
+    digits = words[0] if words and len(words) <= 3 else ""
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and int(digits) <= 65535):
+        raise BadReply(f"no port in {text[:100]!r}")
+    port = int(digits)
     return Ports(port, words[1] if len(words) > 1 else "", tuple(more))
 
 

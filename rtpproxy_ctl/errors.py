@@ -64,6 +64,14 @@ _FAMILIES = (
 )
 
 
+_KNOWN = frozenset(number for first, last in _FAMILIES for number in range(first, last + 1))
+
+
+def is_known(number: int) -> bool:
+    """Tell whether RTPProxy has an error of this number."""
+    return number in _KNOWN
+
+
 class RtpError(KalibriError):
     """RTPProxy refused a command."""
 

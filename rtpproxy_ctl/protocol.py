@@ -44,7 +44,7 @@ from rtpproxy_ctl.commands import (
     parse_counters,
     parse_ports,
 )
-from rtpproxy_ctl.errors import BadCommand, BadReply, ErrorCode, RtpError
+from rtpproxy_ctl.errors import BadCommand, BadReply, ErrorCode, RtpError, is_known
 
 #: Longest command line that is looked at.
 MAX_COMMAND_BYTES = 8192
@@ -77,8 +77,10 @@ def parse_command(line: str) -> AnyCommand:
 
 
 def is_error(text: str) -> int | None:
-    """Return the number of an `E<number>` reply, None of any other text."""
-    return int(text[1:]) if text[:1] == "E" and text[1:].isascii() and text[1:].isdigit() else None
+    """Return the number of an `E<number>` reply; None of other text, and of a number that RTPProxy has not."""
+    if text[:1] != "E" or not 2 <= len(text) <= 3 or not (text[1:].isascii() and text[1:].isdigit()):
+        return None
+    return int(text[1:]) if is_known(int(text[1:])) else None
 
 
 # ------------------------------------------------------------------------------------------- datagrams

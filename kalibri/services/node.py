@@ -26,6 +26,8 @@ SQL = db.statements("node")
 REGISTERED_BY = "ksinit"
 #: What a node has until somebody changes it (the database has the same defaults).
 DEFAULT_WEIGHT, DEFAULT_CAPACITY = 100, 300
+#: RTP and RTCP of both sides.
+PORTS_PER_SESSION = 4
 #: RTPProxy's control protocol knows no password: never reachable from another machine.
 RTP_CONTROL_ADDRESS = "127.0.0.1"
 
@@ -201,6 +203,7 @@ def _proxy(config: Config) -> dict[str, object]:
 def _rtp(config: Config, number: int) -> dict[str, object]:
     port = config.rtp.control_base_port + number - 1
     name = f"rtp-{number}"
+    first, last = config.rtp_ports(number)
     return _node(
         config,
         name,
@@ -209,6 +212,8 @@ def _rtp(config: Config, number: int) -> dict[str, object]:
         spool=str(config.rtp_spool_directory / name),
         recordings=str(config.rtp_recording_directory / name),
         notifies=True,
+        # Two controllers may each give it some before they see the other's; and L takes ports too.
+        most_sessions=(last - first + 1) // PORTS_PER_SESSION * 9 // 10,
     )
 
 

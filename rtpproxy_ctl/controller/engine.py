@@ -6,6 +6,7 @@ test without a network. A reply is given exactly once for each command, whatever
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,8 @@ from rtpproxy_ctl.controller.search import search
 from rtpproxy_ctl.controller.sessions import Session, SessionMap, Side, dtmf_type_of
 from rtpproxy_ctl.errors import BadCommand, ErrorCode
 from rtpproxy_ctl.protocol import is_error, parse_command
+
+log = logging.getLogger("rtpc")
 
 Reply = Callable[[str], None]
 
@@ -255,6 +258,8 @@ class Engine:
         number: int | None,
     ) -> None:
         """A node did not answer U or L, refused it or lied: try the next one, or tell the front."""
+        said = "nothing" if answer is None else repr(answer[:100])
+        log.warning("node %s answered %s to %s", session.node, said, type(command).__name__)
         if others is not None and session.unconfirmed and (number is None or number in ELSEWHERE):
             if answer is None:  # it may be slow, and have made the session all the same
                 self._orphans.setdefault(session.node, []).append((session.handle, self._first_tag(session)))

@@ -31,6 +31,8 @@ log = logging.getLogger("rtpc")
 POLL_SECONDS = 1.0
 #: How often the figures are written.
 REPORT_SECONDS = 2.0
+#: What a node may carry that does not tell how many ports it has.
+MOST_SESSIONS = 1_000_000
 CONNECT_TIMEOUT_MS, STATEMENT_TIMEOUT_MS = 3000, 5000
 
 Reports = Callable[[], list[dict[str, Any]]]
@@ -140,7 +142,7 @@ def spec_of(config: Config, row: dict[str, Any]) -> NodeSpec | None:
         enabled=row["enabled"],
         draining=row["draining"],
         weight=row.get("weight", table.DEFAULT_WEIGHT),
-        capacity=row.get("capacity", table.DEFAULT_CAPACITY),
+        capacity=min(row.get("capacity", table.DEFAULT_CAPACITY), data.get("most_sessions", MOST_SESSIONS)),
         spool=Path(data["spool"]) if own and data.get("spool") else None,
         recordings=Path(data["recordings"]) if own and data.get("recordings") else None,
         notifies=data.get("notifies") is True and own,

@@ -34,6 +34,17 @@ TENANT = {"name": "demo", "realm": "demo.example", "time_zone": "UTC", "max_call
 _serial = itertools.count(1)
 
 
+class FakeRtpControl(RtpControl):
+    """Keeps the orders to the RTP controllers."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.told: list[tuple[str, dict[str, Any]]] = []
+
+    def _tell(self, method: str, **params: Any) -> None:
+        self.told.append((method, params))
+
+
 class FakeAcd(AcdDatabase):
     """The ACD as a test says it answers: `answers` by statement, in order; None stands for "the database is away"."""
 
@@ -72,17 +83,6 @@ class FakeAcd(AcdDatabase):
         return [params for asked, params in self.asked if asked == name]
 
 
-class FakeRtpControl(RtpControl):
-    """Keeps the orders to the RTP controllers."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.told: list[tuple[str, dict[str, Any]]] = []
-
-    def _tell(self, method: str, **params: Any) -> None:
-        self.told.append((method, params))
-
-
 class FakeProxy:
     """One Kamailio process without Kamailio."""
 
@@ -105,6 +105,7 @@ class FakeProxy:
         self.journal = JournalWriter(self.journal_folder, "n1", "kamailio")
         directory = Directory.open(self.index)
         self.acd = FakeAcd()
+        self.rtp = FakeRtpControl(config)
         self.worker = Worker(
             port,
             config,
@@ -113,9 +114,9 @@ class FakeProxy:
             SECRET,
             os.getpid(),
             self.journal_folder,
+            self.rtp,
             RelaySockets(config.relay_controls),
             self.acd,
-            self.rtp,
         )
 
     def set_entries(self, entries: dict[str, dict[str, Any]]) -> None:

@@ -57,11 +57,8 @@ class RtpSystem:
         """others: nodes that something else plays; the controllers know them beside the real ones."""
         self.home = Path(tempfile.mkdtemp(prefix=f"ksrtp-{os.getpid()}-", dir="/tmp"))
         self._block = PortBlock()
-        chosen: dict[str, object] = {
-            **self._block.settings(),
-            "rtp.nodes": nodes,
-            "rtp.controllers": controllers,
-        }
+        chosen: dict[str, object] = {**self._block.settings()}
+        chosen |= {"rtp.nodes": nodes, "rtp.controllers": controllers}
         chosen |= {"database.dsn": "host=127.0.0.1 port=1 dbname=none", **(settings or {})}
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("KALIBRI_")},

@@ -90,10 +90,8 @@ def rtp_control(config: Config, number: int) -> tuple[str, int]:
 
 
 def rtp_ports(config: Config, number: int) -> tuple[int, int]:
-    """Return the first and the last media port of a node: an equal share, beginning at an even port."""
-    first = config.rtp.port_min + config.rtp.port_min % 2
-    share = (config.rtp.port_max - first + 1) // config.rtp_nodes // 2 * 2
-    return first + (number - 1) * share, first + number * share - 1
+    """Return the first and the last media port of a node."""
+    return config.rtp_ports(number)
 
 
 def rtp_spool(config: Config, name: str) -> Path:

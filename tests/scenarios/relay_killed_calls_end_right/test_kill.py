@@ -1,4 +1,4 @@
-"""kill -9 of RTPProxy: its calls are ended and told, calls have media again within seconds, none is half deaf."""
+"""kill -9 of RTPProxy: its calls end and say why, calls have media again within seconds, and none is ever half deaf."""
 
 from __future__ import annotations
 

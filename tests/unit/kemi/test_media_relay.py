@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
@@ -18,7 +17,7 @@ from tests.support.fake_ksr import FakeKsr
 from tests.support.fake_proxy import SECRET, FakeProxy
 from tests.support.index_files import gateway_record
 
-CALL = UUID("01890000-0000-7000-8000-000000000001")
+CALL = "01890000-0000-7000-8000-000000000001"
 SDP = "v=0\r\nc=IN IP4 10.0.0.9\r\nm=audio 4000 RTP/AVP 0\r\n"
 VIDEO = SDP + "m=video 4002 RTP/AVP 99\r\n"
 
@@ -173,12 +172,20 @@ def test_both_sides_get_one_bye(proxy: FakeProxy, relays: Relays) -> None:
 
 def test_a_relay_that_was_slow_once_is_asked_again_for_the_answer(proxy: FakeProxy, relays: Relays) -> None:
     home = offer(proxy, relays)
-    tries = iter([-3, 1])
+    tries = iter([-3, -3, 1])
     proxy.ksr.results["rtpproxy.rtpproxy_answer"] = lambda flags: next(tries)
     answered(proxy)
     assert (relays.used, sdp_sent_on(proxy)) == (home, [])
     (command,) = proxy.ksr.called("jsonrpcs.exec")
     assert json.loads(command[0])["params"] == [f"udp:127.0.0.1:{22090 + 10 * home}", 1]
+
+
+def test_another_controller_that_finds_the_session_takes_the_answer(proxy: FakeProxy, relays: Relays) -> None:
+    home = offer(proxy, relays)
+    relays.kill(home)
+    relays.sessions = {3 - home}
+    answered(proxy)
+    assert (relays.used, sdp_sent_on(proxy)) == (3 - home, [])
 
 
 def test_early_media_that_cannot_be_relayed_does_not_end_the_call(proxy: FakeProxy, relays: Relays) -> None:
@@ -197,7 +204,7 @@ def test_a_session_of_an_earlier_attempt_elsewhere_is_not_taken_for_this_one(
     relays.alive[first] = False  # frozen: its session stays
     attempts.store(
         proxy.worker,
-        CallState(call_id=str(CALL), tenant_id=1, current=Target("uri", "sip:x"), media_relay="always"),
+        CallState(call_id=CALL, tenant_id=1, current=Target("uri", "sip:x"), media_relay="always"),
     )
     attempts.branch(proxy.worker)
     second = relays.used
@@ -308,7 +315,7 @@ def test_an_offer_in_the_first_200_is_relayed_and_its_answer_in_ack_too(
     home = relays.used
     assert proxy.ksr.dialog_vars["ks_relay"] == str(home)
     in_dialog(proxy, "ACK", SDP)
-    assert (relays.used, proxy.ksr.called("rtpproxy.rtpproxy_answer")) == (home, [("cor",)])
+    assert (relays.used, proxy.ksr.called("rtpproxy.rtpproxy_answer")) == (home, [("bcor",)])
 
 
 def test_an_offer_in_the_first_200_without_any_relay_ends_the_call(proxy: FakeProxy, relays: Relays) -> None:

@@ -41,7 +41,7 @@ def test_kamailio_reads_our_values_before_the_projects_configuration(config: Con
     assert f'include_file "{PROJECT_ROOT}/conf/kamailio.cfg"' in lines
 
 
-def test_each_relay_is_a_set_of_its_own(config: Config) -> None:
+def test_each_controller_is_a_set_of_its_own(config: Config) -> None:
     assert files.kamailio_cfg(config, "secret").splitlines()[-2:] == [
         'modparam("rtpproxy", "rtpproxy_sock", "1 == udp:127.0.0.1:22100")',
         'modparam("rtpproxy", "rtpproxy_sock", "2 == udp:127.0.0.1:22110")',
