@@ -73,7 +73,7 @@ fuzz: install ## Property tests with many more examples (FUZZ_SECONDS for each, 
 
 # ---- measure
 
-.PHONY: bench-route bench-acd bench-proxy bench-pacing
+.PHONY: bench-route bench-acd bench-proxy bench-pacing bench-media-host
 bench-route: install ## Routing core: table and bench/out/route.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.route
 
@@ -92,6 +92,9 @@ storm: install ## Call distribution under 100,000 random operations with killed 
 
 bench-acd-match: install ## Match function, 5,000 agents and 1,000 waiting: table and bench/out/acd.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.acd_match
+
+bench-media-host: install ## Cost of a held and of a joined call in a media host: table and bench/out/media_host.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.media_host
 
 .PHONY: clean
 clean: ## Remove the Python environment and caches; run data (KALIBRI_HOME) stays
