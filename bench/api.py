@@ -151,6 +151,7 @@ def listen(
     reader = threading.Thread(target=crowd.listen, args=(lambda: not stop.is_set(),))
     reader.start()
     _wait(lambda: health(api)["listeners"] == listeners)
+    assert health(api)["listeners"] == listeners, "not everybody is listening"
     before, cpu = memory_mb(pid), cpu_seconds(pid)
     sent, took = _publish(config, seconds, rate)
     cpu = (cpu_seconds(pid) - cpu) / took
