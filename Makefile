@@ -73,7 +73,7 @@ fuzz: install ## Property tests with many more examples (FUZZ_SECONDS for each, 
 
 # ---- measure
 
-.PHONY: bench-route bench-acd bench-proxy bench-pacing
+.PHONY: bench-route bench-acd bench-proxy bench-pacing bench-rtp
 bench-route: install ## Routing core: table and bench/out/route.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.route
 
@@ -82,6 +82,9 @@ bench-pacing: install ## Predictive pacing against other rules: bench/out/pacing
 
 bench-acd: install ## Call distribution under load (real SIP and RTP): table and bench/out/acd.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.acd
+
+bench-rtp: install ## Cost of media against rtpengine, of the RTP controller: table and bench/out/rtp.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.rtp
 
 bench-proxy: install ## Cost of a call in the proxy: table and bench/out/proxy.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.proxy
