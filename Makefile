@@ -73,7 +73,7 @@ fuzz: install ## Property tests with many more examples (FUZZ_SECONDS for each, 
 
 # ---- measure
 
-.PHONY: bench-route bench-acd bench-api bench-proxy bench-pacing bench-media-host
+.PHONY: bench-route bench-acd bench-api bench-proxy bench-pacing bench-media-host bench-rtp
 bench-route: install ## Routing core: table and bench/out/route.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.route
 
@@ -85,6 +85,9 @@ bench-acd: install ## Call distribution under load (real SIP and RTP): table and
 
 bench-api: install ## The API: requests, a thousand listeners, rows of calls: bench/out/api.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.api
+
+bench-rtp: install ## Cost of media against rtpengine, of the RTP controller: table and bench/out/rtp.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.rtp
 
 bench-proxy: install ## Cost of a call in the proxy: table and bench/out/proxy.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.proxy
