@@ -25,7 +25,7 @@ from api.jsonrpc import Message, ProtocolError, Request, TooManyRequests
 from api.limits import RateLimit
 from api.method import BadParameters
 from callcore.errors import KalibriError, Unavailable
-from kalibri.config import ApiConfig
+from kalibri.config_sections import ApiConfig
 from kalibri.services import token as tokens
 from kalibri.services.token import Principal, Unauthorized
 
