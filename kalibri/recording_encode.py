@@ -16,7 +16,7 @@ from callcore.errors import KalibriError
 from kalibri.files import sync_directory
 
 #: A longer WAV is not taken into memory as a whole, which is pydub's way, but read by ffmpeg itself.
-PYDUB_BYTES: Final = 512 * 1024 * 1024
+PYDUB_BYTES: Final = 128 * 1024 * 1024
 #: No joint stereo: what one side says must not leak into the other. No encoder name, no date: the same input
 #: gives the same octets, so whoever makes the file a second time changes nothing.
 _PARAMETERS: Final = (
@@ -64,9 +64,10 @@ def _by_pydub(wav: Path, temporary: Path, kbps: int) -> None:
         }
         audio = AudioSegment(data=source.readframes(source.getnframes()), **facts)
     try:
-        audio.export(
-            temporary, format="mp3", codec="libmp3lame", bitrate=f"{kbps}k", parameters=list(_PARAMETERS)
-        ).close()
+        with temporary.open("wb+") as out:  # pydub leaves open what it opens itself
+            audio.export(
+                out, format="mp3", codec="libmp3lame", bitrate=f"{kbps}k", parameters=list(_PARAMETERS)
+            )
     except CouldntEncodeError as error:
         raise EncodeError(" ".join(str(error).split())[-300:]) from error
 

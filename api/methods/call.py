@@ -1,12 +1,13 @@
 """Methods call.*: which calls there were, the story of each, which there are now.
 
-Steering calls (transfer, hangup, record) is declared here as soon as its services exist.
+Steering a queue call is an order to the media host that has it: entry.commandResult tells how it went.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,8 +15,11 @@ from api.method import Context, Method, Scope, Tenancy
 from kalibri.db import Conn
 from kalibri.rpc import KamailioRpc
 from kalibri.services import call as calls
+from kalibri.services import entry as entries
 from kalibri.services.call import Call, CallStory, LiveCall
+from kalibri.services.destination import parse_destination
 
+Side = Literal["caller", "agent", "both"]
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Page = Annotated[int, Field(ge=1, le=100_000)]
 Code = Annotated[int, Field(ge=100, le=699)]
@@ -75,7 +79,59 @@ def live(context: Context, *, tenant_id: int | None, limit: Limit = 100, page: P
     return found[(page - 1) * limit : page * limit]
 
 
+def _order(conn: Conn, tenant_id: int, call: str, kind: str, **data: object) -> int:
+    """Order something of the media host that has a call, named by its id or by that of its entry."""
+    if re.fullmatch(r"[0-9]{1,18}", call, re.ASCII):
+        entry_id = int(call)
+    else:
+        entry_id = entries.of_call(conn, tenant_id=tenant_id, call_id=calls.find_id(conn, text=call))
+    return entries.command(conn, tenant_id=tenant_id, entry_id=entry_id, kind=kind, **data)
+
+
+def _target(to: str) -> dict[str, str]:
+    kind, colon, value = to.partition(":")
+    if not colon:
+        kind, value = "account", to
+    if kind in ("queue", "agent", "number"):
+        return {"to_kind": kind, "to": value}
+    destination = parse_destination(kind, value)
+    return {"to_kind": destination.kind.value, "to": destination.value}
+
+
+def listen(conn: Conn, *, tenant_id: int, call: str, to: str) -> int:
+    """Hear both sides of a queue call on the phone `to`; returns the id of the order. Raises NotFound, Refused."""
+    return _order(conn, tenant_id, call, "supervise", mode="listen", **_target(to))
+
+
+def whisper(conn: Conn, *, tenant_id: int, call: str, to: str) -> int:
+    """Hear both sides, and be heard by the agent; returns the id of the order. Raises NotFound, Refused."""
+    return _order(conn, tenant_id, call, "supervise", mode="whisper", **_target(to))
+
+
+def barge(conn: Conn, *, tenant_id: int, call: str, to: str) -> int:
+    """Hear both sides, and be heard by both; returns the id of the order. Raises NotFound, Refused."""
+    return _order(conn, tenant_id, call, "supervise", mode="barge", **_target(to))
+
+
+def hangup(conn: Conn, *, tenant_id: int, call: str, side: Side = "both") -> int:
+    """End a queue call, or one side of it; returns the id of the order. Raises NotFound, Refused."""
+    return _order(conn, tenant_id, call, "hangup", side=side, reason="supervisor")
+
+
+def transfer(conn: Conn, *, tenant_id: int, call: str, to: str) -> int:
+    """Hand the caller on: queue:NAME, agent:NAME, number:DIGITS, account:USER, uri:SIP-URI.
+
+    Returns the id of the order. Raises NotFound, Refused, BadInput.
+    """
+    return _order(conn, tenant_id, call, "transfer", **_target(to))
+
+
 METHODS = (
+    Method("call.listen", listen, Scope.SUPERVISOR, Tenancy.ONE),
+    Method("call.whisper", whisper, Scope.SUPERVISOR, Tenancy.ONE),
+    Method("call.barge", barge, Scope.SUPERVISOR, Tenancy.ONE),
+    Method("call.hangup", hangup, Scope.SUPERVISOR, Tenancy.ONE),
+    Method("call.transfer", transfer, Scope.SUPERVISOR, Tenancy.ONE),
     Method("call.list", list_calls, Scope.READ, Tenancy.FILTER),
     Method("call.show", show, Scope.READ, Tenancy.ROWS),
     Method("call.live", live, Scope.READ, Tenancy.FILTER),

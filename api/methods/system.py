@@ -30,11 +30,36 @@ Limit = Annotated[int, Field(ge=1, le=1000)]
 Seconds = Annotated[float, Field(gt=0, le=315_360_000)]
 
 
-def add_node(context: Context, *, name: str, kind: NodeKind, address: str, host: str | None = None) -> Node:
+def add_node(
+    context: Context,
+    *,
+    name: str,
+    kind: NodeKind,
+    address: str,
+    host: str | None = None,
+    weight: int = nodes.DEFAULT_WEIGHT,
+    capacity: int = nodes.DEFAULT_CAPACITY,
+) -> Node:
     """Make a node known; host None: this machine. Raises AlreadyExists, BadAddress, BadInput."""
     return nodes.add(
-        context.conn, name=name, kind=kind, host=host or context.config.node_name, address=address
+        context.conn,
+        name=name,
+        kind=kind,
+        host=host or context.config.node_name,
+        address=address,
+        weight=weight,
+        capacity=capacity,
     )
+
+
+def drain(conn: Conn, *, name: str) -> Node:
+    """Let a node keep what it carries and take nothing new; raises NotFound."""
+    return nodes.change(conn, name=name, draining=True)
+
+
+def undrain(conn: Conn, *, name: str) -> Node:
+    """Let a node take new sessions again; raises NotFound."""
+    return nodes.change(conn, name=name, draining=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +166,8 @@ METHODS = (
     Method("node.show", nodes.find, Scope.READ, Tenancy.SYSTEM),
     Method("node.add", add_node, Scope.ADMIN, Tenancy.SYSTEM),
     Method("node.set", nodes.change, Scope.ADMIN, Tenancy.SYSTEM, NODE_CHANGES),
+    Method("node.drain", drain, Scope.ADMIN, Tenancy.SYSTEM),
+    Method("node.undrain", undrain, Scope.ADMIN, Tenancy.SYSTEM),
     Method("node.rm", nodes.remove, Scope.ADMIN, Tenancy.SYSTEM),
     Method("schema.check", check_schema, Scope.READ, Tenancy.SYSTEM),
     Method("schema.read", read_schema, Scope.READ, Tenancy.SYSTEM),

@@ -50,6 +50,8 @@ END_REASONS = {"exit": "exit_key", "supervisor": "ejected"}
 KEPT = ("host stopped", "media lost", "internal error")
 #: Told by no statement: the end of the entry, or the answer of another, tells it for all offers.
 _IMPLIED = (OfferOutcome.CALLER_GONE, OfferOutcome.CANCELLED)
+#: How long a command waits for its entry to be known here.
+EARLY_SECONDS = 5.0
 #: Offers taken back before they were known here, remembered at most.
 LONGEST_MEMORY = 10_000
 
@@ -113,6 +115,8 @@ class AcdPort:
         self._by_entry: dict[int, Line] = {}
         #: Offers taken back before they were made known here.
         self._cancelled: set[int] = set()
+        #: Commands for entries whose own making has not been answered yet (another connection brought them).
+        self._early: dict[int, list[AcdRow]] = {}
         self._taking = self._take_again = False
         self._positions_at = -POSITIONS_SECONDS
         self._positions: dict[int, tuple[int, float | None]] = {}
@@ -317,6 +321,7 @@ class AcdPort:
             return
         entry.entry = rows[0].entry
         self._by_entry[entry.entry] = line
+        early = self._early.pop(entry.entry, [])
         offered = any(row.kind == "offer_agent" for row in rows)
         leaving = next((row for row in rows if row.kind == "leave"), None)
         if line.closed and leaving is None:  # gone before the entry was made
@@ -328,7 +333,7 @@ class AcdPort:
         settings = settings_of(rows[0])
         entry.whispers = bool(settings.whisper)
         entry.post(Entered(settings, offered))
-        self._dispatch(rows)
+        self._dispatch([*rows, *early])
 
     def _offer_answered(self, line: Line, action: Action, rows: list[AcdRow]) -> None:
         if not isinstance(action, do.ReportOffer) or action.outcome is not OfferOutcome.ANSWERED:
@@ -451,10 +456,19 @@ class AcdPort:
         if event is not None:
             line.entry.post(event)
 
+    def _keep_early(self, row: AcdRow) -> None:
+        """Keep a command until its entry is known here; if it never is, the ACD's own deadline frees the agent."""
+        self._early.setdefault(row.entry, []).append(row)
+
+        def give_up() -> None:
+            self._early.pop(row.entry, None)
+
+        self._loop.call_later(EARLY_SECONDS, give_up)
+
     def _begin_callback(self, row: AcdRow) -> None:
         """An entry that nobody here holds: a callback whose turn it is."""
         if row.data.get("first") is None:
-            log.warning("an offer for an entry that is not here: %s", row.entry)
+            self._keep_early(row)
             return
         entry = self._host.callback(row)
         if entry is not None:

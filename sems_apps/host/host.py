@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -32,6 +33,8 @@ from sems_apps.settings import QueueSettings, settings_from
 
 log = logging.getLogger("media")
 
+#: How often every call is looked at for sides that have fallen silent.
+SILENCE_LOOK_SECONDS = 2.0
 #: How often a draining host looks whether its last call has ended.
 DRAIN_SECONDS = 0.2
 
@@ -181,6 +184,17 @@ class MediaHost:
         if session is not None:
             session.post(event)
         return session is not None
+
+    def watch_silence(self) -> None:
+        """Look at every call now and from now on; the looks are spread over the time between."""
+        sessions = list(self.sessions.values())
+        for number, session in enumerate(sessions):
+            delay = SILENCE_LOOK_SECONDS * number / len(sessions)
+            self.loop.call_later(delay, partial(self._look_at, session))
+        self.loop.call_later(SILENCE_LOOK_SECONDS, self.watch_silence)
+
+    def _look_at(self, session: Session) -> None:
+        session.look_for_silence(self.loop.now())
 
     # ---- stopping
 

@@ -24,14 +24,10 @@ ErrorHook = Callable[[BaseException], None]
 class Timer:
     """A callback that was asked for later."""
 
-    __slots__ = ("at", "callback", "order")
+    __slots__ = ("callback",)
 
-    def __init__(self, at: float, order: int, callback: Callback) -> None:
-        self.at, self.order = at, order
+    def __init__(self, callback: Callback) -> None:
         self.callback: Callback | None = callback
-
-    def __lt__(self, other: Timer) -> bool:
-        return (self.at, self.order) < (other.at, other.order)
 
     def cancel(self) -> None:
         """Let it never run; harmless when it has run."""
@@ -44,7 +40,8 @@ class Loop:
     def __init__(self, on_error: ErrorHook, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._on_error, self._clock = on_error, clock
         self._selector = selectors.DefaultSelector()
-        self._timers: list[Timer] = []
+        #: (when, order of asking, timer): tuples, because a heap compares them without Python.
+        self._timers: list[tuple[float, int, Timer]] = []
         self._order = 0
         self._soon: deque[Callback] = deque()
         self._from_threads: deque[Callback] = deque()
@@ -62,8 +59,8 @@ class Loop:
     def call_later(self, seconds: float, callback: Callback) -> Timer:
         """Run a callback after this time."""
         self._order += 1
-        timer = Timer(self._clock() + seconds, self._order, callback)
-        heapq.heappush(self._timers, timer)
+        timer = Timer(callback)
+        heapq.heappush(self._timers, (self._clock() + seconds, self._order, timer))
         return timer
 
     def call_soon(self, callback: Callback) -> None:
@@ -132,17 +129,17 @@ class Loop:
         if self._soon or self._from_threads:
             return 0.0
         timers = self._timers
-        while timers and timers[0].callback is None:
+        while timers and timers[0][2].callback is None:
             heapq.heappop(timers)
-        return max(0.0, timers[0].at - self._clock()) if timers else None
+        return max(0.0, timers[0][0] - self._clock()) if timers else None
 
     def _run_timers(self) -> None:
         timers = self._timers
         if not timers:
             return
         now = self._clock()
-        while timers and timers[0].at <= now:
-            timer = heapq.heappop(timers)
+        while timers and timers[0][0] <= now:
+            timer = heapq.heappop(timers)[2]
             callback, timer.callback = timer.callback, None
             if callback is not None:
                 self._call(callback)

@@ -44,6 +44,8 @@ log = logging.getLogger("media")
 LOOK_SECONDS = 2.0
 PROXIES_SECONDS = 30.0
 CONNECT_MS = 1000
+#: A call leaves few circles behind (sippy breaks its own): the collector looks less often than by default.
+GC_THRESHOLDS = (20_000, 20, 20)
 STATEMENT_MS = 1500
 
 
@@ -155,10 +157,12 @@ class Program:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.loop.call_from_thread(self._stop))
         self.acd.begin()
+        self.host.watch_silence()
         self._look()
         self._read_proxies()
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again and again
+        gc.set_threshold(*GC_THRESHOLDS)
         log.info("%s listens at %s", self._node, self.host.stack.address)
         self.loop.run()
         self.host.close()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from rtpproxy_ctl.commands import parse_ports
+from rtpproxy_ctl.commands import parse_counters, parse_ports
 from rtpproxy_ctl.errors import BadReply
 from rtpproxy_ctl.protocol import is_error
 from sems_apps.host.notify import NotifyServer
@@ -190,9 +190,13 @@ class MediaSession:
         """Tell how many packets came from the caller and from the other side so far; None: unknown."""
 
         def read(text: str | None) -> None:
-            words = (text or "").split()
-            numbers = [int(word) for word in words if word.isdigit()]
-            done((numbers[0], numbers[1]) if len(numbers) == 2 == len(words) else None)
+            if text is None or is_error(text) is not None:
+                if text is not None:
+                    self._refused("Q", text)
+                done(None)
+                return
+            counters = parse_counters(text)
+            done((int(counters.get("npkts_ina", 0)), int(counters.get("npkts_ino", 0))))
 
         self._send(f"Qv {self._key} {CALLER_SIDE} {OTHER_SIDE} npkts_ina npkts_ino", read)
 

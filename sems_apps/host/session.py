@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sems_apps import actions as do
+from sems_apps.acd_actions import ACD_ACTIONS
 from sems_apps.actions import CALLER, Action
 from sems_apps.events import (
     Dtmf,
@@ -29,7 +30,7 @@ from sems_apps.events import (
     TimerFired,
     TransferAsked,
 )
-from sems_apps.host import sdp
+from sems_apps.host import sdp, silence
 from sems_apps.host.loop import Timer
 from sems_apps.host.media import CALLER_SIDE, FOR_EVER, OTHER_SIDE, MediaSession
 from sems_apps.host.ports import Clip, Entry
@@ -41,21 +42,6 @@ if TYPE_CHECKING:
     from sems_apps.host.host import MediaHost
 
 log = logging.getLogger("media")
-
-#: Actions that the ACD takes as they are.
-ACD_ACTIONS = (
-    do.EnterQueue,
-    do.LeaveQueue,
-    do.ReportOffer,
-    do.ReportJoin,
-    do.ReportTalkEnd,
-    do.AskPosition,
-    do.AskCallback,
-    do.ReportCallback,
-    do.ReportSurvey,
-    do.ReportHold,
-    do.ReportTransfer,
-)
 
 
 @dataclass(slots=True)
@@ -97,6 +83,7 @@ class Session:
         #: Legs that are wanted and not called yet.
         self._dialling: set[str] = set()
         self._held: dict[str, bool] = {}
+        self._sides: dict[str, silence.Side] = {}
         entry.post = self.post
 
     # ---- events in
@@ -369,6 +356,28 @@ class Session:
     def _recorded(self, result: Any) -> None:
         if result is None:
             self.tell("media.not_recorded")
+
+    # ---- silence
+
+    def look_for_silence(self, now: float) -> None:
+        """Ask the node what has come; a side that has fallen silent is asked whether it is still there."""
+        caller = self.legs.get(CALLER)
+        if self.finished or caller is None or not caller.answered or not self.media.is_open:
+            return
+        self.media.query(lambda counts: self._counted(counts, now))
+
+    def _counted(self, counts: tuple[int, int] | None, now: float) -> None:
+        if counts is None or self.finished:
+            return
+        for name, packets in ((CALLER, counts[0]), (self.other, counts[1])):
+            leg = self.legs.get(name)
+            if leg is None or leg.ended or not leg.answered or name in self._places:
+                continue
+            side = self._sides.get(name)
+            if side is None:
+                side = self._sides[name] = silence.begin(now)
+            if silence.look(side, packets, now):
+                leg.probe()
 
     # ---- legs on other sessions
 

@@ -4,19 +4,22 @@ Import sippy only through this module. What is changed, and why (each has a test
 - sippy's dispatcher is never run: Timeout and its kin make timers of the Loop that runs in the calling thread. No
   polling at 100 Hz, no binding to the thread that imported it first.
 - `;transport=UDP` in capitals raised RuntimeError at the next request in the dialog: BYE and ACK never left.
-- SipURL.localStr asked `dir()` of every host and port: half the time of writing a message.
+- SipURL.localStr and SipVia.localStr asked `dir()` of every host and port: half the time of writing a message.
+- The clock was read through ctypes, ten times in a call.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 # sippy chooses where to log when it is imported; our journal and log say what there is to say.
 os.environ.setdefault("SIPLOG_BEND", "none")
 
+import sippy.Time.MonoTime as monotimes
 import sippy.Time.Timeout as timeouts
 from sippy.Time.MonoTime import MonoTime
 
@@ -66,12 +69,14 @@ def _timeout_at(callback: Callable[..., None], at: MonoTime, *params: Any) -> Ti
     return loop.call_later(max(0.0, -at.offsetFromNow()), lambda: callback(*params))
 
 
+monotimes.clock_getdtime = time.clock_gettime
 # Before anything else of sippy is imported: its modules bind these names.
 timeouts.Timeout = _timeout
 timeouts.TimeoutAbsMono = _timeout_at
 
 from sippy.SipConf import SipConf  # noqa: E402
 from sippy.SipURL import USERNAME_SAFE, SipURL, quote  # noqa: E402
+from sippy.SipVia import SipVia  # noqa: E402
 
 
 def _transport_address(url: SipURL) -> tuple[tuple[str, int], str]:
@@ -128,6 +133,27 @@ def _port_needed(port: Any, transport: Any, local_transport: str | None) -> bool
 
 SipConf.port_needed = staticmethod(_port_needed)
 SipConf.my_uaname = "Kalibri"
+
+
+def _write_via(via: SipVia, local: tuple[tuple[str, int], str] | None = None) -> str:
+    if not via.parsed:
+        return str(via.body)
+    (local_host, local_port), local_transport = local if local is not None else ((None, None), None)
+    transport = via.transport
+    if _is_ours(transport):
+        transport = (str(transport) if local_transport is None else local_transport).upper()
+    host = local_host if local_host is not None and _is_ours(via.hostname) else str(via.hostname)
+    parts = [f"{via.sipver}/{transport} {host}"]
+    if via.port is not None:
+        if local_port is None or not _is_ours(via.port):
+            parts.append(f":{via.port}")
+        elif _port_needed(local_port, via.transport, local_transport):
+            parts.append(f":{local_port}")
+    parts.extend(f";{name}" if value is None else f";{name}={value}" for name, value in via.params.items())
+    return "".join(parts)
+
+
+SipVia.localStr = _write_via
 SipURL.getTAddr = _transport_address
 SipURL.localStr = _write_url
 

@@ -60,7 +60,9 @@ def made_too_late(call: QueueCall, event: OfferMade) -> None:
 
 def ringing(call: QueueCall, event: LegRinging) -> None:
     """The agent's phone rings."""
-    if call.offer_of(event.leg) is not None:
+    offer = call.offer_of(event.leg)
+    if offer is not None:
+        offer.rang = True
         call.hear(call.ear.ring(True))
 
 
@@ -159,7 +161,8 @@ def rang_too_long(call: QueueCall, number: int) -> None:
     offer = call.offers.get(number)
     if offer is None or offer.answered:
         return
-    drop(call, offer, OfferOutcome.NO_ANSWER)
+    # A phone that gave no sign at all is not there, which is not the agent's doing.
+    drop(call, offer, OfferOutcome.NO_ANSWER if offer.rang else OfferOutcome.UNREACHABLE)
     _none_left(call)
 
 

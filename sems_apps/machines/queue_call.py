@@ -65,6 +65,8 @@ class Offer:
     leg: str
     ring_all: bool
     answered: bool = False
+    #: A provisional response came: his phone is there.
+    rang: bool = False
 
 
 class QueueCall:

@@ -211,6 +211,16 @@ def test_a_controller_that_is_gone_knows_nothing(tmp_path: Path) -> None:
     assert not Controllers(tmp_path).know(uuid4())
 
 
+def test_a_controller_that_hangs_is_waited_for_once(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.bind(str(tmp_path / "rtpc-1.sock"))
+        sock.listen()  # and never an answer
+        controllers = Controllers(tmp_path, clock=lambda: 1000.0)
+        began = time.monotonic()
+        assert all(controllers.know(uuid4()) for _ in range(20))
+        assert time.monotonic() - began < 10
+
+
 def test_a_recording_removed_while_it_is_worked_on_leaves_nothing(
     pg_config: Config, db: psycopg.Connection
 ) -> None:

@@ -18,7 +18,10 @@ from tests.support.fix_instance import Instance, statuses_of
 from tools.instance.supervisord import Supervisor, pid_file
 from tools.instance.watch import Watch
 
-ALL = ["postgres", "rtp-1", "rtp-2", "stun", "ks-index", "kamailio", "ks-cdr", "watch"]
+ALL = [
+    *("postgres", "rtp-1", "rtp-2", "rtpc-1", "rtpc-2", "media-1", "stun", "ks-index", "kamailio"),
+    *("ks-cdr", "ks-rec", "ks-api", "ks-worker", "watch"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,8 @@ _SERIAL = itertools.count(1)
 
 #: Payload type of the music that test phones hear first in their offers: G.711 A-law.
 PCMA = 8
+#: Payload type of keys (RFC 4733).
+KEYS = 101
 MUSIC_SECONDS = 3
 
 
@@ -301,9 +303,18 @@ class CallCentre:
     def phone(self, username: str, **more: Any) -> Phone:
         """Return a phone of an account; it is closed with the call centre."""
         self._phones.append(self.switch.phone(self.loop, username, **more))
+        self._phones[-1].payload_types = (PCMA, 0, KEYS)
         return self._phones[-1]
 
-    def phone_events(self, call: Call, key: str, *, payload_type: int = 101) -> list[RtpPacket]:
+    def command(self, function: str, entry_id: int, *values: Any) -> None:
+        """Call acd_<function>(tenant, entry, values..., by) as a supervisor."""
+        given: list[Any] = [self.switch.tenant_id, entry_id, *values]
+        if function == "eject":
+            given += [None] * (4 - len(given))
+        marks = ", ".join(["%s"] * (len(given) + 1))
+        self.switch.rows(f"SELECT acd_{function}({marks})", [*given, "boss"])
+
+    def phone_events(self, call: Call, key: str, *, payload_type: int = KEYS) -> list[RtpPacket]:
         """Wait until a key has come as RFC 4733 event, and return its packets."""
         number = "0123456789*#ABCD".index(key)
 

@@ -101,6 +101,7 @@ class FakeProxy:
         self.ksr = FakeKsr()
         port = KsrPort(self.ksr)
         config = Config(home=folder, rtp=RtpConfig(nodes=2))
+        self.rtp = FakeRtpControl(config)
         self.journal = JournalWriter(self.journal_folder, "n1", "kamailio")
         directory = Directory.open(self.index)
         self.acd = FakeAcd()

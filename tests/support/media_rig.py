@@ -179,6 +179,7 @@ class MediaRig:
             accepts=lambda host: host == "127.0.0.1",
             next_hop=self._phone,
         )
+        self.host.watch_silence()
         if self._config is not None:
             self.port.begin()
         self._started.set()

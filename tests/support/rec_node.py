@@ -184,7 +184,7 @@ def _free_range() -> int:
             for port in range(first, first + PORTS_OF_A_NODE):
                 socks.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
                 socks[-1].bind(("127.0.0.1", port))
-            return first
+            return int(first)
         except OSError:
             continue
         finally:

@@ -345,6 +345,8 @@ class Call:
             self.dialog.refresh_target(response)
             self._take_sdp(response)
         ack = self.dialog.request("ACK", response.cseq.number)
+        if not self.invite.body and response.cseq.number == self.invite.cseq.number:
+            self._put_sdp(ack, self._answer_sdp())  # the 200 brought the offer (RFC 3261 section 13.2.1)
         self._ack = ack, self.phone.send_outside_transaction(ack)
 
     def _prack(self, response: SipResponse) -> None:

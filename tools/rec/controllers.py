@@ -8,22 +8,36 @@ from __future__ import annotations
 
 import json
 import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
 TIMEOUT_SECONDS = 2.0
+BUSY_SECONDS = 30.0
 LONGEST_ANSWER = 1 << 20
 
 
 class Controllers:
     """The controllers whose sockets lie in the run directory."""
 
-    def __init__(self, run_directory: Path) -> None:
+    def __init__(self, run_directory: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._directory = run_directory
+        self._clock = clock
+        self._busy_until = 0.0
 
     def know(self, call_id: UUID) -> bool:
-        """Tell whether a controller holds a call, as far as that can be known."""
-        return any(_knows(path, call_id) for path in sorted(self._directory.glob("rtpc-*.sock")))
+        """Tell whether a controller holds a call, as far as that can be known.
+
+        After one that did not answer in time, nobody is asked for a while: ks-rec has other things to do.
+        """
+        if self._clock() < self._busy_until:
+            return True
+        try:
+            return any(_knows(path, call_id) for path in sorted(self._directory.glob("rtpc-*.sock")))
+        except TimeoutError:
+            self._busy_until = self._clock() + BUSY_SECONDS
+            return True
 
 
 def _knows(path: Path, call_id: UUID) -> bool:
@@ -36,7 +50,7 @@ def _knows(path: Path, call_id: UUID) -> bool:
             with sock.makefile("rb") as answers:
                 line = answers.readline(LONGEST_ANSWER)
     except TimeoutError:
-        return True
+        raise
     except OSError:  # nobody listens there any more
         return False
     return _is_found(line)

@@ -335,6 +335,23 @@ def test_callback_agent_first(rig: MediaRig, alice: Phone, bob: Phone) -> None:
     answered.wait_ended()
 
 
+@pytest.mark.parametrize("who", ["caller", "agent"])
+def test_far_end_that_vanishes_without_a_word_is_found_out(
+    rig: MediaRig, alice: Phone, bob: Phone, who: str
+) -> None:
+    """His RTP stops, an OPTIONS in the dialog is not answered: within ten seconds the other is free."""
+    call, answered = queue_and_join(rig, alice, bob)
+    noise = known_payload(1.0, seed=5)
+    for side in (call, answered):
+        side.media.play(noise, repeat=True)
+    wait_frames(call, noise, 40)
+    gone, left = (call, answered) if who == "caller" else (answered, call)
+    gone.media.stop()
+    gone.phone.deaf = True
+    left.wait_ended(12)
+    assert rig.acd.wait_action(ReportTalkEnd).by == who
+
+
 def test_recording_is_asked_of_the_controller(rig: MediaRig, alice: Phone, bob: Phone) -> None:
     call, _answered = queue_and_join(rig, alice, bob)
     rig.acd.post(RecordAsked(True))

@@ -128,3 +128,23 @@ def test_sipp_carrier_reaches_the_number(
 def _ended(switch: Switch, count: int) -> list[dict[str, object]]:
     rows = switch.rows("SELECT * FROM call WHERE b_number = '74951110004' AND ended_at IS NOT NULL")
     return rows if len(rows) == count else []
+
+
+def test_a_caller_who_leaves_the_offer_to_the_callee_is_relayed_too(
+    switch: Switch, net_loop: NetLoop
+) -> None:
+    with (
+        switch.phone(net_loop, "101", nat=Nat(), media=True) as phone,
+        switch.phone(net_loop, "103", nat=Nat(), media=True) as caller,
+    ):
+        phone.register()
+        call = caller.invite("101", offer=False).wait_answered(20)
+        other = phone.wait_call().wait_answered()
+        for seed, (speaker, listener) in enumerate([(call, other), (other, call)]):
+            speaker.media.play(known_payload(1, seed))
+            listener.media.wait_received(48)
+            compare(known_payload(1, seed), listener.media.received).assert_exact(45, max_lost=2)
+        assert call.hang_up().code == 200
+        other.wait_ended()
+        phone.unregister()
+    assert switch.cdr(call.call_id)["media"]["relayed"] >= 90

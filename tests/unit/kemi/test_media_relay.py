@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
@@ -18,7 +17,7 @@ from tests.support.fake_ksr import FakeKsr
 from tests.support.fake_proxy import SECRET, FakeProxy
 from tests.support.index_files import gateway_record
 
-CALL = UUID("01890000-0000-7000-8000-000000000001")
+CALL = "01890000-0000-7000-8000-000000000001"
 SDP = "v=0\r\nc=IN IP4 10.0.0.9\r\nm=audio 4000 RTP/AVP 0\r\n"
 VIDEO = SDP + "m=video 4002 RTP/AVP 99\r\n"
 
@@ -205,7 +204,7 @@ def test_a_session_of_an_earlier_attempt_elsewhere_is_not_taken_for_this_one(
     relays.alive[first] = False  # frozen: its session stays
     attempts.store(
         proxy.worker,
-        CallState(call_id=str(CALL), tenant_id=1, current=Target("uri", "sip:x"), media_relay="always"),
+        CallState(call_id=CALL, tenant_id=1, current=Target("uri", "sip:x"), media_relay="always"),
     )
     attempts.branch(proxy.worker)
     second = relays.used
@@ -301,6 +300,33 @@ def test_an_offer_in_the_200_is_answered_in_ack_at_the_same_relay(proxy: FakePro
     in_dialog(proxy, "ACK", SDP)
     assert relays.used == 2
     assert proxy.ksr.called("rtpproxy.rtpproxy_answer") == [("bcor",)]
+
+
+def test_an_offer_in_the_first_200_is_relayed_and_its_answer_in_ack_too(
+    proxy: FakeProxy, relays: Relays
+) -> None:
+    proxy.send("INVITE", auth=("100", 1), rU="7495", tU="7495")
+    attempts.branch(proxy.worker)
+    assert proxy.ksr.called("rtpproxy.rtpproxy_offer") == []
+    for _ in range(2):  # the 200 may be sent again
+        proxy.ksr.pvs["$rb"] = SDP
+        answered(proxy)
+        assert len(proxy.ksr.called("rtpproxy.rtpproxy_offer")) == 1
+    home = relays.used
+    assert proxy.ksr.dialog_vars["ks_relay"] == str(home)
+    in_dialog(proxy, "ACK", SDP)
+    assert (relays.used, proxy.ksr.called("rtpproxy.rtpproxy_answer")) == (home, [("bcor",)])
+
+
+def test_an_offer_in_the_first_200_without_any_relay_ends_the_call(proxy: FakeProxy, relays: Relays) -> None:
+    proxy.send("INVITE", auth=("100", 1), rU="7495", tU="7495")
+    attempts.branch(proxy.worker)
+    relays.alive = {1: False, 2: False}
+    proxy.ksr.pvs["$rb"] = SDP
+    answered(proxy)
+    assert "m=audio 0" in sdp_sent_on(proxy)[0]
+    in_dialog(proxy, "ACK", SDP)
+    assert proxy.ksr.called("dialog.dlg_bye") == [("caller",)]
 
 
 def test_bye_ends_the_session_where_it_is(proxy: FakeProxy, relays: Relays) -> None:

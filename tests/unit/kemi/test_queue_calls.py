@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.support.fake_proxy import FakeProxy
 from tests.support.index_files import account_record, gateway_record
 
 HOSTS = [{"name": "m1", "address": "udp:127.0.0.1:7001"}, {"name": "m2", "address": "udp:127.0.0.1:7002"}]
+PEER = {"name": "n2-proxy", "kind": "proxy", "host": "n2", "address": "udp:192.0.2.99:5066"}
+OWN = {"name": "n1-proxy", "kind": "proxy", "host": "n1", "address": "udp:127.0.0.1:5066"}
 NODES = [{"name": host["name"], "kind": "media", "host": "n1", "address": host["address"]} for host in HOSTS]
 QUEUE = {"queue_id": 7, "tenant_id": 1, "name": "sales", "anchored": False, "settings": {"music": "jazz"}}
 OUT = gateway_record(1, name="out", host="192.0.2.21")
@@ -537,6 +540,75 @@ def test_an_agents_phone_that_points_elsewhere_is_not_followed(proxy: FakeProxy)
     proxy.ksr.calls.clear()
     attempts.failure(proxy.worker)
     assert proxy.replies == [(480, "Temporarily Unavailable")]
+
+
+# ---- other proxies
+
+
+@pytest.fixture
+def pair(proxy: FakeProxy) -> FakeProxy:
+    """Two proxies; phones are registered at the other one."""
+    served = proxy.worker.directory._served
+    system = dataclasses.replace(served.system, nodes=(*NODES, PEER, OWN))
+    proxy.worker.directory._served = dataclasses.replace(served, system=system)
+    proxy.ksr.results["registrar.lookup_uri"] = -1
+    return proxy
+
+
+def appended(proxy: FakeProxy) -> dict[str, str]:
+    proxy.ksr.calls.clear()
+    attempts.branch(proxy.worker)
+    lines = [line.rstrip("\r\n") for (line,) in proxy.ksr.called("hdr.append")]
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def test_a_phone_that_is_not_here_is_looked_for_at_the_other_proxy(pair: FakeProxy) -> None:
+    pair.send("INVITE", auth=("100", 1), rU="101", tU="101")
+    assert pair.ksr.called("setdsturi") == [("sip:192.0.2.99:5066",)]
+    assert targets(pair)[-1] == "sip:101@demo.example"
+    assert pair.ksr.called("corex.set_send_socket_name") == [("internal",)]
+    told = appended(pair)
+    assert (told["X-KS-Leg"], told["X-KS-Arg"]) == ("peer", "tenant=1;to_kind=account;hop=1")
+    assert told["X-KS-Call"] == pair.ksr.dialog_vars["ks_call"]
+
+
+def test_an_agent_at_the_other_proxy_is_rung_there_for_his_offer(pair: FakeProxy) -> None:
+    call(pair, offer())
+    assert pair.ksr.called("setdsturi") == [("sip:192.0.2.99:5066",)]
+    assert pair.acd.told("outcome") == []
+    assert appended(pair)["X-KS-Offer"] == "11"
+
+
+def test_the_other_proxy_has_no_contact_either(pair: FakeProxy) -> None:
+    call(pair, offer())
+    pair.acd.answers["outcome"] = [[wait()]]
+    fail(pair, 480)
+    assert pair.acd.told("outcome")[0]["outcome"] == "unreachable"
+
+
+def from_peer(proxy: FakeProxy, leg: str = "peer", **pvs: Any) -> None:
+    source = {"$si": "192.0.2.99", "$sp": 5066}
+    host_call(proxy, "201", leg=leg, arg="tenant=1;to_kind=account;hop=1", **source, **pvs)
+
+
+def test_a_call_from_another_proxy_rings_here_or_nowhere(pair: FakeProxy) -> None:
+    from_peer(pair)
+    assert pair.replies == [(480, "Temporarily Unavailable")]
+    assert not pair.ksr.called("setdsturi")
+    pair.ksr.results["registrar.lookup_uri"] = 1
+    from_peer(pair)
+    assert pair.relayed
+    assert pair.acd.told("leg_start")[0]["account"] == 201
+    # It is no media host's: its media may need our relay.
+    assert "ks_media" not in pair.ksr.dialog_vars
+    assert pair.ksr.called("tm.t_on_reply") == [("ksr_onreply_manage",)]
+
+
+def test_a_hosted_leg_through_another_proxy_stays_hosted(pair: FakeProxy) -> None:
+    pair.ksr.results["registrar.lookup_uri"] = 1
+    from_peer(pair, "agent", **{"$hdr(X-KS-Offer)": "11"})
+    assert pair.ksr.dialog_vars["ks_media"] == "host"
+    assert pair.acd.asked == []
 
 
 def test_the_state_of_a_queue_call_survives_in_the_transaction(proxy: FakeProxy) -> None:

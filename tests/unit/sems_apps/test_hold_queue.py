@@ -167,8 +167,16 @@ def test_ring_timeout_cancels_the_agent() -> None:
     world = arrive()
     world.feed(offer())
     assert world.timers["offer:1"] == 15.0
+    world.feed(LegRinging("agent:1"))
     world.feed(TimerFired("offer:1"))
     assert (world.legs["agent:1"], world.offers[1]) == ("ended", [OfferOutcome.NO_ANSWER])
+
+
+def test_a_phone_that_never_rang_is_unreachable() -> None:
+    world = arrive()
+    world.feed(offer())
+    world.feed(TimerFired("offer:1"))
+    assert (world.legs["agent:1"], world.offers[1]) == ("ended", [OfferOutcome.UNREACHABLE])
 
 
 def test_withdrawn_offer_cancels_the_agent() -> None:
