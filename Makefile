@@ -73,7 +73,7 @@ fuzz: install ## Property tests with many more examples (FUZZ_SECONDS for each, 
 
 # ---- measure
 
-.PHONY: bench-route bench-acd bench-proxy bench-pacing
+.PHONY: bench-rtp bench-route bench-acd bench-proxy bench-pacing
 bench-route: install ## Routing core: table and bench/out/route.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.route
 
@@ -85,6 +85,9 @@ bench-acd: install ## Call distribution under load (real SIP and RTP): table and
 
 bench-proxy: install ## Cost of a call in the proxy: table and bench/out/proxy.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.proxy
+
+bench-rtp: install ## Relay, recording, controller, recording pipeline: bench/out/rtp.json
+	@$(AS_USER) --back bench/out sh -c '.venv/bin/python -m bench.rtp && .venv/bin/python -m bench.recording'
 
 .PHONY: clean
 clean: ## Remove the Python environment and caches; run data (KALIBRI_HOME) stays
