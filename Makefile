@@ -87,7 +87,7 @@ bench-api: install ## The API: requests, a thousand listeners, rows of calls: be
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.api
 
 bench-rtp: install ## Cost of media against rtpengine, of the RTP controller: table and bench/out/rtp.json
-	@$(AS_USER) --back bench/out .venv/bin/python -m bench.rtp
+	@$(AS_USER) --back bench/out sh -c '.venv/bin/python -m bench.rtp && .venv/bin/python -m bench.recording'
 
 bench-proxy: install ## Cost of a call in the proxy: table and bench/out/proxy.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.proxy
