@@ -87,11 +87,7 @@ def _seen_before(worker: Worker, sip: SipRequest) -> bool:
         return False
     if known.startswith(RECOVERED):
         call_id = known.removeprefix(RECOVERED).removesuffix(RECOVERED_LEG)
-        worker.journal.event(
-            "call.retransmission",
-            call=call_id,
-            src=sip.source,
-        )
+        worker.journal.event("call.retransmission", call=call_id, src=sip.source)
         worker.port.reply(SipCode.TRYING, "Trying")
     else:
         worker.journal.event("call.loop", call=known, src=sip.source)
@@ -353,6 +349,7 @@ def _describe_dialog(worker: Worker, decision: Decision, state: CallState) -> No
         port.set_dialog("ks_leg", write_dialog(state.call_id, state.leg))
         if state.hosted:
             hosted_media.mark(worker)
+            hosted_media.mark_host(worker, f"{port.text('$si')}:{port.text('$sp')}")
     else:
         port.set_dialog("ks_call", state.call_id)
     port.set_dialog("ks_tenant", "" if state.tenant_id is None else str(state.tenant_id))

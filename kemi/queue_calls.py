@@ -243,6 +243,7 @@ def branch(worker: Worker) -> None:
     if state is None or state.current is None or state.current.kind != "host":
         attempts.branch(worker)
         return
+    hosted_media.mark_host(worker, state.current.uri.partition("@")[2])
     for line in state.host_headers:
         port.append_header(line)
     for name in ("Supported", "Require"):

@@ -48,6 +48,13 @@ def is_trusted_node(directory: Directory, ip: str, port: int) -> bool:
     )
 
 
+def media_host_at(system: SystemFacts, hostport: str) -> str:
+    """Return the name of the media host at an address, as 192.0.2.1:5080; "" if there is none."""
+    wanted = f"udp:{hostport}"
+    names = (n["name"] for n in system.nodes if n.get("kind") == "media" and n.get("address") == wanted)
+    return str(next(names, ""))
+
+
 def media_hosts(system: SystemFacts) -> tuple[MediaHost, ...]:
     """Return the media hosts of the node table as ks-index saw it last: for when the database cannot say which live."""
     return tuple(

@@ -171,6 +171,7 @@ def test_nobody_is_free_so_a_media_host_takes_the_caller(proxy: FakeProxy) -> No
     assert lines["X-KS-App"] == "hold_queue"
     assert lines["X-KS-Arg"] == "music=jazz;tenant=1;queue=7;name=sales;caller=100;entry=5"
     assert lines["X-KS-Leg"] == "caller"
+    assert proxy.ksr.dialog_vars["ks_host"] == "m1"
 
 
 def test_a_host_is_not_asked_for_what_it_does_not_know(proxy: FakeProxy) -> None:
@@ -494,6 +495,7 @@ def test_an_agents_leg_goes_to_his_phone_and_is_anchored_by_the_host(proxy: Fake
     assert proxy.ksr.called("corex.set_send_socket_name") == [("public",)]
     assert proxy.ksr.dialog_vars["ks_leg"] == "01890000-0000-7000-8000-000000000001/agent"
     assert "ks_call" not in proxy.ksr.dialog_vars
+    assert proxy.ksr.dialog_vars["ks_host"] == "m1"
     assert proxy.acd.asked == []
     attempts.branch(proxy.worker)
     assert not proxy.ksr.called("rtpproxy.rtpproxy_offer")
