@@ -212,6 +212,7 @@ def test_positions_are_read_once_for_all_who_ask(desk: Desk) -> None:
     [
         (row("move", settings=SETTINGS), Moved(QueueSettings(tenant=1, queue=7, name="sales", music="jazz"))),
         (row("leave", reason="timeout", to_kind=None, to=None), Diverted("", "timeout")),
+        (row("leave", reason="full", to_kind="account", to="vip"), Diverted("account:vip", "full")),
         (row("play", prompt="soon"), PlayAsked("soon")),
         (row("hangup", side="agent", reason="x"), HangupAsked("x", agent_only=True)),
         (row("transfer", to_kind="number", to="200"), TransferCommanded("200")),
