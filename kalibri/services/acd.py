@@ -7,6 +7,7 @@ repairs themselves are SQL functions (docs/acd.md, sections 4 and 5), which writ
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -139,11 +140,13 @@ def _leg(
     dialog: Mapping[str, Any], variables: Mapping[str, str], sip_call_id: str, account: int
 ) -> dict[str, Any]:
     offer = variables.get("ks_offer", "")
+    # ks_acd (kemi/acd_events.py) tells the direction too: "legs 5 0 12in,13out 700".
+    directions = dict(re.findall(r"([0-9]+)(in|out)\b", variables.get("ks_acd", "")))
     return {
         "tenant": int(variables["ks_tenant"]),
         "account": account,
         "sip_call_id": sip_call_id,
-        "direction": "in",
+        "direction": directions.get(str(account), "in"),
         "peer": variables.get("ks_a", ""),
         "confirmed": dialog.get("state") in (3, 4),
         "offer": int(offer) if offer.isdigit() else None,
