@@ -39,10 +39,41 @@ LEAD_SECONDS = 1.0
 RECONCILE_SECONDS = 2.0
 HOURS_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 3600.0
+#: Media hosts and proxies report every second or two; their silence is judged only after so long without a gap.
+SETTLE_SECONDS = 6.0
+#: A look is begun each second: a longer time between two, or within one, is a gap.
+GAP_SECONDS = 3.0
 FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 2.0
 CONNECT_TIMEOUT_MS = 2000
 STATEMENT_TIMEOUT_MS = 30_000
+
+
+class Steadiness:
+    """Decides whether silence of others says anything about them. Pure: times are monotonic seconds.
+
+    After an outage of the database nobody has reported for its whole length, because nobody could: whoever comes back
+    first must not take the others for dead, or it would end every call. The same after a freeze of the database.
+    """
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._looked_at = 0.0
+
+    def looks(self, now: float) -> None:
+        """Note that a look begins."""
+        if self._since is None or now - self._looked_at > GAP_SECONDS:
+            self._since = now
+        self._looked_at = now
+
+    def lost(self) -> None:
+        """Note that the database is away."""
+        self._since = None
+
+    def may_judge(self, now: float) -> bool:
+        """Tell whether the database has answered without a gap for long enough that everybody could report."""
+        steady = self._since is not None and now - self._since >= SETTLE_SECONDS
+        return steady and now - self._looked_at <= GAP_SECONDS
 
 
 class AcdDaemon:
@@ -66,6 +97,7 @@ class AcdDaemon:
         self._phones = Timer(RECONCILE_SECONDS, clock)
         self._hours = Timer(HOURS_SECONDS, clock)
         self._housekeeping = Timer(HOUSEKEEPING_SECONDS, clock)
+        self._steadiness = Steadiness()
         self._back_off = FIRST_BACK_OFF_SECONDS
         self._broken_since: float | None = None
         self.leads = False
@@ -100,6 +132,7 @@ class AcdDaemon:
         if self._broken_since is None:
             log.error("cannot work, will try again: %s", error)
             self._broken_since = self._clock()
+        self._steadiness.lost()
         self.close()
         wait, self._back_off = self._back_off, min(self._back_off * 2, LONGEST_BACK_OFF_SECONDS)
         return wait
@@ -116,7 +149,11 @@ class AcdDaemon:
             self._lead.make_due()
         return self._conn
 
+    def _may_judge(self) -> bool:
+        return self._steadiness.may_judge(self._clock())
+
     def _look(self, conn: Conn) -> float:
+        self._steadiness.looks(self._clock())
         if not self.leads and self._lead.due():
             self.leads = acd.try_to_lead(conn)
             if self.leads:
@@ -130,9 +167,10 @@ class AcdDaemon:
             acd.housekeeping(conn, today=self._now().date())
         if self._hours.due():
             acd.apply_hours(conn, now=self._now())
-            self._repaired(acd.lose_silent_hosts(conn), "entries of silent media hosts")
+            if self._may_judge():
+                self._repaired(acd.lose_silent_hosts(conn), "entries of silent media hosts")
         if self._phones.due():
-            acd.check_phones(conn)
+            acd.check_phones(conn, proxies=self._may_judge())
         acd.do_what_is_due(conn)
         nearest = acd.seconds_to_deadline(conn)
         return POLL_SECONDS if nearest is None else min(POLL_SECONDS, max(SHORTEST_SECONDS, nearest))
@@ -142,7 +180,8 @@ class AcdDaemon:
         try:
             with KamailioRpc(self._config.kamailio_rpc_socket) as rpc:
                 dialogs = acd.dialogs_of(rpc.dialogs())
-                for entry, number in acd.dialogs_of_dead_hosts(conn, dialogs):
+                dead = acd.dialogs_of_dead_hosts(conn, dialogs) if self._may_judge() else []
+                for entry, number in dead:
                     rpc.call("dlg.end_dlg", entry, number)
         except (ProxyDown, RpcRefused) as error:
             log.debug("the proxy cannot be asked: %s", error)

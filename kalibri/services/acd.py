@@ -69,9 +69,12 @@ def lose_silent_hosts(conn: Conn) -> int:
     return sum(int(db.fetch_value(conn, SQL["lose_host"], host=host.name)) for host in hosts)
 
 
-def check_phones(conn: Conn) -> int:
-    """Compare agents with registrations and with proxies that are gone; return how many differed."""
-    gone = int(db.fetch_value(conn, SQL["check_proxies"]))
+def check_phones(conn: Conn, *, proxies: bool = True) -> int:
+    """Compare agents with registrations and with proxies that are gone; return how many differed.
+
+    proxies: whether a proxy's silence means that it is gone.
+    """
+    gone = int(db.fetch_value(conn, SQL["check_proxies"])) if proxies else 0
     return gone + int(db.fetch_value(conn, SQL["check_registrations"]))
 
 

@@ -15,7 +15,7 @@ from kalibri.db import Conn
 from kalibri.services import acd, schedule
 from kalibri.services import queue as queues
 from tests.support.acd_field import HOST, PROXY, Field
-from tools.ks_acd import AcdDaemon
+from tools.ks_acd import GAP_SECONDS, SETTLE_SECONDS, AcdDaemon, Steadiness
 
 MONDAY_NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MONDAY_NIGHT = datetime(2026, 11, 23, 22, tzinfo=UTC)
@@ -85,14 +85,37 @@ def test_queues_open_and_close_by_their_hours(field: Field, db: Conn) -> None:
     ]
 
 
-def test_silent_host_is_found(field: Field, daemon: AcdDaemon) -> None:
+def test_silent_host_is_found_once_everybody_could_have_reported(field: Field, pg_config: Config) -> None:
     queue = field.queue()
     entry = field.enter(queue, "700").entry_id
     field.conn.execute("UPDATE node SET heartbeat_at = now() - interval '6 s' WHERE name = %s", [HOST])
     field.conn.execute("UPDATE queue_entry SET state_at = state_at - interval '6 s'")
-    daemon.step()
-    assert field.entry(entry)["state"] == "lost"
-    assert daemon.detail() == "leader, 1 repairs"
+    seconds = iter(range(100))
+    now = [0.0]
+    with closing(AcdDaemon(pg_config, clock=lambda: now[0])) as daemon:
+        while now[0] < SETTLE_SECONDS:
+            daemon.step()
+            # The database may have been away until a moment ago, and nobody could report.
+            assert field.entry(entry)["state"] == "waiting"
+            now[0] = float(next(seconds))
+        daemon.step()
+        assert field.entry(entry)["state"] == "lost"
+        assert daemon.detail() == "leader, 1 repairs"
+
+
+def test_silence_is_not_judged_after_a_gap() -> None:
+    steadiness = Steadiness()
+    assert not steadiness.may_judge(0.0)
+    for second in range(10):
+        steadiness.looks(float(second))
+    assert steadiness.may_judge(9.0)
+    # The look itself hung, because the database was frozen.
+    assert not steadiness.may_judge(9.0 + GAP_SECONDS + 1)
+    steadiness.looks(20.0)
+    assert not steadiness.may_judge(20.0)
+    steadiness.looks(21.0)
+    steadiness.lost()
+    assert not steadiness.may_judge(21.0)
 
 
 def test_it_survives_the_loss_of_its_connection(field: Field, daemon: AcdDaemon) -> None:
