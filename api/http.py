@@ -23,7 +23,7 @@ from api import jsonrpc
 from api.jsonrpc import InternalError, ProtocolError
 from api.rpc import Answer, RpcServer, refusal
 from callcore.errors import KalibriError
-from kalibri.config import ApiConfig
+from kalibri.config_sections import ApiConfig
 
 log = logging.getLogger("ks-api")
 

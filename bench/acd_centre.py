@@ -110,7 +110,6 @@ class Centre:
         statement = "SELECT count(*) AS n FROM agent_live WHERE agent_id = ANY(%s) AND state <> 'free'"
 
         def all_free() -> bool:
-            self.switch.rows("SELECT acd_check_registrations()")
             return not self.switch.rows(statement, [ids])[0]["n"]
 
         self.switch.wait(all_free, 60, "all agents are free")

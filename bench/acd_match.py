@@ -27,7 +27,8 @@ import psycopg
 
 from bench.report import write_report
 from kalibri import pg_cluster
-from kalibri.config import Config, DatabaseConfig
+from kalibri.config import Config
+from kalibri.config_sections import DatabaseConfig
 from kalibri.pg_cluster import PgCluster
 from tests.support.fix_pg import apply_schema
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import click
 
 from kalibri import pg_cluster
-from kalibri.config import PROJECT_ROOT, Config, DatabaseConfig
+from kalibri.config import PROJECT_ROOT, Config
+from kalibri.config_sections import DatabaseConfig
 from kalibri.journal import JournalWriter, parse_line
 from kalibri.pg_cluster import PgCluster
 from tests.support.fix_pg import apply_schema

@@ -20,7 +20,8 @@ import numpy as np
 
 from bench.report import write_report
 from callcore.resample import halve
-from kalibri.config import Config, DatabaseConfig
+from kalibri.config import Config
+from kalibri.config_sections import DatabaseConfig
 from kalibri.prompt_audio import master, speak
 from tests.support.fix_pg import temporary_cluster
 from tests.support.recordings import Samples, recorded_call

@@ -26,7 +26,8 @@ import click
 from bench.report import write_report
 from bench.route_tables import TENANTS, RouteMaker
 from kalibri import pg_cluster
-from kalibri.config import Config, DatabaseConfig
+from kalibri.config import Config
+from kalibri.config_sections import DatabaseConfig
 from kalibri.db import Conn, connect_tool
 from kalibri.pg_cluster import PgCluster
 from kalibri.services import route as routes

@@ -57,6 +57,10 @@ class RtpEngine:
     """One rtpengine."""
 
     def __init__(self, folder: Path, ports: tuple[int, int], threads: int = 2) -> None:
+        if not Path(PROGRAM).exists():
+            raise RuntimeError(
+                "rtpengine is needed to compare with: apt-get install rtpengine-daemon gcc libc6-dev"
+            )
         self.control = ("127.0.0.1", free_port())
         self._log = (folder / "rtpengine.log").open("wb")
         recordings = folder / "rtpengine"

@@ -241,7 +241,7 @@ def _skip_reason(weight: int, gateway: Gateway, state: GatewayState, emergency: 
 
 
 def _price(gateway: Gateway, number: str, seconds: int) -> tuple[Decimal | None, str | None]:
-    rate = gateway.rate_for(number)
+    rate = gateway.rate_for(number) if gateway.rates else None
     return (None, None) if rate is None else (call_cost(rate, seconds), rate.currency)
 
 
@@ -276,6 +276,8 @@ def order_gateways(
 def _sort(
     choices: Sequence[tuple[GatewayChoice, bool]], wishes: OrderWishes, seed: str
 ) -> list[GatewayChoice]:
+    if len(choices) == 1:
+        return [choices[0][0]]
     currencies = {choice.currency for choice, _up in choices if choice.currency is not None}
     by_cost = wishes.group_order == "cost" and len(currencies) <= 1
 

@@ -56,6 +56,15 @@ class BadLine(KalibriError):
     error_id = "bad-journal-line"
 
 
+class _ShortWrite(OSError):
+    """Only a part of what was to be written found room on the disk."""
+
+    def __init__(self, written: int, lines: bytes) -> None:
+        super().__init__(f"short write of {written} of {len(lines)} bytes")
+        #: Lines that are not whole.
+        self.events = lines.count(b"\n", written)
+
+
 def boot_id() -> str:
     """Return 8 hex digits that change with every boot of the machine."""
     try:
@@ -78,7 +87,19 @@ def _other_types(value: object) -> object:
     return str(value)
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_other_types).encode
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_other_types)
+
+
+def _fast_encoder() -> Callable[[object], str]:
+    """Return the encoder of JSON; the standard library makes a new one in C for each value that it encodes."""
+    make = json.encoder.c_make_encoder  # type: ignore[attr-defined]
+    if make is None:  # an interpreter without it
+        return _ENCODER.encode
+    in_c = make(None, _other_types, quote, None, ":", ",", False, False, False)
+    return lambda value: "".join(in_c(value, 0))
+
+
+_encode = _fast_encoder()
 
 
 def _plain(value: object, limit: int, depth: int = 0) -> Any:
@@ -146,16 +167,55 @@ class JournalWriter:
         What does not fit into a line is cut and marked. An event that cannot be written at all is counted in
         `lost`, and told by a journal.lost event as soon as writing works again.
         """
+        line = b""
         try:
             if os.getpid() != self._pid:
                 self._begin_process()
             with self._lock:
-                self._write(self._line(kind, call, tenant, data))
+                line = self._line(kind, call, tenant, data)
+                if self._held:
+                    line = b"".join((*self._held, line))
+                    self._held.clear()
+                self._write(line)
                 if self._unreported:
                     self._tell_losses()
         # The SIP path must not pay for whatever is wrong here: that is the contract of this method.
         except Exception as error:
-            self._lose(error)
+            self._lose(error, error.events if isinstance(error, _ShortWrite) else line.count(b"\n") or 1)
+
+    def event_with_next(
+        self, kind: str, /, *, call: UUID | str | None = None, tenant: int | None = None, **data: object
+    ) -> None:
+        """Write one event together with the next one of this process, or at `flush`; never raises.
+
+        For events that follow each other at once: one write(2) of several whole lines is as atomic as one of a single
+        line, and costs a third of three.
+        """
+        try:
+            if os.getpid() != self._pid:
+                self._begin_process()
+            with self._lock:
+                self._held.append(self._line(kind, call, tenant, data))
+        # As in event.
+        except Exception as error:
+            self._lose(error, 1)
+
+    def flush(self) -> None:
+        """Write what waits for the next event; never raises."""
+        if not self._held:
+            return
+        lines = b""
+        try:
+            if os.getpid() != self._pid:
+                self._begin_process()  # what waited was the parent's
+            with self._lock:
+                lines = b"".join(self._held)
+                self._held.clear()
+                if lines:
+                    self._write(lines)
+        # As in event.
+        except Exception as error:
+            self._lose(error, error.events if isinstance(error, _ShortWrite) else lines.count(b"\n"))
 
     def close(self) -> None:
         """Let go of the file; the next event opens a new one."""
@@ -180,6 +240,7 @@ class JournalWriter:
         )
         self._second = -1
         self._second_text = ""
+        self._held: list[bytes] = []
         self._lock = threading.RLock()  # a signal handler may write while its own thread is writing
         self._size = 0
         self._torn = False
@@ -229,7 +290,7 @@ class JournalWriter:
         return f'{head}{{"cut_from_bytes":{length}}}}}\n'
 
     def _write(self, line: bytes) -> None:
-        """Append one line by one write(2)."""
+        """Append whole lines by one write(2)."""
         if self._size >= self._max_file_bytes:
             self.close()
         if self._fd < 0:
@@ -240,7 +301,7 @@ class JournalWriter:
         self._size += written
         self._torn = written != len(line)
         if self._torn:
-            raise OSError(f"short write of {written} of {len(line)} bytes")
+            raise _ShortWrite(written, line)
         self._failing = False
 
     def _open(self) -> None:
@@ -258,9 +319,9 @@ class JournalWriter:
         self._size = 0
         self._torn = False
 
-    def _lose(self, error: Exception) -> None:
-        self.lost += 1
-        self._unreported += 1
+    def _lose(self, error: Exception, events: int) -> None:
+        self.lost += events
+        self._unreported += events
         if not self._failing:
             self._failing = True
             with suppress(Exception):

@@ -14,7 +14,7 @@ from callcore.errors import KalibriError
 from kalibri.services.node import node_of_process
 from kemi.worker import Worker
 
-_ACD, _OFFER, _AGENT = "ks_acd", "ks_offer", "ks_agent"
+ACD, _OFFER, _AGENT = "ks_acd", "ks_offer", "ks_agent"
 #: What ks_acd says once the dialog has ended.
 _OVER = "over"
 
@@ -64,7 +64,7 @@ def begin_offer(worker: Worker, tenant_id: int, offer_id: int, account_id: int, 
 
 def forget(worker: Worker) -> None:
     """Take the mark away: no agent is in this dialog any more."""
-    for name in (_ACD, _OFFER, _AGENT):
+    for name in (ACD, _OFFER, _AGENT):
         worker.port.set_dialog(name, "")
 
 
@@ -78,7 +78,7 @@ def begin_legs(worker: Worker, tenant_id: int, accounts: tuple[tuple[int, str], 
 
 def _mark(worker: Worker, told: AgentDialog) -> None:
     port = worker.port
-    port.set_dialog(_ACD, told.encode())
+    port.set_dialog(ACD, told.encode())
     port.set_dialog(_OFFER, str(told.offer_id) if told.offer_id else "")
     legs = told.accounts if told.kind == "legs" else ()
     port.set_dialog(_AGENT, ",".join(str(account) for account, _ in legs))
@@ -86,7 +86,7 @@ def _mark(worker: Worker, told: AgentDialog) -> None:
 
 def is_direct(worker: Worker) -> bool:
     """Tell whether this dialog is a queue call that goes straight to the agent."""
-    return (worker.port.dialog(_ACD) or "").startswith("offer ")
+    return (worker.port.dialog(ACD) or "").startswith("offer ")
 
 
 # ------------------------------------------------------------------------------------- what Kamailio reports
@@ -94,13 +94,13 @@ def is_direct(worker: Worker) -> bool:
 
 def dialog(worker: Worker, name: str) -> None:
     """A dialog was answered (dialog:start), has ended (dialog:end) or failed (dialog:failed)."""
-    text = worker.port.dialog(_ACD)
+    text = worker.port.dialog(ACD)
     told = decode(text) if text else None
     if told is None:
         return
     sip_call_id = worker.port.text("$dlg(callid)")
     if name in ("dialog:end", "dialog:failed"):
-        worker.port.set_dialog(_ACD, _OVER)
+        worker.port.set_dialog(ACD, _OVER)
     if told.kind == "legs":
         _leg_event(worker, name, told, sip_call_id)
     elif name == "dialog:start":
@@ -167,7 +167,7 @@ def _tell_legs(worker: Worker, told: AgentDialog, sip_call_id: str, *, confirmed
 
 def _is_over(worker: Worker) -> bool:
     """Tell whether the dialog ended while its beginning was told: another process may have told the end before."""
-    return worker.port.dialog(_ACD) in (_OVER, None)
+    return worker.port.dialog(ACD) in (_OVER, None)
 
 
 def _end_legs(worker: Worker, told: AgentDialog, sip_call_id: str) -> None:

@@ -12,7 +12,7 @@ from callcore.value import value
 from kemi.directory import AccountRecord
 from kemi.ks_acd.media_host import BadHeader, HostLeg, read_leg
 from kemi.sip_request import SipRequest
-from kemi.tenancy import Tenant, ha1, is_media_host, tenant_by_id, tenant_of_domain
+from kemi.tenancy import Tenant, ha1, is_trusted_node, tenant_by_id, tenant_of_domain
 from kemi.worker import Worker
 
 #: HA1 that no password has: it makes the unknown user take the same path as the wrong password.
@@ -38,10 +38,10 @@ class Sender:
 
 
 def is_internal(worker: Worker, sip: SipRequest) -> bool:
-    """Tell whether a request comes from one of our media hosts: by our socket and by their address, both."""
+    """Tell whether a request comes from a media host or proxy of ours: by our socket and by their address, both."""
     if sip.local_port != worker.config.proxy.internal_port:
         return False
-    return is_media_host(worker.directory, sip.source_ip, sip.source_port)
+    return is_trusted_node(worker.directory, sip.source_ip, sip.source_port)
 
 
 def identify(worker: Worker, sip: SipRequest) -> Sender | None:

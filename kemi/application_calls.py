@@ -18,12 +18,13 @@ from kemi.ks_route.model import (
 )
 from kemi.ks_route.options import RouteOptions
 from kemi.ksr_port import NAT_TESTS_REPLY
+from kemi.peers import HOP, PEER
 from kemi.routing_facts import make_world
 from kemi.worker import Worker
 
 #: A media host ends the ringing itself, by CANCEL; this is only for a host that died meanwhile.
 RING_SECONDS = 300
-_UNLIMITED = frozenset({"agent", "supervisor"})
+_UNLIMITED = frozenset({"agent", "supervisor", PEER})
 
 
 def decision(worker: Worker, leg: HostLeg, request: RouteRequest) -> Decision:
@@ -52,6 +53,16 @@ def _names_account(worker: Worker, leg: HostLeg, request: RouteRequest) -> bool:
     directory = worker.directory
     mine = directory.system.domains.get(request.b_host) == request.tenant_id
     return mine and directory.account_exists(request.tenant_id, request.b_number)
+
+
+def is_hosted(leg: HostLeg) -> bool:
+    """Tell whether a media host anchors the media of this leg."""
+    return leg.leg != PEER
+
+
+def may_go_on(leg: HostLeg | None) -> bool:
+    """Tell whether an account that is not here may be looked for at other proxies; a call from one of them may not."""
+    return leg is None or HOP not in leg.arg
 
 
 def is_limited(leg: HostLeg) -> bool:

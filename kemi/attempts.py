@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from callcore.cdr import cause_of
 from callcore.gateway import penalty_after_failures, should_fail_over
 from callcore.sip import SipCode, reason_phrase
-from kemi import media_policy, media_relay
+from kemi import media_policy, media_relay, peers
 from kemi.call_state import CallState, Target, decode
 from kemi.leg import kind_of
 from kemi.proxy_start import is_settling
@@ -46,7 +46,8 @@ class AttemptEnd:
     alerted: bool
 
 
-_STATE = "ks_state"
+#: Transaction variable: the state of a call in set-up.
+STATE = "ks_state"
 _CHALLENGES = (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED)
 #: Transaction variable, with the number of a branch: number of the relay in the SDP that this branch was offered.
 RELAYED = "ks_relay_"
@@ -58,17 +59,17 @@ _NO_MEDIA = "ks_no_media"
 
 def load(worker: Worker) -> CallState | None:
     """Return the state of the call whose transaction is handled."""
-    return decode(worker.port.avp(_STATE))
+    return decode(worker.port.avp(STATE))
 
 
 def store(worker: Worker, state: CallState) -> None:
     """Keep the state in the transaction."""
-    worker.port.set_avp(_STATE, state.encode())
+    worker.port.set_avp(STATE, state.encode())
 
 
 def try_next(worker: Worker, state: CallState) -> bool:
     """Send the call to its next target that can be sent to; answer it and return False when there is none."""
-    exhausted = try_targets(worker, state, HOSTED if state.leg else CALL)
+    exhausted = try_targets(worker, state, HOSTED if state.hosted else CALL)
     if exhausted is not None:
         _give_up(worker, exhausted)
     return exhausted is None
@@ -121,13 +122,15 @@ def _aim(worker: Worker, state: CallState, target: Target) -> bool:
     """Point the request at the target; False when an account has no contact."""
     port = worker.port
     port.clear_next_hop()
-    if target.kind == "host":
+    if target.kind in ("host", peers.PEER):
         port.send_from("internal")
     elif state.leg or state.queue is not None:
         # Kamailio would answer a media host's call from the socket that it came in on, or where the last host was.
         port.send_from("public")
     if target.kind == "account":
         return port.set_ruri(target.uri) and port.lookup_contacts(target.uri)
+    if target.next_hop:
+        port.set_next_hop(target.next_hop)
     return port.set_ruri(target.uri)
 
 
@@ -142,7 +145,7 @@ def _give_up(worker: Worker, state: CallState) -> None:
     """Answer a call that has no target left."""
     port = worker.port
     media_relay.end_set_up(worker)
-    to_account = state.current is not None and state.current.kind == "account"
+    to_account = state.current is not None and state.current.kind in ("account", peers.PEER)
     code, phrase = SipCode.SERVICE_UNAVAILABLE, reason_phrase(SipCode.SERVICE_UNAVAILABLE)
     cause, reason = "unavailable", "no target could be reached"
     if port.avp(_NO_MEDIA) == "1":
@@ -191,6 +194,9 @@ def branch(worker: Worker) -> None:
     state = load(worker)
     if state is None or state.current is None:
         return
+    if state.current.kind == peers.PEER:
+        for line in peers.headers(state):
+            port.append_header(line)
     modes = (state.media_relay, state.current.media_relay)
     if not media_policy.relay_wanted(
         caller_nat=state.caller_nat, callee_nat=port.branch_is_nated(), modes=modes
@@ -221,7 +227,7 @@ def failure(worker: Worker) -> None:
     if port.is_cancelled():
         cancelled(worker, state)
         return
-    routes = HOSTED if state.leg else CALL
+    routes = HOSTED if state.hosted else CALL
     if authenticated(worker, state, code, routes):
         return
     end = judge(worker, state, code)
@@ -249,7 +255,7 @@ def judge(worker: Worker, state: CallState, code: int) -> AttemptEnd:
         retry_after_seconds=_retry_after(worker),
     )
     _judge_gateway(worker, state, verdict.penalty_seconds, verdict.gateway_failed, code)
-    failover = verdict.try_next and bool(state.remaining)
+    failover = (verdict.try_next or peers.has_no_contact(state, code)) and bool(state.remaining)
     _journal_end(worker, state, code, verdict.reason, failover=failover)
     return AttemptEnd(code, verdict.reason, failover, silent, alerted)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
 from kemi import acd_events, application_calls, attempts, call_token, hosted_media, limits, queue_calls
-from kemi.admission import Sender, identify
+from kemi.admission import Sender, identify, is_internal
 from kemi.call_state import CallState, Target
 from kemi.ks_acd.model import QueueRecord
 from kemi.ks_route.decide import decide
@@ -25,7 +23,7 @@ from kemi.ks_route.model import (
 )
 from kemi.ksr_port import NAT_TESTS_MEDIA
 from kemi.leg import kind_of, write_dialog
-from kemi.proxy_start import RECOVERED
+from kemi.proxy_start import RECOVERED, RECOVERED_LEG
 from kemi.recording_choice import ROUTE, with_recording
 from kemi.routing_facts import make_world
 from kemi.sip_request import SipRequest
@@ -42,9 +40,10 @@ def invite(worker: Worker, sip: SipRequest) -> None:
     sender = identify(worker, sip)
     if sender is None:
         return
-    call_id = (sender.leg.call_id if sender.leg else None) or worker.new_call_id()
-    worker.port.set_avp("ks_call", str(call_id))
-    worker.port.table_set("seen", sip.transaction_key, str(call_id))
+    given = sender.leg.call_id if sender.leg else None
+    call_id = str(given) if given else worker.new_call_id()
+    worker.port.name_call(call_id)
+    worker.port.table_set("seen", sip.transaction_key, call_id)
     worker.port.new_transaction()
     request = _route_request(worker, sip, sender, call_id)
     if sender.leg is not None:
@@ -55,12 +54,14 @@ def invite(worker: Worker, sip: SipRequest) -> None:
         )
     _journal_start(worker, sip, sender, request, decision, call_id)
     _follow(worker, sip, sender, decision, call_id)
+    worker.journal.flush()
 
 
-def _follow(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: UUID) -> None:
+def _follow(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str) -> None:
     """Do what was decided."""
     queue = queue_of(worker, decision)
     if queue is not None:
+        worker.journal.flush()  # the database may keep us waiting
         _to_queue(worker, sip, sender, decision, call_id, queue)
     elif isinstance(decision, RejectCall | RedirectCall | ToService):
         _answer(worker, decision, call_id, sender.leg_name)
@@ -85,7 +86,8 @@ def _seen_before(worker: Worker, sip: SipRequest) -> bool:
     if known is None:
         return False
     if known.startswith(RECOVERED):
-        worker.journal.event("call.retransmission", call=known.removeprefix(RECOVERED), src=sip.source)
+        call_id = known.removeprefix(RECOVERED).removesuffix(RECOVERED_LEG)
+        worker.journal.event("call.retransmission", call=call_id, src=sip.source)
         worker.port.reply(SipCode.TRYING, "Trying")
     else:
         worker.journal.event("call.loop", call=known, src=sip.source)
@@ -93,7 +95,7 @@ def _seen_before(worker: Worker, sip: SipRequest) -> bool:
     return True
 
 
-def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: UUID) -> RouteRequest:
+def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: str) -> RouteRequest:
     """Build what ks_route wants to know; A of an account is the account, whatever its From says."""
     b_number = sip.ruri_user
     tenant_id = sender.tenant.tenant_id if sender.tenant else 0
@@ -119,16 +121,16 @@ def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: UUI
         source_gateway_id=sender.gateway.gateway_id if sender.gateway else None,
         account=sender.account.username if sender.account else None,
         account_caller_number=sender.account.caller_number if sender.account else None,
-        call_id=str(call_id),
+        call_id=call_id,
     )
 
 
 def _journal_start(
-    worker: Worker, sip: SipRequest, sender: Sender, request: RouteRequest, decision: Decision, call_id: UUID
+    worker: Worker, sip: SipRequest, sender: Sender, request: RouteRequest, decision: Decision, call_id: str
 ) -> None:
     journal = worker.journal
     leg = sender.leg_name
-    journal.event(
+    journal.event_with_next(
         kind_of("call.start", leg),
         call=call_id,
         tenant=request.tenant_id,
@@ -147,7 +149,7 @@ def _journal_start(
         emergency=decision.emergency,
         **({"leg": leg, "offer": sender.leg.offer_id or None} if sender.leg else {}),
     )
-    journal.event(
+    journal.event_with_next(
         kind_of("call.route", leg),
         call=call_id,
         tenant=request.tenant_id,
@@ -186,7 +188,7 @@ def _targets_for_story(decision: Decision) -> list[dict[str, object]]:
 
 
 def _answer(
-    worker: Worker, decision: RejectCall | RedirectCall | ToService, call_id: UUID, leg: str = ""
+    worker: Worker, decision: RejectCall | RedirectCall | ToService, call_id: str, leg: str = ""
 ) -> None:
     """Give the final response that the decision itself is."""
     if isinstance(decision, RedirectCall):
@@ -212,7 +214,7 @@ def _answer(
 
 def finish(
     worker: Worker,
-    call_id: UUID | str,
+    call_id: str,
     code: int,
     phrase: str,
     *,
@@ -235,9 +237,9 @@ def finish(
     worker.port.reply(code, phrase)
 
 
-def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: UUID) -> None:
+def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str) -> None:
     """Open the dialog, keep the limits, and try the first target."""
-    targets = targets_of(worker, decision)
+    targets = targets_of(worker, decision, others=application_calls.may_go_on(sender.leg))
     if not targets:
         code = SipCode.TEMPORARILY_UNAVAILABLE
         finish(
@@ -261,7 +263,7 @@ def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, 
 
 
 def _to_queue(
-    worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: UUID, queue: QueueRecord
+    worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str, queue: QueueRecord
 ) -> None:
     """Open the dialog, keep the limits, and let the queue have the caller."""
     if sender.leg is not None:
@@ -276,22 +278,24 @@ def _open(
     sip: SipRequest,
     sender: Sender,
     decision: Decision,
-    call_id: UUID,
+    call_id: str,
     targets: tuple[Target, ...],
 ) -> CallState | None:
     """Open the dialog of a call; None when it breaks a limit, and was answered."""
     port, options = worker.port, decision.options
     caller_nat = port.is_behind_nat(NAT_TESTS_MEDIA) if options.nat is None else options.nat
     state = CallState(
-        call_id=str(call_id),
+        call_id=call_id,
         tenant_id=decision.tenant_id,
         remaining=targets,
         emergency=decision.emergency,
         caller_nat=caller_nat and sender.leg is None,
         media_relay=_media_mode(decision, sender),
         leg=sender.leg_name,
+        hosted=sender.leg is not None and application_calls.is_hosted(sender.leg),
     )
-    if port.is_behind_nat():
+    # Who came through another proxy has his alias from there.
+    if application_calls.may_go_on(sender.leg) and port.is_behind_nat():
         port.add_contact_alias()
     port.track_dialog()
     refusal = None
@@ -319,7 +323,7 @@ def _agents_in(sender: Sender, targets: tuple[Target, ...]) -> tuple[tuple[int, 
         return ()  # the offer says it already
     caller = sender.account
     calling = ((caller.account_id, "out"),) if caller is not None and caller.agent_id is not None else ()
-    called = tuple((target.agent_account, "in") for target in targets if target.agent_account is not None)
+    called = tuple((target.agent_account, "in") for target in targets[:1] if target.agent_account is not None)
     return calling + called
 
 
@@ -329,7 +333,7 @@ def _media_mode(decision: Decision, sender: Sender) -> str:
     The route is the more binding, a media host's anchor the most; to record means to relay.
     """
     if sender.leg is not None:
-        return "never"
+        return "never" if application_calls.is_hosted(sender.leg) else "auto"
     if decision.options.record:  # only what is relayed can be
         return "always"
     if decision.options.relay not in (None, "auto"):
@@ -343,7 +347,9 @@ def _describe_dialog(worker: Worker, decision: Decision, state: CallState) -> No
     port, options = worker.port, decision.options
     if state.leg:
         port.set_dialog("ks_leg", write_dialog(state.call_id, state.leg))
-        hosted_media.mark(worker)
+        if state.hosted:
+            hosted_media.mark(worker)
+            hosted_media.mark_host(worker, f"{port.text('$si')}:{port.text('$sp')}")
     else:
         port.set_dialog("ks_call", state.call_id)
     port.set_dialog("ks_tenant", "" if state.tenant_id is None else str(state.tenant_id))
@@ -358,7 +364,8 @@ def _describe_dialog(worker: Worker, decision: Decision, state: CallState) -> No
 def _present(worker: Worker, sip: SipRequest, decision: Decision) -> None:
     """Show the callee the A number of the decision, and offer only the codecs of the route."""
     port = worker.port
-    port.remove_internal_headers()
+    if is_internal(worker, sip):  # from others they are gone since the first look
+        port.remove_internal_headers()
     if decision.a_sent != sip.from_user and isinstance(
         decision, RelayToGateways | RelayToUri | RelayToAccount
     ):

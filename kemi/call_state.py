@@ -7,7 +7,7 @@ Pure: no KSR, no clock.
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -26,7 +26,7 @@ class BadCallState(KalibriError):
 class Target:
     """One place to try: a gateway, the contacts of an account, or a URI."""
 
-    kind: str  # gateway | account | uri | host
+    kind: str  # gateway | account | uri | host | peer
     uri: str
     gateway_id: int | None = None
     username: str | None = None
@@ -36,6 +36,8 @@ class Target:
     cost: str | None = None
     #: Account id of an agent: a call of his makes him busy.
     agent_account: int | None = None
+    #: Sent there, whatever the URI says.
+    next_hop: str = ""
 
 
 @value
@@ -56,8 +58,10 @@ class CallState:
     media_relay: str = "auto"
     #: Credentials were already sent to the current gateway.
     authenticated: bool = False
-    #: What a leg that a media host asked for is (X-KS-Leg): agent, callee, supervisor; "": a call of its own.
+    #: What a leg that a media host or another proxy asked for is (X-KS-Leg); "": a call of its own.
     leg: str = ""
+    #: A media host anchors this leg's media.
+    hosted: bool = False
     #: Header lines for the media host that the call is brought to.
     host_headers: tuple[str, ...] = ()
     queue: QueueCall | None = None
@@ -66,8 +70,7 @@ class CallState:
         """Return the state with the next target as current one; None when there is none left."""
         if not self.remaining:
             return None
-        return replace(
-            self,
+        return self.evolve(
             current=self.remaining[0],
             remaining=self.remaining[1:],
             attempt=self.attempt + 1,
@@ -76,7 +79,8 @@ class CallState:
 
     def evolve(self, **changes: Any) -> CallState:
         """Return a copy with these fields changed."""
-        return replace(self, **changes)
+        # dataclasses.replace looks at each field by itself, in Python.
+        return CallState(**(dict(zip(_FIELDS, _ALL(self), strict=True)) | changes))
 
     def encode(self) -> str:
         """Return the state as compact ASCII JSON: values in the order of the fields."""
@@ -88,7 +92,9 @@ class CallState:
 
 
 _TARGET = attrgetter(*(entry.name for entry in fields(Target)))
-_PLAIN = tuple(entry.name for entry in fields(CallState) if entry.name not in ("current", "remaining"))
+_FIELDS = tuple(entry.name for entry in fields(CallState))
+_ALL = attrgetter(*_FIELDS)
+_PLAIN = tuple(name for name in _FIELDS if name not in ("current", "remaining"))
 _TARGETS_FIRST = attrgetter("current", "remaining", *_PLAIN)
 
 

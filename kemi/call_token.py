@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import re
 from functools import lru_cache
-from uuid import UUID
 
 from callcore.value import value
 
@@ -27,7 +26,8 @@ _TOKEN = re.compile(
 class CallToken:
     """What the Record-Route of a call says."""
 
-    call_id: UUID
+    #: UUIDv7 as text.
+    call_id: str
     #: Caller is behind NAT: its media address is not to be believed.
     caller_nat: bool = False
 
@@ -46,7 +46,7 @@ def _mac(secret: bytes, sip_call_id: str, body: str) -> str:
 def seal(secret: bytes, token: CallToken, sip_call_id: str) -> str:
     """Return the URI parameter, as ";ksc=…", for this call."""
     flags = "n" if token.caller_nat else ""
-    body = f"{token.call_id.hex}-{flags}"
+    body = f"{token.call_id.replace('-', '')}-{flags}"
     return f";{PARAMETER}={body}-{_mac(secret, sip_call_id, body)}"
 
 
@@ -55,5 +55,6 @@ def find(secret: bytes, routes: str, sip_call_id: str) -> CallToken | None:
     for match in _TOKEN.finditer(routes):
         call_hex, flags, mac = match.groups()
         if hmac.compare_digest(mac, _mac(secret, sip_call_id, f"{call_hex}-{flags}")):
-            return CallToken(UUID(hex=call_hex), caller_nat="n" in flags)
+            call_id = f"{call_hex[:8]}-{call_hex[8:12]}-{call_hex[12:16]}-{call_hex[16:20]}-{call_hex[20:]}"
+            return CallToken(call_id, caller_nat="n" in flags)
     return None

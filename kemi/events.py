@@ -5,27 +5,35 @@ from __future__ import annotations
 from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
 from kemi import acd_events, media_relay
-from kemi.ksr_port import KsrPort
+from kemi.ksr_port import Fields, KsrPort
 from kemi.leg import kind_of, read_dialog
 from kemi.tenancy import gateways_of_uri
 from kemi.worker import Worker
 
+#: What the dialog module calls the changes of a dialog that it has no name for (early, acknowledged).
+NO_EVENT = "unknown"
+_DIALOG = Fields(
+    *(f"$dlg_var({name})" for name in ("ks_call", "ks_leg", "ks_tenant", "ks_n", acd_events.ACD))
+)
+_ENDED_BY = Fields("$rm", "$ci", "$ft", "$dlg(callid)", "$dlg(from_tag)", "$hdr(Reason)")
+
 
 def dialog(worker: Worker, name: str) -> None:
     """A dialog was answered, ended or failed; its facts are read from the dialog, not from the message."""
-    call_id, leg = worker.port.dialog("ks_call"), ""
+    call_id, told, tenant, winner, agents = worker.port.read_all(_DIALOG)
+    leg = ""
     if call_id is None:
-        told = worker.port.dialog("ks_leg")
         if told is None:
             return
         call_id, leg = read_dialog(told)
-    acd_events.dialog(worker, name)
-    tenant = worker.port.dialog("ks_tenant")
+    if agents:
+        acd_events.dialog(worker, name)
+    if name == NO_EVENT:
+        return
     tenant_id = int(tenant) if tenant else None
     if name == "dialog:start":
-        attempt = int(worker.port.dialog("ks_n") or 1)
         kind = kind_of("call.answer", leg)
-        worker.journal.event(kind, call=call_id, tenant=tenant_id, n=attempt, code=int(SipCode.OK))
+        worker.journal.event(kind, call=call_id, tenant=tenant_id, n=int(winner or 1), code=int(SipCode.OK))
     elif name == "dialog:end":
         _ended(worker, call_id, tenant_id, leg)
     elif name == "dialog:failed":
@@ -36,9 +44,10 @@ def _ended(worker: Worker, call_id: str, tenant_id: int | None, leg: str) -> Non
     port = worker.port
     if media_relay.ended(worker):
         return  # told already
-    if port.text("$rm") == "BYE" and port.text("$ci") == port.text("$dlg(callid)"):
-        by = "caller" if port.text("$ft") == port.text("$dlg(from_tag)") else "callee"
-        cause, reason, method = "normal", port.header("Reason") or "BYE", "BYE"
+    request, sip_call_id, from_tag, dialog_call_id, dialog_from_tag, said = port.read_all(_ENDED_BY)
+    if request == "BYE" and sip_call_id == dialog_call_id:
+        by = "caller" if from_tag == dialog_from_tag else "callee"
+        cause, reason, method = "normal", said or "BYE", "BYE"
     else:
         by, method = "system", "timeout"
         cause, reason = (

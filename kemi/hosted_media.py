@@ -7,16 +7,26 @@ host need not know what is behind NAT.
 
 from __future__ import annotations
 
+from kemi.tenancy import media_host_at
 from kemi.worker import Worker
 
 #: Variable of the dialog: who has its media; only "host" is ever set.
 _MEDIA = "ks_media"
+#: Variable of the dialog: name of the media host at one end of it.
+_HOST = "ks_host"
 
 
 def mark(worker: Worker) -> None:
     """Note in the dialog that a media host has its media: no RTP command of ours from now on."""
     worker.port.set_dialog(_MEDIA, "host")
     worker.port.set_dialog("ks_relay", "0")
+
+
+def mark_host(worker: Worker, hostport: str) -> None:
+    """Note which host it is: when it dies, ks-acd ends its dialogs, so that no phone waits for BYE from a dead one."""
+    name = media_host_at(worker.directory.system, hostport)
+    if name:
+        worker.port.set_dialog(_HOST, name)
 
 
 def is_hosted(worker: Worker) -> bool:

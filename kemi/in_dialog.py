@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from callcore.sip import SipCode
 from kemi import acd_events, call_token, hosted_media, media_policy, media_relay, recovery
+from kemi.admission import is_internal
 from kemi.call_token import CallToken
 from kemi.leg import kind_of, read_dialog
 from kemi.sip_request import SipRequest
@@ -34,9 +35,9 @@ def cancel(worker: Worker, sip: SipRequest) -> None:
 def request(worker: Worker, sip: SipRequest) -> None:
     """Serve a request with a To tag."""
     port = worker.port
-    token = call_token.find(worker.secret, port.headers("Route"), sip.sip_call_id)
+    token = call_token.find(worker.secret, sip.routes, sip.sip_call_id)
     if token is not None:
-        port.set_avp("ks_call", str(token.call_id))
+        port.name_call(token.call_id)
     routed = port.loose_route()
     if sip.method == "ACK" and not routed:
         # ACK of a final response that we sent ourselves.
@@ -62,8 +63,11 @@ def _relay(worker: Worker, sip: SipRequest, token: CallToken) -> None:
     port = worker.port
     # First: add_contact_alias writes the message anew, and the rr module forgets what it read in the Route.
     from_caller = port.goes_downstream()
-    port.use_contact_alias()
-    port.remove_internal_headers()
+    # Only the last proxy on the way knows the phone's real address: for the others the Route goes on.
+    if not port.text("$du"):
+        port.use_contact_alias()
+    if is_internal(worker, sip):  # from others they are gone since the first look
+        port.remove_internal_headers()
     if sip.method in ("INVITE", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY") and port.is_behind_nat():
         port.add_contact_alias()
     if sip.method in ("INVITE", "UPDATE"):
@@ -128,8 +132,6 @@ def _session_change(worker: Worker, sip: SipRequest, token: CallToken, from_call
         hold=hold,
     )
     if _relayed(worker):
-        if hold is not None:
-            worker.rtp.hold(str(token.call_id), side=_party(from_caller), hold=hold)
         if has_sdp and not _offer(worker, token, from_caller):
             return False
         port.set_avp(media_relay.OFFERLESS, "" if has_sdp else "1")

@@ -117,9 +117,12 @@ class KsrPort:
         return _number(self.read(name))
 
     def set_avp(self, name: str, value: str) -> None:
-        """Set an AVP of the transaction; an earlier value is replaced, not stacked."""
-        self._ksr.pv.unset(f"$avp({name})")
-        self._ksr.pv.sets(f"$avp({name})", value)
+        """Set an AVP of the transaction; an earlier value is replaced, not stacked: that is what [*] says."""
+        self._ksr.pv.sets(f"$(avp({name})[*])", value)
+
+    def name_call(self, call_id: str) -> None:
+        """Tell the log which call a request belongs to; once a request, before anything else does."""
+        self._ksr.pv.sets("$avp(ks_call)", call_id)
 
     def avp(self, name: str) -> str | None:
         """Return an AVP of the transaction."""
@@ -221,7 +224,7 @@ class KsrPort:
             self._ksr.textops.remove_hf_re(INTERNAL_HEADERS)
 
     def _may_hold_internal_headers(self) -> bool:
-        """Tell whether it is worth to look: Kamailio compiles the regex anew at each look, three times a call.
+        """Tell whether it is worth to look: Kamailio compiles the regex anew at each look.
 
         Only a text that was seen to the end of its headers is proof that there is none.
         """

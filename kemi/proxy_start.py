@@ -17,3 +17,5 @@ def is_settling(now: float) -> bool:
 
 #: Value of the table "seen" when the INVITE came before the proxy restarted.
 RECOVERED = "recovered:"
+#: Ends that value for the INVITE of a leg that a media host asked for: its end is not the end of the call.
+RECOVERED_LEG = "/leg"

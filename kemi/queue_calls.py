@@ -14,7 +14,7 @@ from dataclasses import replace
 from callcore.cdr import cause_of
 from callcore.errors import KalibriError
 from callcore.sip import SipCode, reason_phrase
-from kemi import acd_events, attempts, hosted_media, media_hosts
+from kemi import acd_events, attempts, hosted_media, media_hosts, peers
 from kemi.accounts import aor
 from kemi.attempts import Routes
 from kemi.call_state import CallState, Target
@@ -134,17 +134,16 @@ def _agent_targets(worker: Worker, state: CallState, call: QueueCall, step: Ring
     tenant = tenant_by_id(worker.directory.system, call.tenant_id)
     if account is None or tenant is None:
         return ()
-    return (
-        Target(
-            "account",
-            aor(account.username, tenant.realm),
-            username=account.username,
-            ring_timeout_ms=ring_ms,
-            no_reply_timeout_ms=min(AGENT_NO_REPLY_MS, ring_ms),
-            media_relay=account.media_relay,
-            agent_account=account.account_id,
-        ),
+    target = Target(
+        "account",
+        aor(account.username, tenant.realm),
+        username=account.username,
+        ring_timeout_ms=ring_ms,
+        no_reply_timeout_ms=min(AGENT_NO_REPLY_MS, ring_ms),
+        media_relay=account.media_relay,
+        agent_account=account.account_id,
     )
+    return (target, *peers.targets(worker, target))
 
 
 def _to_host(worker: Worker, state: CallState, step: ToHost) -> tuple[CallState, Step | None]:
@@ -244,6 +243,7 @@ def branch(worker: Worker) -> None:
     if state is None or state.current is None or state.current.kind != "host":
         attempts.branch(worker)
         return
+    hosted_media.mark_host(worker, state.current.uri.partition("@")[2])
     for line in state.host_headers:
         port.append_header(line)
     for name in ("Supported", "Require"):

@@ -19,7 +19,7 @@ from uuid import UUID
 from callcore.ids import uuid7_unix_ms
 from callcore.restart import start_parts
 from callcore.sip import SipCode
-from kemi.proxy_start import RECOVERED, STARTED_AT
+from kemi.proxy_start import RECOVERED, RECOVERED_LEG, STARTED_AT
 from kemi.replies import REPLIED
 from kemi.worker import Worker
 
@@ -38,9 +38,9 @@ _recovered: dict[str, str] = {}
 _closed = False
 
 
-def is_before_start(call_id: UUID) -> bool:
+def is_before_start(call_id: str) -> bool:
     """Tell whether a call began before this run of the proxy, which then may not know its dialog."""
-    return uuid7_unix_ms(call_id) < 1000 * _started_at
+    return uuid7_unix_ms(UUID(call_id)) < 1000 * _started_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +73,27 @@ def _living_calls(directory: Path, *, since: float) -> dict[str, Found]:
     left the proxy, so its repetition may make the call, and proxy.start closes the story of the first try.
     """
     started: dict[str, str] = {}
-    seen: dict[str, set[str]] = {"call.attempt": set(), "call.answer": set(), "call.end": set()}
+    legs: dict[str, str] = {}
+    seen: dict[str, set[str]] = {
+        kind: set() for kind in ("call.attempt", "call.answer", "call.end", "leg.attempt")
+    }
     for line in _recent_lines(directory, since=since):
         kind, call_id, data = line.get("kind"), line.get("call"), line.get("data")
         if not isinstance(call_id, str) or not isinstance(data, dict):
             continue
-        if kind == "call.start" and {"sip_call_id", "from_tag", "cseq"} <= data.keys():
-            started[f"{data['sip_call_id']}\n{data['from_tag']}\n{data['cseq']}"] = call_id
+        if kind in ("call.start", "leg.start") and {"sip_call_id", "from_tag", "cseq"} <= data.keys():
+            of_kind = started if kind == "call.start" else legs
+            of_kind[f"{data['sip_call_id']}\n{data['from_tag']}\n{data['cseq']}"] = call_id
         elif kind in seen:
             seen[kind].add(call_id)
-    return {
+    calls = {
         key: Found(call_id, call_id in seen["call.answer"])
         for key, call_id in started.items()
         if call_id in seen["call.attempt"] and call_id not in seen["call.end"]
     }
+    # A media host ends its legs itself; all that matters is that a repeated INVITE rings nobody a second time.
+    known_legs = {key: Found(c + RECOVERED_LEG, True) for key, c in legs.items() if c in seen["leg.attempt"]}
+    return calls | known_legs
 
 
 def _recent_lines(directory: Path, *, since: float) -> Iterator[dict[str, Any]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from kemi import attempts, call_token, hosted_media, media_policy, media_relay
-from kemi.call_state import CallState
-from kemi.ksr_port import NAT_TESTS_REPLY, UndecodableValue
+from kemi.call_state import CallState, decode
+from kemi.ksr_port import NAT_TESTS_REPLY, Fields, UndecodableValue
 from kemi.leg import kind_of
-from kemi.proxy_start import RECOVERED
+from kemi.proxy_start import RECOVERED, RECOVERED_LEG
 from kemi.worker import Worker
 
+_IN_SET_UP = Fields("$rs", "$T_branch_idx", f"$avp({attempts.STATE})")
+_BEFORE_TM = Fields("$rm", "$proto")
+_MAY_CHANGE_TARGET = frozenset({"INVITE", "UPDATE", "SUBSCRIBE"})
 #: Ends the key in table "seen" of the last code that came for a recovered call.
 REPLIED = "\nreplied"
 
@@ -16,21 +19,21 @@ REPLIED = "\nreplied"
 def manage(worker: Worker) -> None:
     """A reply to the INVITE of a call in set-up (tm onreply)."""
     port = worker.port
-    code = port.number("$rs")
-    state = attempts.load(worker)
+    status, branch, kept = port.read_all(_IN_SET_UP)
+    code, state = int(status or 0), decode(kept)
     if state is None or state.current is None or code < 101:
         return
-    relay = _relay_answer(worker, state, code)
+    relay = _relay_answer(worker, state, code, branch)
     if code < 200:
         _journal_ring(worker, state, code)
     elif code < 300:
         _note_winner(worker, state, relay)
 
 
-def _relay_answer(worker: Worker, state: CallState, code: int) -> int:
+def _relay_answer(worker: Worker, state: CallState, code: int, branch: str | None) -> int:
     """Put the relay into the SDP of a reply, where the branch has one; return its number, 0: it has none."""
     port = worker.port
-    kept = port.avp(f"{attempts.RELAYED}{port.branch_index()}") or "0"
+    kept = port.avp(f"{attempts.RELAYED}{branch}") or "0"
     late = kept == attempts.LATE_OFFER
     relay = media_relay.of_dialog(worker) if late else int(kept)
     if code >= 300 or not port.has_body() or kept == "0":
@@ -112,16 +115,20 @@ def orphan(worker: Worker) -> None:
 def _orphan(worker: Worker) -> None:
     port = worker.port
     port.strip_internal_headers()
-    if port.text("$rm") in ("INVITE", "UPDATE", "SUBSCRIBE") and (
+    method, transport = port.read_all(_BEFORE_TM)
+    if (
+        method in _MAY_CHANGE_TARGET
         # A phone on a connection is reached by it, rarely by the port that its Contact names (RFC 5626 section 1).
-        port.text("$proto") != "udp" or port.is_behind_nat(NAT_TESTS_REPLY)
+        and (transport != "udp" or port.is_behind_nat(NAT_TESTS_REPLY))
+        # What comes through another proxy has its alias from there.
+        and port.number("$Rp") != worker.config.proxy.internal_port
     ):
         port.add_contact_alias()
     if port.reply_has_transaction():
         return
     sip_call_id = port.text("$ci")
     token = call_token.find(worker.secret, port.headers("Record-Route"), sip_call_id)
-    if token is None or port.text("$rm") != "INVITE":
+    if token is None or method != "INVITE":
         port.table_increment("count", "stray_reply")
         port.drop_reply()
         return
@@ -134,12 +141,13 @@ def _orphan(worker: Worker) -> None:
         )
     key = f"{sip_call_id}\n{port.text('$ft')}\n{port.number('$cs')}"
     # Only of the INVITE that opened the call: a re-INVITE that is refused ends nothing.
-    if code < 180 or not (port.table_text("seen", key) or "").startswith(RECOVERED):
+    known = port.table_text("seen", key) or ""
+    if code < 180 or not known.startswith(RECOVERED) or known.endswith(RECOVERED_LEG):
         return
     # The mark of the INVITE itself stays: its retransmissions may go on until a final response.
     if port.table_text("seen", key + REPLIED) != str(code):
         port.table_set("seen", key + REPLIED, str(code))
-        _journal_orphan(worker, str(token.call_id), code)
+        _journal_orphan(worker, token.call_id, code)
 
 
 def _journal_orphan(worker: Worker, call_id: str, code: int) -> None:

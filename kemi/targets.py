@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kemi import peers
 from kemi.accounts import aor
 from kemi.call_state import Target
 from kemi.ks_route.model import Decision, GatewayTarget, RelayToAccount, RelayToGateways, RelayToUri
@@ -32,8 +33,11 @@ def gateway_uri(target: GatewayTarget, b_sent: str) -> str:
     return f"sip:{escape_user(b_sent)}@{target.host}:{target.port}{transport}"
 
 
-def targets_of(worker: Worker, decision: Decision) -> tuple[Target, ...]:
-    """Return the targets of a decision in the order in which they are tried; empty if nothing can be rung."""
+def targets_of(worker: Worker, decision: Decision, *, others: bool = True) -> tuple[Target, ...]:
+    """Return the targets of a decision in the order in which they are tried; empty if nothing can be rung.
+
+    others: whether an account may be looked for at the other proxies.
+    """
     ring = decision.options.ring_timeout_seconds
     if isinstance(decision, RelayToGateways):
         return tuple(_gateway(target, decision.b_sent, ring) for target in decision.targets)
@@ -45,17 +49,16 @@ def targets_of(worker: Worker, decision: Decision) -> tuple[Target, ...]:
         if account is None or tenant is None:
             return ()
         seconds = ring or account.ring_timeout_seconds or DEFAULT_RING_SECONDS
-        return (
-            Target(
-                "account",
-                aor(account.username, tenant.realm),
-                username=account.username,
-                ring_timeout_ms=1000 * seconds,
-                no_reply_timeout_ms=PHONE_NO_REPLY_MS,
-                media_relay=account.media_relay,
-                agent_account=account.account_id if account.agent_id is not None else None,
-            ),
+        target = Target(
+            "account",
+            aor(account.username, tenant.realm),
+            username=account.username,
+            ring_timeout_ms=1000 * seconds,
+            no_reply_timeout_ms=PHONE_NO_REPLY_MS,
+            media_relay=account.media_relay,
+            agent_account=account.account_id if account.agent_id is not None else None,
         )
+        return (target, *(peers.targets(worker, target) if others else ()))
     return ()
 
 

@@ -35,12 +35,24 @@ def tenant_of_domain(system: SystemFacts, host: str) -> Tenant | None:
     return None if tenant_id is None else tenant_by_id(system, tenant_id)
 
 
-def is_media_host(directory: Directory, ip: str, port: int) -> bool:
-    """Tell whether an address is that of one of our media hosts (node table)."""
+#: Nodes that send us requests on our internal socket.
+_TRUSTED_NODES = frozenset({"media", "proxy"})
+
+
+def is_trusted_node(directory: Directory, ip: str, port: int) -> bool:
+    """Tell whether an address is that of one of our media hosts or of another proxy's internal socket (node table)."""
     wanted = f"udp:{ip}:{port}"
     return any(
-        node.get("kind") == "media" and node.get("address") == wanted for node in directory.system.nodes
+        node.get("kind") in _TRUSTED_NODES and node.get("address") == wanted
+        for node in directory.system.nodes
     )
+
+
+def media_host_at(system: SystemFacts, hostport: str) -> str:
+    """Return the name of the media host at an address, as 192.0.2.1:5080; "" if there is none."""
+    wanted = f"udp:{hostport}"
+    names = (n["name"] for n in system.nodes if n.get("kind") == "media" and n.get("address") == wanted)
+    return str(next(names, ""))
 
 
 def media_hosts(system: SystemFacts) -> tuple[MediaHost, ...]:

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
 
-from callcore.ids import uuid7
+from callcore.ids import TICKS_PER_MS, uuid7_text
 from kalibri.config import Config
 from kalibri.journal import JournalWriter
 from kemi.acd_database import AcdDatabase
@@ -46,9 +45,10 @@ class Worker:
         """Return the wall-clock time."""
         return datetime.now(UTC)
 
-    def new_call_id(self) -> UUID:
-        """Make the id of a new call."""
-        return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+    def new_call_id(self) -> str:
+        """Make the id of a new call: a UUIDv7 as text."""
+        ticks = time.time_ns() * TICKS_PER_MS // 1_000_000
+        return uuid7_text(ticks, int.from_bytes(os.urandom(8), "big") >> 2)
 
     def refresh_directory(self) -> Directory:
         """Return the directory in its newest generation."""

@@ -146,7 +146,7 @@ class Dial(Action):
 
     leg: str
     kind: LegKind
-    #: A user part or a full SIP URI; the proxy routes it.
+    #: A number, a SIP URI, or kind:name ("account:eve", "queue:sales"); the proxy routes it.
     target: str
     #: The number that the callee sees.
     caller_id: str
@@ -154,6 +154,12 @@ class Dial(Action):
     offer: int = 0
     #: Value of a Replaces header (RFC 3891), for attended transfer.
     replaces: str = ""
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Return kind ("": number or URI) and name of a Dial's target."""
+    kind, found, name = target.partition(":")
+    return (kind, name) if found and kind not in ("sip", "sips", "tel") else ("", target)
 
 
 @dataclass(frozen=True, slots=True)

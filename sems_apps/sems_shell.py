@@ -279,13 +279,13 @@ class Shell:
         headers = [f"X-KS-Call: {self.entry.call}", f"X-KS-Leg: {action.kind.value}"]
         if action.offer:
             headers.append(f"X-KS-Offer: {action.offer}")
+        kind, target = do.split_target(action.target)
         if self.entry.tenant:
-            headers.append(f"X-KS-Arg: tenant={self.entry.tenant}")
+            headers.append(f"X-KS-Arg: tenant={self.entry.tenant}" + (f";to_kind={kind}" if kind else ""))
         # What is here goes to the callee, and everything of the caller's that is left in it would too.
         self._session.invite_req.hdrs = "".join(f"{line}\r\n" for line in headers)
-        target = (
-            action.target if action.target.startswith("sip:") else f"sip:{action.target}@{self._domain()}"
-        )
+        if not target.startswith("sip:"):
+            target = f"sip:{target}@{self._domain()}"
         with suppress(SystemError):  # SEMS raises it although the call is made
             self._session.connectCallee(f"<{target}>", target)
 

@@ -24,7 +24,7 @@ from api.http import bearer, peer, run
 from api.rpc import Answer, RpcServer
 from callcore.errors import BadInput
 from callcore.states import ApiScope
-from kalibri.config import ApiConfig
+from kalibri.config_sections import ApiConfig
 from kalibri.services.token import Forbidden, Principal
 
 log = logging.getLogger("ks-api")

@@ -30,7 +30,7 @@ from api.jsonrpc import ProtocolError
 from api.method import BadParameters
 from api.rpc import RpcServer, refusal
 from callcore.errors import KalibriError
-from kalibri.config import ApiConfig
+from kalibri.config_sections import ApiConfig
 from kalibri.services.token import Principal
 
 log = logging.getLogger("ks-api")

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from callcore.errors import NotFound, Unavailable
 from callcore.gateway import Gateway, GatewayState
 from callcore.states import GatewayHealth, RegistrationState
-from kalibri.config import RoutingConfig
+from kalibri.config_sections import RoutingConfig
 from kalibri.db import Conn
 from kalibri.services import gateway as gateways
 from kemi.directory import Directory

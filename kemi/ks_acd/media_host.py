@@ -16,7 +16,7 @@ UNKNOWN_OPTIONS = frozenset({"timer", "100rel"})
 #: Headers that mean nothing without them (RFC 4028).
 TIMER_HEADERS = ("Session-Expires", "Min-SE")
 #: Values of X-KS-Leg.
-LEGS = frozenset({"caller", "agent", "callee", "supervisor"})
+LEGS = frozenset({"caller", "agent", "callee", "supervisor", "peer"})
 _UNESCAPED = "+*#@:/!~"
 
 

@@ -67,7 +67,7 @@ class RouteOptions:
 
     def merged(self, later: RouteOptions) -> RouteOptions:
         """Return these options overridden by those of a later hop; flags add up, emergency stays."""
-        if later == NO_OPTIONS:
+        if later is NO_OPTIONS or later == NO_OPTIONS:
             return self
         values: dict[str, Any] = {}
         for name in _FIELDS:
@@ -82,6 +82,8 @@ class RouteOptions:
     def to_json(self) -> dict[str, Any]:
         """Return only what is set, as `route.options` stores it."""
         stored: dict[str, Any] = {}
+        if self is NO_OPTIONS:
+            return stored
         for name in _FIELDS:
             value = getattr(self, name)
             if value is None or value == () or value == {}:

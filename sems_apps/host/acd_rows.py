@@ -59,9 +59,11 @@ def settings_of(row: AcdRow) -> QueueSettings:
 
 
 def address_of(data: dict[str, Any]) -> str:
-    """Return whom to call: user@domain for an account whose domain is known, else the user part."""
-    to, domain = str(data.get("to") or ""), data.get("domain")
-    return f"sip:{to}@{domain}" if domain and to else to
+    """Return whom to call: sip:user@domain, or kind:name ("account:eve"), or a number; empty: nobody."""
+    to, domain, kind = str(data.get("to") or ""), data.get("domain"), str(data.get("to_kind") or "number")
+    if domain and to:
+        return f"sip:{to}@{domain}"
+    return to if kind == "number" or not to else f"{kind}:{to}"
 
 
 def offer_made(row: AcdRow) -> OfferMade:
@@ -86,9 +88,8 @@ def callback_due(row: AcdRow) -> CallbackDue:
 def diverted(row: AcdRow) -> Diverted:
     """Return where a leave sends the caller."""
     data = row.data
-    return Diverted(
-        str(data.get("to") or ""), str(data.get("reason") or "left"), str(data.get("announcement") or "")
-    )
+    reason, announcement = str(data.get("reason") or "left"), str(data.get("announcement") or "")
+    return Diverted(address_of(data), reason, announcement)
 
 
 def _supervise(row: AcdRow) -> Event:

@@ -204,8 +204,9 @@ class Session:
         headers = {"X-KS-Call": self.entry.call, "X-KS-Leg": action.kind.value}
         if action.offer:
             headers["X-KS-Offer"] = str(action.offer)
+        kind, target = do.split_target(action.target)
         if self.entry.tenant:
-            headers["X-KS-Arg"] = f"tenant={self.entry.tenant}"
+            headers["X-KS-Arg"] = f"tenant={self.entry.tenant}" + (f";to_kind={kind}" if kind else "")
         if action.replaces:
             headers["Replaces"] = action.replaces
         self.legs[action.leg] = SipLeg.outgoing(
@@ -213,7 +214,7 @@ class Session:
             self,
             action.leg,
             proxy=self.host.next_hop(self.proxy, action.target),
-            target=action.target,
+            target=target,
             caller=action.caller_id,
             caller_name=self.entry.caller_name if action.leg != CALLER else "",
             body=body,

@@ -15,7 +15,8 @@ import pytest
 
 from callcore.errors import AlreadyExists, BadInput, KalibriError, NotFound, StillInUse, Unavailable
 from kalibri import db as database
-from kalibri.config import Config, DatabaseConfig
+from kalibri.config import Config
+from kalibri.config_sections import DatabaseConfig
 from kalibri.db import Conn
 from kalibri.db_constraints import CHECKS, REFERENCES, UNIQUE
 from tests.support.fix_pg import temporary_cluster

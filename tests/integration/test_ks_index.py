@@ -13,7 +13,8 @@ import pytest
 
 from callcore.errors import Unavailable
 from kalibri import db as database
-from kalibri.config import Config, DatabaseConfig
+from kalibri.config import Config
+from kalibri.config_sections import DatabaseConfig
 from kalibri.db import Conn
 from kalibri.index_dir import read_current
 from kalibri.index_ledger import TOUCHED_BY

@@ -19,7 +19,8 @@ import psycopg
 import pytest
 
 from callcore.recording import RecordingState
-from kalibri.config import PROJECT_ROOT, Config, DatabaseConfig
+from kalibri.config import PROJECT_ROOT, Config
+from kalibri.config_sections import DatabaseConfig
 from kalibri.db import connect_tool
 from kalibri.prompt_audio import to_wav
 from kalibri.services import prompt as prompts

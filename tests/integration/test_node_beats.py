@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import psycopg
 
-from kalibri.config import Config, DatabaseConfig
+from kalibri.config import Config
+from kalibri.config_sections import DatabaseConfig
 from kalibri.services import node as nodes
 from tools.instance.node_beats import EVERY_SECONDS, NodeBeats
 

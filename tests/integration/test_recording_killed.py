@@ -15,7 +15,8 @@ import psycopg
 import pytest
 
 from callcore.recording import RecordingState
-from kalibri.config import Config, DatabaseConfig
+from kalibri.config import Config
+from kalibri.config_sections import DatabaseConfig
 from kalibri.db import connect_tool
 from kalibri.files import sha256_of
 from kalibri.services import recording as recordings

@@ -252,3 +252,18 @@ def test_metrics_are_told_as_prometheus_text(system: RtpSystem, caller: Caller) 
     assert 'rtpc_commands_total{controller="rtpc-1",command="Update"} 1' in lines
     names = {line.split("{")[0].split(" ")[0] for line in lines if not line.startswith("#")}
     assert names <= {line.split()[2] for line in lines if line.startswith("# TYPE")}
+
+
+def test_a_full_disk_stops_recording_and_no_call(net_loop: NetLoop) -> None:
+    with RtpSystem(nodes=1, settings={"rtp.record_min_free_mb": 1_000_000}) as full:
+        for caller in calling(net_loop, full):
+            call = caller.call()
+            assert full.rpc("record.start", call=call.call) == {
+                "controller": "rtpc-1",
+                "recordings": [],
+                "waiting": True,
+            }
+            call.talk(10)
+            assert full.manifests() == {}
+            assert [event["reason"] for event in full.events("recording.failed")] == ["disk_full"]
+            assert len(full.events("recording.disk_full")) == 1

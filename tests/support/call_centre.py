@@ -237,17 +237,6 @@ class CallCentre:
         self.switch, self.loop = switch, loop
         self.agents: list[Agent] = []
         self._phones: list[Phone] = []
-        self._stop = threading.Event()
-        threading.Thread(target=self._tick, daemon=True).start()
-
-    def _tick(self) -> None:
-        while not self._stop.wait(0.2):
-            try:
-                with self.switch.connect() as conn:
-                    conn.execute("SELECT acd_check_registrations()")
-                    conn.execute("SELECT acd_tick(%s)", [self.switch.tenant_id])
-            except psycopg.Error:
-                continue
 
     @property
     def internal_address(self) -> tuple[str, int]:
@@ -257,7 +246,6 @@ class CallCentre:
 
     def close(self) -> None:
         """Log everybody out, close all phones and hosts, forget the hosts."""
-        self._stop.set()
         for agent in self.agents:
             agent.do("logout", "test")
         for phone in self._phones:

@@ -94,7 +94,9 @@ class FakeKsr:
         return b"<null>" if value is None else str(value).encode()
 
     def _do_pv_sets(self, name: str, value: str) -> bool:
-        if name.startswith("$avp(") and self.pvs.get(name) is not None:
+        if name.startswith("$(avp(") and name.endswith("[*])"):
+            name = f"$avp({name[6:-5]})"  # replaces all values
+        elif name.startswith("$avp(") and self.pvs.get(name) is not None:
             raise WrongCall(f"{name} would be stacked, not replaced")
         self.pvs[name] = value
         return True

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from callcore.errors import Unavailable
-from kalibri.config import Config, RtpConfig
+from kalibri.config import Config
+from kalibri.config_sections import RtpConfig
 from kalibri.journal import JournalWriter
 from kemi import request_route
 from kemi.acd_database import AcdDatabase

@@ -7,11 +7,15 @@ an instance of the test's own, to be killed. `live_centre`: two real media hosts
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
+from kalibri.config import Config
 from tests.support.call_centre import CallCentre, install_music
+from tests.support.fix_instance import Instance
 from tests.support.fix_switch import SETTINGS, made_switch
 from tests.support.net_loop import NetLoop
 from tests.support.switch import Switch
@@ -68,3 +72,36 @@ def own_live_centre(_swept: None, net_loop: NetLoop) -> Iterator[CallCentre]:
     for switch in made_switch(LIVE, ACCOUNTS):
         install_music(switch)
         yield from _centre(switch, net_loop)
+
+
+@dataclass(frozen=True)
+class TwoProxies:
+    """Two machines with one database: what each has of its own is seen through its switch."""
+
+    first: CallCentre
+    second: CallCentre
+
+
+@pytest.fixture
+def two_proxies(_swept: None, net_loop: NetLoop) -> Iterator[TwoProxies]:
+    """Two proxies with a media host each; the database is the first one's."""
+    for switch in made_switch({**LIVE, "media.hosts": 1}, ACCOUNTS):
+        install_music(switch)
+        other = Instance(
+            {**LIVE, "media.hosts": 1, "node_name": "n2", "database.dsn": switch.config.database_dsn}
+        )
+        try:
+            _share_secrets(switch.config, other.config)
+            other.up()
+            second = CallCentre(Switch(other, tenant_id=switch.tenant_id), net_loop)
+            first = CallCentre(switch, net_loop)
+            yield TwoProxies(first, second)
+            first.close()
+            second.close()
+        finally:
+            other.remove()
+
+
+def _share_secrets(mine: Config, theirs: Config) -> None:
+    """Let the second machine know the passwords that the first has made for Kamailio and the nodes."""
+    shutil.copytree(mine.secrets_directory, theirs.secrets_directory)

@@ -27,7 +27,8 @@ from psycopg import sql
 
 from callcore.errors import Unavailable
 from kalibri import pg_cluster
-from kalibri.config import Config, DatabaseConfig
+from kalibri.config import Config
+from kalibri.config_sections import DatabaseConfig
 from kalibri.pg_cluster import PgCluster
 from kalibri.services import schema
 

@@ -47,9 +47,13 @@ class Switch:
 
     TENANT, DOMAIN = "demo", "demo.test"
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, *, tenant_id: int | None = None) -> None:
+        """Make the tenant, unless another machine of the same database has made it."""
         self.instance, self.config = instance, instance.config
         self._routes: list[dict[str, Any]] = []
+        if tenant_id is not None:
+            self.tenant_id = tenant_id
+            return
         with self.connect() as conn:
             row = conn.execute(
                 "INSERT INTO tenant (name, realm) VALUES (%s, %s) RETURNING tenant_id",

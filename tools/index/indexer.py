@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kalibri.config import IndexConfig
+from kalibri.config_sections import IndexConfig
 from kalibri.db import Conn
 from kalibri.index_ledger import TOUCHED_BY, Change, Ledger, Part
 from kalibri.services import index_build, route_index

@@ -9,7 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from kalibri.config import Config, DatabaseConfig
+from kalibri.config import Config
+from kalibri.config_sections import DatabaseConfig
 from tests.support.acd_field import HOST, Field
 from tests.support.fix_pg import temporary_cluster
 from tests.support.media_rig import NAME, MediaRig, media_rig

@@ -10,7 +10,8 @@ import pytest
 from callcore.errors import AlreadyExists, BadInput, NotFound
 from callcore.states import NodeKind
 from kalibri import db as database
-from kalibri.config import Config, RtpConfig
+from kalibri.config import Config
+from kalibri.config_sections import RtpConfig
 from kalibri.db import Conn
 from kalibri.services import node as nodes
 from kalibri.services.node import BadAddress, check_address

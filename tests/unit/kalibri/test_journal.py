@@ -93,6 +93,57 @@ def test_an_event_is_one_json_line_with_all_its_fields(tmp_path: Path) -> None:
     assert Path(writer.path or "").name.startswith(f"n1-kamailio-b007-{os.getpid()}-")
 
 
+def test_events_that_belong_together_are_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[bytes] = []
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: writes.append(data) or write(fd, data))
+    writer = JournalWriter(tmp_path, "n1", "kamailio")
+    writer.event_with_next("one")
+    writer.event_with_next("two", x=1)
+    assert writer.path is None
+    writer.event("three")
+    writer.event_with_next("four")
+    writer.flush()
+    writer.flush()
+    assert [event.kind for event in events_of(writer.path)] == ["one", "two", "three", "four"]
+    assert [data.count(b"\n") for data in writes] == [3, 1]
+
+
+def test_a_child_does_not_write_what_its_parent_holds(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path, "n1", "kamailio")
+    writer.event_with_next("parents")
+    assert in_child(lambda: (writer.flush(), writer.event("childs"))[0]) == 0
+    [path] = tmp_path.iterdir()
+    assert [event.kind for event in events_of(path)] == ["childs"]
+    writer.flush()
+    assert [event.kind for event in events_of(writer.path)] == ["parents"]
+
+
+def test_of_a_torn_write_only_the_lines_that_are_not_whole_are_lost(tmp_path: Path) -> None:
+    def fill_up() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        writer = JournalWriter(tmp_path, "n1", "kamailio", report=lambda _: None)
+        writer.event("before")
+        size = os.path.getsize(writer.path or "")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size * 2 + 50, resource.RLIM_INFINITY))
+        writer.event_with_next("second")
+        writer.event_with_next("torn")
+        writer.event("missed")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        writer.event("after")
+
+    assert in_child(fill_up) == 0
+    [path] = tmp_path.iterdir()
+    lines = path.read_bytes().splitlines()
+    assert [parse_line(lines[number]).kind for number in (0, 1, 3, 4)] == [
+        "before",
+        "second",
+        "after",
+        "journal.lost",
+    ]
+    assert parse_line(lines[4]).data == {"count": 2}
+
+
 def test_ids_hold_the_time_and_sort_in_writing_order_even_when_the_clock_stands_still(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path, "n1", "kamailio", clock=Clock())
     for _ in range(1000):

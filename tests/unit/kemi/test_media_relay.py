@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
@@ -18,7 +17,7 @@ from tests.support.fake_ksr import FakeKsr
 from tests.support.fake_proxy import SECRET, FakeProxy
 from tests.support.index_files import gateway_record
 
-CALL = UUID("01890000-0000-7000-8000-000000000001")
+CALL = "01890000-0000-7000-8000-000000000001"
 SDP = "v=0\r\nc=IN IP4 10.0.0.9\r\nm=audio 4000 RTP/AVP 0\r\n"
 VIDEO = SDP + "m=video 4002 RTP/AVP 99\r\n"
 
@@ -205,7 +204,7 @@ def test_a_session_of_an_earlier_attempt_elsewhere_is_not_taken_for_this_one(
     relays.alive[first] = False  # frozen: its session stays
     attempts.store(
         proxy.worker,
-        CallState(call_id=str(CALL), tenant_id=1, current=Target("uri", "sip:x"), media_relay="always"),
+        CallState(call_id=CALL, tenant_id=1, current=Target("uri", "sip:x"), media_relay="always"),
     )
     attempts.branch(proxy.worker)
     second = relays.used

@@ -3,96 +3,29 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from kemi import acd_events, attempts, events, in_dialog, queue_calls, replies
+from kemi import acd_events, attempts, events, in_dialog, queue_calls
 from kemi.ks_acd.model import AcdAction, MediaHost
-from kemi.ks_route.model import DestinationKind, RouteRow
-from kemi.ks_route.table import RouteTable
 from tests.support.fake_proxy import FakeProxy
-from tests.support.index_files import account_record, gateway_record
-
-HOSTS = [{"name": "m1", "address": "udp:127.0.0.1:7001"}, {"name": "m2", "address": "udp:127.0.0.1:7002"}]
-NODES = [{"name": host["name"], "kind": "media", "host": "n1", "address": host["address"]} for host in HOSTS]
-QUEUE = {"queue_id": 7, "tenant_id": 1, "name": "sales", "anchored": False, "settings": {"music": "jazz"}}
-OUT = gateway_record(1, name="out", host="192.0.2.21")
+from tests.support.queue_calls import (
+    HOSTS,
+    call,
+    fail,
+    host_headers,
+    offer,
+    queue_proxy,
+    ring,
+    targets,
+    wait,
+)
 
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> FakeProxy:
-    proxy = FakeProxy(tmp_path, nodes=NODES, gateways={"1": OUT})
-    agents = {
-        f"a:1:{name}": account_record(
-            account_id=int(name), username=name, tenant_id=1, domains=["demo.example"], agent_id=int(name)
-        )
-        for name in ("201", "202")
-    }
-    proxy.set_entries(
-        agents | {"q:1:sales": QUEUE, "q:1:boxed": {**QUEUE, "name": "boxed", "anchored": True}}
-    )
-    rows = [
-        ("^9$", "queue", "sales"),
-        ("^8$", "queue", "boxed"),
-        ("^7$", "queue", "none"),
-        ("^849", "gateway", "out"),
-    ]
-    table = [
-        RouteRow(
-            route_id=number,
-            tenant_id=1,
-            priority=Decimal(number),
-            b_pattern=pattern,
-            destination_kind=DestinationKind(kind),
-            destination=name,
-        )
-        for number, (pattern, kind, name) in enumerate(rows, 1)
-    ]
-    proxy.set_routes(RouteTable.from_rows(table))
-    return proxy
-
-
-def offer(agent: str = "201", offer_id: int = 11, **data: Any) -> AcdAction:
-    told = {"to_kind": "account", "to": agent, "ring_seconds": 15, **data}
-    return AcdAction(kind="offer_agent", tenant_id=1, entry_id=5, offer_id=offer_id, data=told)
-
-
-def wait(hosts: list[dict[str, str]] | None = None) -> AcdAction:
-    return AcdAction(kind="wait", tenant_id=1, entry_id=5, data={"hosts": HOSTS if hosts is None else hosts})
-
-
-def call(proxy: FakeProxy, *answer: AcdAction, away: bool = False, b: str = "9", **pvs: Any) -> None:
-    proxy.acd.answers.setdefault("enter", []).append(None if away else list(answer))
-    proxy.send("INVITE", auth=("100", 1), rU=b, tU=b, **pvs)
-
-
-def fail(proxy: FakeProxy, code: int, *, silent: bool = False, cancelled: bool = False) -> None:
-    proxy.ksr.pvs["$T_reply_code"] = str(code)
-    proxy.ksr.results |= {
-        "tm.t_branch_timeout": 1 if silent else -1,
-        "tm.t_is_canceled": 1 if cancelled else -1,
-    }
-    proxy.ksr.calls.clear()
-    queue_calls.failure(proxy.worker)
-    proxy.do_later()
-
-
-def ring(proxy: FakeProxy, code: int = 180) -> None:
-    proxy.ksr.pvs |= {"$rs": str(code)}
-    replies.manage(proxy.worker)
-
-
-def host_headers(proxy: FakeProxy) -> list[str]:
-    proxy.ksr.calls.clear()
-    queue_calls.branch(proxy.worker)
-    return [line.rstrip("\r\n") for (line,) in proxy.ksr.called("hdr.append")]
-
-
-def targets(proxy: FakeProxy) -> list[str]:
-    return [uri for (uri,) in proxy.ksr.called("seturi")]
+    return queue_proxy(tmp_path)
 
 
 def test_a_free_agent_is_rung_directly(proxy: FakeProxy) -> None:
@@ -168,6 +101,7 @@ def test_nobody_is_free_so_a_media_host_takes_the_caller(proxy: FakeProxy) -> No
     assert lines["X-KS-App"] == "hold_queue"
     assert lines["X-KS-Arg"] == "music=jazz;tenant=1;queue=7;name=sales;caller=100;entry=5"
     assert lines["X-KS-Leg"] == "caller"
+    assert proxy.ksr.dialog_vars["ks_host"] == "m1"
 
 
 def test_a_host_is_not_asked_for_what_it_does_not_know(proxy: FakeProxy) -> None:
@@ -465,78 +399,6 @@ def test_the_mark_of_a_dialog_is_read_back() -> None:
         assert acd_events.decode(told.encode()) == told
     assert acd_events.decode("") is None
     assert acd_events.decode("nonsense") is None
-
-
-# ---- legs that a media host asks for
-
-
-def host_call(proxy: FakeProxy, user: str, *, leg: str, arg: str = "tenant=1", **pvs: Any) -> None:
-    headers = {
-        "$hdr(X-KS-Call)": "01890000-0000-7000-8000-000000000001",
-        "$hdr(X-KS-Leg)": leg,
-        "$hdr(X-KS-Arg)": arg,
-        "$si": "127.0.0.1",
-        "$sp": 7001,
-        "$Rp": 5066,
-    }
-    proxy.send("INVITE", rU=user, tU=user, **{**headers, **pvs})
-
-
-def test_an_agents_leg_goes_to_his_phone_and_is_anchored_by_the_host(proxy: FakeProxy) -> None:
-    host_call(
-        proxy, "201", leg="agent", arg="tenant=1;to_kind=account", **{"$hdr(X-KS-Offer)": "11", "$rb": "v=0"}
-    )
-    assert targets(proxy) == ["sip:201@demo.example"]
-    assert proxy.ksr.called("tm.t_on_reply") == [("ksr_onreply_hosted",)]
-    assert proxy.ksr.called("corex.set_send_socket_name") == [("public",)]
-    assert proxy.ksr.dialog_vars["ks_leg"] == "01890000-0000-7000-8000-000000000001/agent"
-    assert "ks_call" not in proxy.ksr.dialog_vars
-    assert proxy.acd.asked == []
-    attempts.branch(proxy.worker)
-    assert not proxy.ksr.called("rtpproxy.rtpproxy_offer")
-    kinds = [event["kind"] for event in proxy.events() if event["call"]]
-    assert kinds == ["leg.start", "leg.route", "leg.attempt"]
-
-
-def test_an_agent_is_named_by_his_domain_and_a_number_by_none(proxy: FakeProxy) -> None:
-    host_call(proxy, "201", leg="agent", rd="demo.example")
-    assert targets(proxy) == ["sip:201@demo.example"]
-    host_call(proxy, "84951112233", leg="agent", rd="127.0.0.1")
-    assert targets(proxy) == ["sip:84951112233@192.0.2.21:5060"]
-
-
-def test_a_callee_leg_follows_the_routes_and_an_agents_phone_is_busy_by_it(proxy: FakeProxy) -> None:
-    host_call(proxy, "84951112233", leg="callee")
-    assert targets(proxy) == ["sip:84951112233@192.0.2.21:5060"]
-    host_call(proxy, "201", leg="callee", arg="tenant=1;to_kind=account")
-    assert proxy.acd.told("leg_start")[0]["account"] == 201
-
-
-def test_a_leg_into_a_queue_is_a_call_of_its_own(proxy: FakeProxy) -> None:
-    proxy.acd.living = (MediaHost("m2", "udp:127.0.0.1:7002"),)
-    host_call(proxy, "sales", leg="callee", arg="tenant=1;to_kind=queue")
-    assert targets(proxy) == ["sip:hold_queue@127.0.0.1:7002"]
-    line = next(line for line in host_headers(proxy) if line.startswith("X-KS-Call"))
-    assert "01890000-0000-7000-8000-000000000001" not in line
-
-
-def test_a_media_host_that_talks_nonsense_is_refused(proxy: FakeProxy) -> None:
-    host_call(proxy, "201", leg="wizard")
-    assert proxy.replies == [(400, "Bad X-KS Header")]
-
-
-def test_a_stranger_at_the_internal_socket_is_refused(proxy: FakeProxy) -> None:
-    host_call(proxy, "201", leg="agent", **{"$sp": 9999})
-    assert proxy.replies == [(403, "Forbidden")]
-
-
-def test_an_agents_phone_that_points_elsewhere_is_not_followed(proxy: FakeProxy) -> None:
-    host_call(proxy, "201", leg="agent", arg="tenant=1;to_kind=account")
-    proxy.ksr.pvs["$T_reply_code"] = "302"
-    proxy.ksr.results["tm.t_branch_timeout"] = -1
-    proxy.ksr.calls.clear()
-    attempts.failure(proxy.worker)
-    assert proxy.replies == [(480, "Temporarily Unavailable")]
 
 
 def test_the_state_of_a_queue_call_survives_in_the_transaction(proxy: FakeProxy) -> None:

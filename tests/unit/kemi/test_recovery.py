@@ -99,6 +99,16 @@ def test_a_retransmitted_invite_makes_no_second_call(proxy: FakeProxy) -> None:
     assert [event["call"] for event in proxy.events("call.retransmission")] == ["c1"]
 
 
+def test_a_repeated_invite_of_a_media_host_rings_no_second_time_and_ends_no_call(proxy: FakeProxy) -> None:
+    write(proxy, received("c1", "a@x").replace("call.start", "leg.start"), line("leg.attempt", "c1"))
+    recovery.load_seen(proxy.worker)
+    assert list(seen(proxy).values()) == ["recovered:c1/leg"]
+    assert recovery._recovered == {}
+    proxy.send("INVITE", ci="a@x", ft="t", cs="2")
+    assert proxy.replies == [(100, "Trying")]
+    assert [event["call"] for event in proxy.events("call.retransmission")] == ["c1"]
+
+
 def test_an_invite_that_never_left_the_dead_proxy_makes_the_call_when_it_is_repeated(
     proxy: FakeProxy,
 ) -> None:

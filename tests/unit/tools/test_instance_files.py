@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from callcore.errors import BadInput
-from kalibri.config import PROJECT_ROOT, Config, DatabaseConfig, ProxyConfig, RtpConfig
+from kalibri.config import PROJECT_ROOT, Config
+from kalibri.config_sections import DatabaseConfig, ProxyConfig, RtpConfig
 from tools.instance import files, supervisord
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kalibri.config import Config, DatabaseConfig, RtpConfig, StunConfig
+from kalibri.config import Config
+from kalibri.config_sections import DatabaseConfig, RtpConfig, StunConfig
 from tools.instance.processes import process, processes, reachable, rtp_ports, rtp_spool
 
 CONFIG = Config(home=Path("/home/ks"), rtp=RtpConfig(nodes=3, port_min=10_001, port_max=10_041))

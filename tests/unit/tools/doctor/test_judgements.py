@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kalibri.config import Config, RtpConfig
+from kalibri.config import Config
+from kalibri.config_sections import RtpConfig
 from kalibri.index_dir import Current
 from kalibri.services.health import Backlog, IndexState, Server, UsedZone
 from kalibri.services.schema import SchemaState

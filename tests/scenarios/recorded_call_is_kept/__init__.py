@@ -1,0 +1,1 @@
+"""Calls that are recorded, from the phones to the list of recordings."""
