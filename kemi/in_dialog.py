@@ -68,7 +68,8 @@ def _relay(worker: Worker, sip: SipRequest, token: CallToken) -> None:
         port.use_contact_alias()
     if is_internal(worker, sip):  # from others they are gone since the first look
         port.remove_internal_headers()
-    if sip.method in ("INVITE", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY") and port.is_behind_nat():
+    # What comes through another proxy has its alias from there.
+    elif sip.method in ("INVITE", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY") and port.is_behind_nat():
         port.add_contact_alias()
     if sip.method in ("INVITE", "UPDATE"):
         if not _session_change(worker, sip, token, from_caller):
