@@ -73,7 +73,7 @@ fuzz: install ## Property tests with many more examples (FUZZ_SECONDS for each, 
 
 # ---- measure
 
-.PHONY: bench-rtp bench-route bench-acd bench-proxy bench-pacing
+.PHONY: bench-rtp bench-route bench-acd bench-api bench-proxy bench-pacing bench-media-host
 bench-route: install ## Routing core: table and bench/out/route.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.route
 
@@ -83,11 +83,24 @@ bench-pacing: install ## Predictive pacing against other rules: bench/out/pacing
 bench-acd: install ## Call distribution under load (real SIP and RTP): table and bench/out/acd.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.acd
 
+bench-api: install ## The API: requests, a thousand listeners, rows of calls: bench/out/api.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.api
+
 bench-proxy: install ## Cost of a call in the proxy: table and bench/out/proxy.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.proxy
 
 bench-rtp: install ## Relay, recording, controller, recording pipeline: bench/out/rtp.json
 	@$(AS_USER) --back bench/out sh -c '.venv/bin/python -m bench.rtp && .venv/bin/python -m bench.recording'
+
+.PHONY: storm bench-acd-match
+storm: install ## Call distribution under 100,000 random operations with killed connections (minutes)
+	@KALIBRI_STORM_OPERATIONS=$(or $(OPERATIONS),104000) $(PYTEST) tests/integration/acd/test_storm.py
+
+bench-acd-match: install ## Match function, 5,000 agents and 1,000 waiting: table and bench/out/acd.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.acd_match
+
+bench-media-host: install ## Cost of a held and of a joined call in a media host: table and bench/out/media_host.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.media_host
 
 .PHONY: clean
 clean: ## Remove the Python environment and caches; run data (KALIBRI_HOME) stays

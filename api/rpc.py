@@ -141,6 +141,9 @@ class RpcServer:
     async def principal(self, *, token: str, address: str) -> Principal:
         """Tell whose a token is; raises Unauthorized, TooManyRequests, Unavailable."""
         self.limits.admit(address, token, 1)
+        known = self._known(token)  # a thousand listeners that come back together need no threads
+        if known is not None:
+            return known
         try:
             found: Principal = await self.in_thread(self.authenticate, token)
         except Unauthorized:
@@ -169,11 +172,10 @@ class RpcServer:
 
     def authenticate(self, token: str) -> Principal:
         """Tell whose a token is; raises Unauthorized."""
+        known = self._known(token)
+        if known is not None:
+            return known
         now, key = self._clock(), _digest(token)
-        with self._lock:
-            known = self._believed.get(key)
-        if known is not None and known[1] > now:
-            return known[0]
         with self._connections.system.lend() as conn:
             found = tokens.authenticate(conn, text=token)
         with self._lock:
@@ -181,6 +183,12 @@ class RpcServer:
                 self._believed.clear()
             self._believed[key] = (found, now + BELIEVED_SECONDS)
         return found
+
+    def _known(self, token: str) -> Principal | None:
+        """Return whose a token is if that was looked up a moment ago; any thread may ask."""
+        with self._lock:
+            known = self._believed.get(_digest(token))
+        return known[0] if known is not None and known[1] > self._clock() else None
 
     def _answer(self, message: Message, token: str, address: str) -> Answer:
         failed: list[str] = []

@@ -245,7 +245,7 @@ def transitions(conn: psycopg.Connection[Any], calls: int) -> tuple[float, dict[
         "INSERT INTO node (name, kind, host, address) VALUES (%s, 'media', 'b', 'udp:127.0.0.1:5090')", [HOST]
     )
     bench = Bench(conn, Layout("transitions", queues=20, serves=1))
-    conn.execute("UPDATE queue SET wrapup_seconds = 1 WHERE tenant_id = %s", [bench.tenant])
+    conn.execute("UPDATE queue SET wrapup_seconds = 3600 WHERE tenant_id = %s", [bench.tenant])
     spent: dict[str, list[float]] = {}
     count = 0
 
@@ -319,6 +319,7 @@ def main(rounds: int) -> None:
                 metrics[f"match_{layout.name}_{kind.__name__}_p{share * 100:.0f}_ms"] = percentile(
                     times, share
                 )
+            click.echo(f"{layout.name} {kind.__name__}: p95 {percentile(times, 0.95):.2f} ms", err=True)
         metrics["match_p95_ms"] = max(value for name, value in metrics.items() if name.endswith("_p95_ms"))
         metrics["transactions_per_call"], spent = transitions(conn, rounds)
         for name, times in spent.items():

@@ -230,7 +230,7 @@ class ApiConfig:
     #: Threads for methods, each with a connection to the database.
     threads: int = key(8, minimum=1, maximum=128)
     #: Requests that wait for a thread; more are refused.
-    max_waiting: int = key(200, minimum=1, maximum=100_000)
+    max_waiting: int = key(2000, minimum=1, maximum=100_000)
     max_connections: int = key(5000, minimum=10, maximum=100_000)
     max_request_bytes: int = key(16_777_216, minimum=1024, maximum=1_073_741_824)
     statement_timeout_ms: int = key(15_000, minimum=100, maximum=3_600_000)

@@ -65,7 +65,12 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('acd'), p_tenant),
             set_config('acd.caller', coalesce(p_caller, ''), true),
             set_config('acd.reply', '', true),
-            set_config('acd.notified', '', true);
+            set_config('acd.notified', '', true),
+            -- Every statement here reads few rows by an index, whatever the parameters: planning it again each time
+            -- costs more than running it, and a plan made while a table was small must not scan it when it has grown.
+            set_config('plan_cache_mode', 'force_generic_plan', true),
+            set_config('enable_seqscan', 'off', true),
+            set_config('jit', 'off', true);
     RETURN clock_timestamp();
 END $$;
 COMMENT ON FUNCTION acd_begin(integer, text) IS 'Locks the match domain, remembers which node asks, returns the time of the transition.';

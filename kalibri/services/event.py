@@ -15,7 +15,13 @@ from uuid import UUID
 
 from kalibri import db
 from kalibri.db import Conn
+from kalibri.services import agent as agents
+from kalibri.services import entry as entries
 from kalibri.services import gateway as gateways
+from kalibri.services import queue as queues
+from kalibri.services.agent import Agent
+from kalibri.services.entry import Entry
+from kalibri.services.queue import Queue
 
 SQL = db.statements("event")
 #: Calls in a snapshot; more nobody can look at.
@@ -65,6 +71,9 @@ class Snapshot:
     after: int
     calls: Sequence[OpenCall]
     gateways: Sequence[GatewayNow]
+    queues: Sequence[Queue]
+    agents: Sequence[Agent]
+    entries: Sequence[Entry]
 
 
 def bounds(conn: Conn) -> Bounds:
@@ -82,6 +91,9 @@ def snapshot(conn: Conn, *, tenant_id: int | None) -> Snapshot:
             GatewayNow(name=row.name, tenant=row.tenant, health=row.health.value, reason=row.reason)
             for row in gateways.list_gateways(conn, tenant_id=tenant_id)
         ],
+        queues=queues.list_queues(conn, tenant_id=tenant_id),
+        agents=agents.list_agents(conn, tenant_id=tenant_id),
+        entries=entries.list_entries(conn, tenant_id=tenant_id),
     )
 
 

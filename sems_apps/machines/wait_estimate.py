@@ -1,26 +1,18 @@
-"""Expected wait: how it is estimated and how it is said. Pure.
+"""How an expected wait is said: as a range, because people hold a number against us and a range is what we know. Pure.
 
-position x average handling time / agents that serve the queue, never below zero; said as a range, because
-people hold a number against us and a range is what we know.
+The estimate itself (position x handling time / agents) is the database's: acd_positions.
 """
 
 from __future__ import annotations
 
 import math
 
-#: Nobody wants to hear more than this; it is said as "more than".
+#: Nobody wants to hear more than this; it is said as "more than an hour".
 LONGEST_MINUTES = 60
 
 
-def expected_wait(position: int, handle_seconds: float, agents: int) -> float | None:
-    """Return the expected wait in seconds; None where nobody serves the queue."""
-    if agents <= 0:
-        return None
-    return max(0.0, position * handle_seconds / agents)
-
-
 def wait_range(seconds: float) -> tuple[int, int]:
-    """Return the wait as minutes, from and to; (0, 0): less than a minute.
+    """Return the wait as minutes, from and to; (0, 0): less than a minute. Never below zero.
 
     The step grows with the wait: 1 minute up to 5, then 5, above half an hour 15.
     """

@@ -67,6 +67,7 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
         "ks-index": _daemon,
         "kamailio": _kamailio,
         "ks-cdr": _daemon,
+        "ks-acd": _daemon,
         "ks-rec": _recorder,
         **({"ks-api": _daemon} if config.api.enabled else {}),
         "ks-worker": _daemon,

@@ -319,3 +319,27 @@ def test_a_websocket_speaks_json_rpc_and_tells_events(api: Api, db: Conn) -> Non
     with WebSocket(api.port, "ks_1_wrong") as socket:
         assert socket.message() is None
         assert socket.close_code == 4401
+
+
+def test_what_happens_in_queues_is_told_and_agents_steer_themselves(api: Api, db: Conn) -> None:
+    tenant_id = make_tenant(db, "acme")
+    for name in ("101", "102"):
+        make_account(db, tenant_id, name)
+    admin = api.token("acme")
+    for name in ("101", "102"):
+        api.result(admin, "agent.add", name=f"agent{name}", account=name)
+    agent = api.result("", "session.login", username="101", place="acme", password=PASSWORD)["token"]
+    supervisor = api.token("acme", "supervisor")
+    with (
+        Stream(api.port, agent, query={"after": 0, "kind": "agent.*"}) as own,
+        Stream(api.port, supervisor, query={"snapshot": 1, "kind": "agent.*"}) as all_,
+    ):
+        shown = {row["name"]: row["state"] for row in all_.event().data["agents"]}
+        assert shown == {"agent101": "offline", "agent102": "offline"}
+        api.result(supervisor, "agent.setState", name="agent102", state="free")
+        api.result(agent, "agent.login")
+        heard = own.event()
+        assert heard.data["account"] == "101"
+        assert {all_.event().data["account"] for _ in range(4)} == {"101", "102"}
+    assert api.refused(agent, "agent.login", name="agent102") == "forbidden"
+    assert api.result(agent, "agent.state")["name"] == "agent101"
