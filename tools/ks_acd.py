@@ -38,6 +38,7 @@ SHORTEST_SECONDS = 0.005
 LEAD_SECONDS = 1.0
 RECONCILE_SECONDS = 2.0
 HOURS_SECONDS = 1.0
+OUTAGE_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 3600.0
 FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 2.0
@@ -65,6 +66,7 @@ class AcdDaemon:
         self._local = Timer(RECONCILE_SECONDS, clock)
         self._phones = Timer(RECONCILE_SECONDS, clock)
         self._hours = Timer(HOURS_SECONDS, clock)
+        self._outages = Timer(OUTAGE_SECONDS, clock)
         self._housekeeping = Timer(HOUSEKEEPING_SECONDS, clock)
         self._back_off = FIRST_BACK_OFF_SECONDS
         self._broken_since: float | None = None
@@ -128,6 +130,8 @@ class AcdDaemon:
     def _lead_on(self, conn: Conn) -> float:
         if self._housekeeping.due():
             acd.housekeeping(conn, today=self._now().date())
+        if self._outages.due():
+            acd.replay_outages(conn)
         if self._hours.due():
             acd.apply_hours(conn, now=self._now())
             self._repaired(acd.lose_silent_hosts(conn), "entries of silent media hosts")
