@@ -41,8 +41,11 @@ status: ## Show every process: does it run, does it answer?
 .PHONY: check test lint type format test-unit test-integration test-scenarios schema-check fuzz
 check: lint type test-unit schema-check ## Lint, types, unit tests, schema = sum of migrations
 
+# Tests of calls share few cores with the servers they start. What failed beside others runs once more, alone and one
+# after the other; what fails then is broken, and what passed is named above all the same.
 test: install lint type ## All that continuous integration runs: check, integration, scenarios
-	@$(PYTEST) $(PARALLEL) tests
+	@$(PYTEST) $(PARALLEL) tests || { [ $$? -eq 1 ] && echo "once more, alone:" && \
+	  $(PYTEST) --last-failed --last-failed-no-failures none --maxfail 5 tests; }
 
 lint: install ## Style and format (ruff)
 	@$(RUFF) check

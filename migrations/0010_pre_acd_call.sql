@@ -334,7 +334,8 @@ BEGIN
         IF p_entry.state = 'offered' THEN
             v_agents := acd_close_offers(p_entry.tenant_id, p_entry.entry_id, 'cancelled', 'another node has the call now', 'system', p_now);
         END IF;
-        UPDATE queue_entry SET state = 'waiting', state_at = p_now, holder = p_holder, anchored = p_anchored, missing_since = NULL
+        UPDATE queue_entry SET state = 'waiting', state_at = p_now, holder = p_holder, anchored = p_anchored, missing_since = NULL,
+            due_at = CASE WHEN state <> 'lost' THEN due_at END  -- the grace time is over with the loss
         WHERE tenant_id = p_entry.tenant_id AND entry_id = p_entry.entry_id;
         PERFORM acd_note(p_now, p_entry.tenant_id, 'entry.adopt', p_entry.queue_id, p_entry.entry_id, NULL, NULL, p_entry.call_id,
                          jsonb_build_object('from', p_entry.holder, 'to', p_holder));

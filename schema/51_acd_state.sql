@@ -70,6 +70,10 @@ BEGIN
             -- costs more than running it, and a plan made while a table was small must not scan it when it has grown.
             set_config('plan_cache_mode', 'force_generic_plan', true),
             set_config('enable_seqscan', 'off', true),
+            -- Where an index gives the order, it must be read in it: the number of rows wanted is a parameter, and the
+            -- planner would rather sort five thousand agents than guess that one is wanted.
+            set_config('enable_bitmapscan', 'off', true),
+            set_config('enable_sort', 'off', true),
             set_config('jit', 'off', true);
     RETURN clock_timestamp();
 END $$;

@@ -38,6 +38,7 @@ SHORTEST_SECONDS = 0.005
 LEAD_SECONDS = 1.0
 RECONCILE_SECONDS = 2.0
 HOURS_SECONDS = 1.0
+OUTAGE_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 3600.0
 #: Media hosts and proxies report every second or two; their silence is judged only after so long without a gap.
 SETTLE_SECONDS = 6.0
@@ -96,6 +97,7 @@ class AcdDaemon:
         self._local = Timer(RECONCILE_SECONDS, clock)
         self._phones = Timer(RECONCILE_SECONDS, clock)
         self._hours = Timer(HOURS_SECONDS, clock)
+        self._outages = Timer(OUTAGE_SECONDS, clock)
         self._housekeeping = Timer(HOUSEKEEPING_SECONDS, clock)
         self._steadiness = Steadiness()
         self._back_off = FIRST_BACK_OFF_SECONDS
@@ -165,6 +167,8 @@ class AcdDaemon:
     def _lead_on(self, conn: Conn) -> float:
         if self._housekeeping.due():
             acd.housekeeping(conn, today=self._now().date())
+        if self._outages.due():
+            acd.replay_outages(conn)
         if self._hours.due():
             acd.apply_hours(conn, now=self._now())
             if self._may_judge():

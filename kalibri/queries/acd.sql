@@ -63,3 +63,14 @@ SELECT acd_ensure_partition(%(day)s);
 -- name: sweep
 -- Forgets commands that are long done.
 SELECT acd_sweep();
+
+-- name: replay
+-- Enters what hosts could only write into their journals while the database was away; each line once.
+SELECT coalesce(acd_replay(jsonb_agg(jsonb_build_object(
+           'event_id', e.event_id, 'kind', substr(e.kind, 5), 'at', e.at, 'tenant', e.tenant_id, 'call', e.call_id,
+           'queue', e.data -> 'queue', 'caller', e.data -> 'caller', 'reason', e.data -> 'reason',
+           'holder', e.data -> 'holder'))), 0)
+FROM call_event e
+WHERE e.kind IN ('acd.enter', 'acd.end')
+  AND e.at > clock_timestamp() - make_interval(hours => %(hours)s)
+  AND NOT EXISTS (SELECT FROM acd_replayed r WHERE r.event_id = e.event_id);

@@ -19,6 +19,8 @@ from kalibri import db
 from kalibri.db import Conn
 
 SQL = db.statements("acd")
+#: Journal lines of outages are looked for so far back.
+REPLAYED_HOURS = 48
 #: Partitions that are made ahead.
 DAYS_AHEAD = 3
 DIALOG_ENDED = 5
@@ -67,6 +69,15 @@ def lose_silent_hosts(conn: Conn) -> int:
     """Repair what media hosts held that report no more; return how many entries that were."""
     hosts = db.fetch_all(conn, _Host, SQL["silent_hosts"])
     return sum(int(db.fetch_value(conn, SQL["lose_host"], host=host.name)) for host in hosts)
+
+
+def replay_outages(conn: Conn) -> int:
+    """Enter calls that came, or came and went, while the database was away; return how many lines were new.
+
+    ks-cdr stores the lines; an outage longer than REPLAYED_HOURS is not replayed. A host that still holds such a
+    call hands it over itself, before or after.
+    """
+    return int(db.fetch_value(conn, SQL["replay"], hours=REPLAYED_HOURS))
 
 
 def check_phones(conn: Conn, *, proxies: bool = True) -> int:

@@ -7,6 +7,7 @@ sippy's own callback would leave before the ACK that is due. Decides nothing abo
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -35,6 +36,8 @@ log = logging.getLogger("media")
 
 #: How long a dialog that has ended answers late requests; its transactions answer repetitions by themselves.
 LINGER_SECONDS = 5.0
+#: BYE waits so long for the answers to our NOTIFYs.
+NOTIFY_SECONDS = 2.0
 #: An in-dialog OPTIONS is unanswered for so long: the far end is gone.
 PROBE_SECONDS = 2.0
 
@@ -79,6 +82,10 @@ class SipLeg:
         self.answered = self.ended = False
         self._body: MsgBody | None = None
         self._probing = False
+        #: NOTIFYs that wait for the answer to the one before; a BYE that waits for them.
+        self._notices: deque[tuple[int, str]] = deque()
+        self._notifying = False
+        self._bye: str | None = None
 
     # ---- making one
 
@@ -149,10 +156,11 @@ class SipLeg:
             self.reject(480, reason or "Temporarily Unavailable")
             return
         self.ended = True
-        event = CCEventDisconnect()
-        if reason:
-            event.extra_headers = (SipHeader(name="Reason", bodys=_reason(reason)),)
-        self.ua.recvEvent(event)
+        self._bye = reason
+        if self._notifying or self._notices:
+            self.stack.loop.call_later(NOTIFY_SECONDS, self._stop_notifying)
+        else:
+            self._next_notice()
 
     def reinvite(self, body: str) -> None:
         """Offer other media; the answer comes as `leg_media`."""
@@ -163,6 +171,38 @@ class SipLeg:
         """Tell who sent REFER how it goes (RFC 3515 section 2.4.4)."""
         if self.ended or not self.answered:
             return
+        self._notices.append((code, reason))
+        self._next_notice()
+
+    def _next_notice(self) -> None:
+        """Send what is next: each NOTIFY when the one before was answered, BYE at last.
+
+        A proxy's workers would let one overtake another.
+        """
+        if self._notifying:
+            return
+        if self._notices:
+            self._notifying = True
+            self._send_notice(*self._notices.popleft())
+        elif self._bye is not None:
+            reason, self._bye = self._bye, None
+            event = CCEventDisconnect()
+            if reason:
+                event.extra_headers = (SipHeader(name="Reason", bodys=_reason(reason)),)
+            self.ua.recvEvent(event)
+
+    def _noticed(self, response: Any) -> None:
+        if response.getSCode()[0] >= 200:
+            self._notifying = False
+            self._next_notice()
+
+    def _stop_notifying(self) -> None:
+        """Nobody answers our NOTIFYs: BYE must not wait for ever."""
+        self._notices.clear()
+        self._notifying = False
+        self._next_notice()
+
+    def _send_notice(self, code: int, reason: str) -> None:
         final = "terminated;reason=noresource" if code >= 200 else "active;expires=60"
         headers = (
             SipHeader(name="Event", bodys="refer"),
@@ -172,7 +212,7 @@ class SipLeg:
         kind.parse()
         body = MsgBody(f"SIP/2.0 {code} {reason}\r\n", kind)
         request = self.ua.genRequest("NOTIFY", body, extra_headers=headers)
-        self.ua.newTransaction(request)
+        self.ua.newTransaction(request, resp_cb=self._noticed)
 
     def probe(self) -> None:
         """Ask the far end whether it still knows the dialog; if not, the leg has ended."""

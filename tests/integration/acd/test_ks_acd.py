@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from kalibri.config import Config
 from kalibri.db import Conn
@@ -149,3 +151,38 @@ def test_dialogs_of_dead_hosts_are_named(field: Field, db: psycopg.Connection) -
         for n, (name, host) in enumerate([("a", HOST), ("b", "gone-media-1")])
     ]
     assert acd.dialogs_of_dead_hosts(db, acd.dialogs_of(told)) == [(1, 1)]
+
+
+def test_what_came_and_went_during_an_outage_is_entered_once(field: Field, daemon: AcdDaemon) -> None:
+    queue, call, start = field.queue(), uuid.uuid4(), datetime.now(UTC) - timedelta(minutes=5)
+    told = {"queue": queue, "caller": "700", "holder": HOST}
+    store_line(field, "acd.enter", call, start, told)
+    store_line(field, "acd.end", call, start + timedelta(seconds=40), {**told, "reason": "abandoned"})
+    daemon.step()
+    row = field.row("SELECT since, waited_ms, end_reason::text FROM queue_entry")
+    assert (row["since"], row["waited_ms"], row["end_reason"]) == (start, 40_000, "abandoned")
+    assert acd.replay_outages(field.conn) == 0
+
+
+def test_a_host_that_still_holds_a_replayed_call_takes_it_up_with_its_time(
+    field: Field, daemon: AcdDaemon
+) -> None:
+    queue, call, start = field.queue(), uuid.uuid4(), datetime.now(UTC) - timedelta(minutes=5)
+    store_line(field, "acd.enter", call, start, {"queue": queue, "caller": "700", "holder": HOST})
+    daemon.step()
+    assert field.row("SELECT state::text FROM queue_entry")["state"] == "lost"
+    field.enter(queue, "700", call=call, since=start.isoformat())
+    row = field.row("SELECT state::text, since, due_at FROM queue_entry")
+    grace_end = datetime.now(UTC) + timedelta(minutes=11)
+    assert (row["state"], row["since"]) == ("waiting", start)
+    assert row["due_at"] is None or row["due_at"] > grace_end
+
+
+def store_line(field: Field, kind: str, call: uuid.UUID, at: datetime, data: dict[str, object]) -> None:
+    """Store a line of a media host's journal as ks-cdr does."""
+    field.conn.execute("SELECT ensure_day_partitions(%s)", [at.date()])
+    field.conn.execute(
+        "INSERT INTO call_event (event_id, at, call_id, tenant_id, kind, node, process, data)"
+        " VALUES (gen_random_uuid(), %s, %s, %s, %s, 'n1', 'media-1', %s)",
+        [at, call, field.tenant, kind, Jsonb(data)],
+    )

@@ -252,6 +252,32 @@ def test_refer_is_accepted_and_the_leg_stays(host: SipHost, alice: Phone) -> Non
     assert not leg.ended
 
 
+def test_notifies_and_bye_wait_for_each_other(host: SipHost, alice: Phone) -> None:
+    """A proxy has several workers: sent together, the second NOTIFY overtook the first."""
+    call, leg = answered(host, alice)
+    call.refer("sip:200@kalibri.internal")
+    host.wait_told("refer", leg)
+    alice.deaf = True
+    host.run(lambda: (leg.notify(100, "Trying"), leg.notify(200, "OK"), leg.hang_up("transferred")))
+    alice.deaf = False
+    call.wait_ended()
+    assert call.refer_progress == ["SIP/2.0 100 Trying", "SIP/2.0 200 OK"]
+    assert [request.method for request in call.requests if request.method != "ACK"] == [
+        "NOTIFY",
+        "NOTIFY",
+        "BYE",
+    ]
+
+
+def test_bye_does_not_wait_for_ever_for_a_notify(host: SipHost, alice: Phone) -> None:
+    call, leg = answered(host, alice)
+    alice.reply_codes["NOTIFY"] = 100  # never a final answer
+    call.refer("sip:200@kalibri.internal")
+    host.wait_told("refer", leg)
+    host.run(lambda: (leg.notify(100, "Trying"), leg.notify(200, "OK"), leg.hang_up("transferred")))
+    call.wait_ended()
+
+
 def test_refer_with_replaces_says_which_dialog(host: SipHost, alice: Phone) -> None:
     call, leg = answered(host, alice)
     call.refer("sip:200@kalibri.internal?Replaces=abc%40x%3Bto-tag%3D1%3Bfrom-tag%3D2")

@@ -40,7 +40,7 @@ def listed(conn: Conn, kind: NodeKind | None = None) -> dict[str, str]:
 
 
 def test_host_registers_its_proxy_and_rtp_nodes(conn: Conn, config: Config) -> None:
-    names = ["n1-proxy", "n1-rtp-1", "n1-rtp-2", "n1-rtpc-1", "n1-rtpc-2"]
+    names = ["n1-proxy", "n1-rtp-1", "n1-rtp-2", "n1-rtpc-1", "n1-rtpc-2", "n1-media-1"]
     assert nodes.register_nodes(conn, config) == names
     assert listed(conn) == {
         "n1-proxy": "udp:127.0.0.1:5066",
@@ -48,6 +48,7 @@ def test_host_registers_its_proxy_and_rtp_nodes(conn: Conn, config: Config) -> N
         "n1-rtp-2": "udp:127.0.0.1:22223",
         "n1-rtpc-1": "udp:127.0.0.1:22100",
         "n1-rtpc-2": "udp:127.0.0.1:22110",
+        "n1-media-1": "udp:127.0.0.1:5080",
     }
     proxy = nodes.find(conn, name="n1-proxy")
     assert (proxy.kind, proxy.host, proxy.enabled, proxy.heartbeat_at) == ("proxy", "n1", True, None)
@@ -85,7 +86,11 @@ def test_changed_configuration_moves_and_forgets_own_nodes_only(conn: Conn, conf
         "n2-rtp-1": "udp:127.0.0.1:22222",
         "n2-rtp-2": "udp:127.0.0.1:22223",
     }
-    assert listed(conn, NodeKind.MEDIA) == {"m1": "udp:127.0.0.1:5070"}
+    assert listed(conn, NodeKind.MEDIA) == {
+        "m1": "udp:127.0.0.1:5070",
+        "n1-media-1": "udp:127.0.0.1:5080",
+        "n2-media-1": "udp:127.0.0.1:5080",
+    }
 
 
 def test_heartbeat_has_an_age_by_the_clock_of_the_database(conn: Conn, config: Config) -> None:

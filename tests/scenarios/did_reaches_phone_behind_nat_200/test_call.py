@@ -147,4 +147,4 @@ def test_a_caller_who_leaves_the_offer_to_the_callee_is_relayed_too(
         assert call.hang_up().code == 200
         other.wait_ended()
         phone.unregister()
-    assert switch.cdr(call.call_id)["media"]["relayed"] >= 90
+    assert switch.media(call.call_id)["relayed"] >= 90

@@ -99,11 +99,14 @@ def freshen(raw: bytes, salt: str) -> bytes:
     """Return a copy with `salt` behind its first branch and its Call-ID.
 
     A proxy remembers a transaction for seconds: the same octets sent again, on whatever transport, are a
-    repetition that it answers at the first sender's address.
+    repetition that it answers at the first sender's address. A request that stands behind the first in the same
+    octets (RFC 4475 section 3.1.1.8) is one more on a stream, so it is salted too.
     """
     head, separator, body = raw.partition(b"\r\n\r\n")
     head = re.sub(rb"(?i)(branch\s*=\s*[^;,\s]+)", rb"\1" + salt.encode(), head, count=1)
     head = re.sub(rb"(?im)^((?:call-id|i)[ \t]*:[^\r\n]*)", rb"\1" + salt.encode(), head, count=1)
+    if re.match(rb"[A-Z]+ \S+ SIP/2\.0\r?\n", body):
+        body = freshen(body, salt)
     return head + separator + body
 
 
