@@ -107,7 +107,7 @@ def run(conn: Conn, config: Config) -> str:
 def create(conn: Conn, config: Config, *, folder: Path, now: datetime) -> Backup:
     """Make a backup in a directory of its own below `folder`; raises Unavailable, OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"kalibri-{now:%Y%m%dT%H%M%SZ}"
+    path = folder / f"kalibri-{now:%Y%m%dT%H%M%S.%fZ}"
     half = folder / f".{path.name}.part"
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(mode=0o700)
