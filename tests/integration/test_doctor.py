@@ -57,7 +57,9 @@ def test_instance_that_is_up_has_no_failure_and_each_trouble_is_found(make_insta
     assert all_ports.endswith("ports: all ours")
     with psycopg.connect(instance.config.database_dsn, autocommit=True) as conn:
         names = conn.execute("SELECT name FROM node ORDER BY name").fetchall()
-        assert names == [("n1-proxy",), ("n1-rtp-1",), ("n1-rtp-2",), ("n1-rtpc-1",), ("n1-rtpc-2",)]
+        assert [name for (name,) in names] == [
+            f"n1-{kind}" for kind in ("media-1", "proxy", "rtp-1", "rtp-2", "rtpc-1", "rtpc-2")
+        ]
     supervisor = Supervisor(instance.config)
     for name in ("watch", "rtp-2", "postgres"):
         supervisor.stop(name)

@@ -248,4 +248,4 @@ def test_bulk_deeds_say_what_they_would_do(pg_config: Config, ksctl: Ksctl, db: 
     assert "which recordings?" in ksctl.fails(2, "recording rm")
     assert "either ids or filters" in ksctl.fails(2, "recording rm abcd --since 1d")
     assert "there is no recording" in ksctl.fails(3, "recording show 00000000")
-    assert "no RTP controller" in ksctl.fails(1, f"recording start {ids.pop()}")
+    assert "the RTP controller does not answer" in ksctl.fails(1, f"recording start {ids.pop()}")
