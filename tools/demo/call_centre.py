@@ -124,6 +124,7 @@ class CallCentre:
             for number, (name, account) in enumerate(AGENTS.items())
         }
         caller = stack.enter_context(self._phone(IN_HOUSE_CALLER, len(AGENTS), tone))
+        self._clear()
         yield self._log_in()
         running = self._phones.queue_callers(
             "four people call the queue through the carrier", QUEUE_DID, OUTSIDE_CALLERS, every_ms=ARRIVAL_MS
@@ -141,6 +142,11 @@ class CallCentre:
         )
 
     # ---- steps
+
+    def _clear(self) -> None:
+        """Empty the queue of what a run that was broken off has left there: a callback waits for a day."""
+        for row in self._json("entry", "list", "-t", TENANT, "--queue", QUEUE):
+            self._ksctl("entry", "eject", "-t", TENANT, str(row["entry_id"]))
 
     def _log_in(self) -> Outcome:
         title = f"{' and '.join(AGENTS)} log in and are free"
@@ -181,16 +187,24 @@ class CallCentre:
         time.sleep(LISTEN_SECONDS)  # he hears music first, as a person would
         deadline = time.monotonic() + LIMIT_SECONDS
         while not self._noted() and time.monotonic() < deadline:
-            caller.press(CALLBACK_KEY)
+            self._press(caller, CALLBACK_KEY)
             again = time.monotonic() + DIALOGUE_SECONDS
             while not self._noted() and time.monotonic() < again:
-                caller.press(YES_KEY)
+                self._press(caller, YES_KEY)
         if not self._noted():
             return Outcome(title, False, "no callback is noted", 0)
         caller.wait_event("CALL_CLOSED")
         self._console.print(f"  [dim]$[/dim] ./ksctl callback list -t {TENANT}")
         self._console.print(self._ksctl("callback", "list", "-t", TENANT, quiet=True), markup=False)
         return Outcome(title, True, "his call has ended, his place is kept", 0)
+
+    def _press(self, caller: BaresipPhone, key: str) -> None:
+        """Press a key. His call may just have ended because the callback is noted: then there is nothing to press."""
+        try:
+            caller.press(key)
+        except PhoneError:
+            if not self._noted():
+                raise
 
     def _noted(self) -> bool:
         return any(row["kind"] == "callback" for row in self._look())
