@@ -33,6 +33,8 @@ QUEUE = Routes("ksr_branch_queue", "ksr_onreply_manage", "ksr_failure_queue")
 AGENT_NO_REPLY_MS = 4_000
 #: After the ACD made a call wait, calls of the same queue go to a media host unasked for this time.
 JAM_SECONDS = 1.0
+#: Word of the recording's `by` (callcore.recording.RecordingReason).
+RECORDED_BY = "queue"
 #: Agents tried at once without a reply between (not registered ...), before the caller goes to music all the same.
 _MOST_STEPS = 20
 #: Our own limits and refusals of a host that has not taken the call: the next one may take it.
@@ -106,7 +108,8 @@ def _ring_agent(worker: Worker, state: CallState, step: RingAgent) -> tuple[Call
     targets = _agent_targets(worker, state, call, step)
     account_id = next((target.agent_account or 0 for target in targets), 0)
     call = call.ringing(step.entry_id, step.offer_id, account_id)
-    state = state.evolve(queue=call, remaining=targets)
+    relay = "always" if _is_recorded(worker, call) else state.media_relay  # only what is relayed can be
+    state = state.evolve(queue=call, remaining=targets, media_relay=relay)
     acd_events.begin_offer(worker, call.tenant_id, step.offer_id, account_id, call.caller)
     exhausted = attempts.try_targets(worker, state, QUEUE)
     if exhausted is None:
@@ -117,6 +120,23 @@ def _ring_agent(worker: Worker, state: CallState, step: RingAgent) -> tuple[Call
     attempts.end_media(worker)
     outcome = Outcome.FAILED if attempts.lacks_media(worker) else Outcome.UNREACHABLE
     return exhausted, _outcome(worker, exhausted, outcome, int(SipCode.TEMPORARILY_UNAVAILABLE))
+
+
+def _is_recorded(worker: Worker, call: QueueCall) -> bool:
+    record = worker.directory.queue(call.tenant_id, call.queue_name)
+    return record is not None and bool(record.settings.get("record"))
+
+
+def answered(worker: Worker, state: CallState) -> None:
+    """Have the call recorded if its queue wants that, now that an agent took it himself; a media host does it else.
+
+    Not sooner: when no agent answers, a media host takes the caller, and his waiting is not to be recorded.
+    """
+    call = state.queue
+    if call is None or call.stage is not Stage.RINGING or not _is_recorded(worker, call):
+        return
+    agent = state.current.username if state.current is not None else ""
+    worker.rtp.record(state.call_id, by=RECORDED_BY, tenant=call.tenant_id, a=call.caller, b=agent or "")
 
 
 def _agent_targets(worker: Worker, state: CallState, call: QueueCall, step: RingAgent) -> tuple[Target, ...]:

@@ -1,8 +1,8 @@
 """Whether a call is recorded, and because of whom. Pure but for the directory it reads.
 
 A route that says so decides, either way. Else the accounts of both parties are asked: one that wants it is enough, and
-one that forbids it forbids it. Else the policy of the tenant counts. The queue decides for queue calls, in the media
-host; the RTP controller does it.
+one that forbids it forbids it. Else the policy of the tenant counts. The queue decides for queue calls: in the media
+host, or in queue_calls when an agent is rung directly. The RTP controller does it.
 """
 
 from __future__ import annotations

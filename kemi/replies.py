@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kemi import attempts, call_token, hosted_media, media_policy, media_relay
+from kemi import attempts, call_token, hosted_media, media_policy, media_relay, queue_calls
 from kemi.call_state import CallState, decode
 from kemi.ksr_port import NAT_TESTS_REPLY, Fields, UndecodableValue
 from kemi.leg import kind_of
@@ -28,6 +28,7 @@ def manage(worker: Worker) -> None:
         _journal_ring(worker, state, code)
     elif code < 300:
         _note_winner(worker, state, relay)
+        queue_calls.answered(worker, state)
 
 
 def _relay_answer(worker: Worker, state: CallState, code: int, branch: str | None) -> int:

@@ -31,12 +31,18 @@ def queue_proxy(folder: Path) -> FakeProxy:
         for name in ("201", "202")
     }
     proxy.set_entries(
-        agents | {"q:1:sales": QUEUE, "q:1:boxed": {**QUEUE, "name": "boxed", "anchored": True}}
+        agents
+        | {
+            "q:1:sales": QUEUE,
+            "q:1:boxed": {**QUEUE, "name": "boxed", "anchored": True},
+            "q:1:taped": {**QUEUE, "name": "taped", "settings": {"record": True}},
+        }
     )
     rows = [
         ("^9$", "queue", "sales"),
         ("^8$", "queue", "boxed"),
         ("^7$", "queue", "none"),
+        ("^6$", "queue", "taped"),
         ("^849", "gateway", "out"),
     ]
     table = [

@@ -19,8 +19,17 @@ from rich.table import Table
 
 from kalibri.config import PROJECT_ROOT, Config, load_config
 from kalibri.index_dir import read_current
+from tools.demo.call_centre import CallCentre
 from tools.demo.calls import Outcome, Phones, place_calls
-from tools.demo.configuration import DOMAIN, TENANT, Ports, configure, is_configured
+from tools.demo.configuration import (
+    DOMAIN,
+    TENANT,
+    Ports,
+    configure,
+    configure_centre,
+    is_centre_configured,
+    is_configured,
+)
 from tools.demo.kills import Kills
 
 STORED_SECONDS = 60
@@ -59,6 +68,9 @@ class Demo:
         else:
             self._console.print("[bold]Configuration[/bold]")
             configure(self.ksctl, ports)
+        if not is_centre_configured(self.ksctl):
+            self._console.print("[bold]Call centre[/bold]")
+            configure_centre(self.ksctl)
         self.ksctl("route", "reload", quiet=True)
         began = datetime.now(UTC)
         self._console.print("\n[bold]Calls[/bold] (SIPp phones and carriers, real SIP and RTP)")
@@ -69,10 +81,15 @@ class Demo:
                 "\n[bold]Kills[/bold] (kill -9; everything must be back, and nothing missing)"
             )
             outcomes += [self._tell(outcome) for outcome in Kills(self._config, phones, ports).outcomes()]
+            self._console.print("\n[bold]Call centre[/bold] (two agents, five callers, a callback)")
+            centre = CallCentre(self._config, self.ksctl, self._console, phones, ports, Path(folder))
+            outcomes += [self._tell(outcome) for outcome in centre.outcomes()]
         wanted = sum(outcome.calls for outcome in outcomes)
         calls = self._wait_stored(began, wanted)
         outcomes.append(self._tell(books(calls, wanted)))
         self._show(began, calls)
+        centre.show_story()
+        self._where_to_look()
         return all(outcome.ok for outcome in outcomes)
 
     def _tell(self, outcome: Outcome) -> Outcome:
@@ -114,7 +131,6 @@ class Demo:
             self.ksctl("route", "test", "84957654321", "--from", "100", "-t", TENANT, quiet=True),
             markup=False,
         )
-        self._where_to_look()
 
     def _where_to_look(self) -> None:
         current = read_current(self._config.index_directory)
@@ -127,6 +143,9 @@ class Demo:
         table.add_row("as", f"100@{DOMAIN}, password pw100demo")
         table.add_row("processes", "./ksinit status")
         table.add_row("calls, live and past", "./ksctl call list, ./ksctl call show ID, ./ksctl call live")
+        table.add_row(
+            "queues, agents", "./ksctl queue live, ./ksctl agent list, ./ksctl recording list -t " + TENANT
+        )
         table.add_row("why a number goes where it goes", f"./ksctl route test NUMBER --from 100 -t {TENANT}")
         table.add_row("index generation served", str(current.generation if current else "none"))
         table.add_row("logs, journal", f"{self._config.log_directory}, {self._config.journal_directory}")

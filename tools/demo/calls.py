@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,8 @@ SCENARIOS = Path(__file__).parent / "sipp"
 PRIVATE_ADDRESS = "192.168.77.10"
 CALL_SECONDS = 60
 TALK_MS = 2000
+#: Longest life of a call to the queue: it waits until agents, who answer one after the other, have served it.
+QUEUE_SECONDS = 300
 #: Calls that talk at the same time, and how fast they come.
 CALLS_AT_ONCE, CALLS_PER_SECOND = 200, 40
 #: How often SIPp repeats a request on UDP (RFC 3261 gives up after 32 s, which is the eleventh time).
@@ -53,17 +55,23 @@ class Running:
     process: subprocess.Popen[bytes]
     errors: Path
     calls: int
+    #: After which SIPp itself gives up.
+    seconds: int = CALL_SECONDS
 
     def finish(self) -> Outcome:
         """Wait for its end and tell what came of it."""
         try:
-            code = self.process.wait(CALL_SECONDS + 10)
+            code = self.process.wait(self.seconds + 10)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            return Outcome(self.title, False, f"no end within {CALL_SECONDS} s", self.calls)
+            self.stop()
+            return Outcome(self.title, False, f"no end within {self.seconds} s", self.calls)
         detail = "" if code == 0 else _first_error(self.errors) or f"SIPp ended with {code}"
         return Outcome(self.title, code == 0, detail, self.calls)
+
+    def stop(self) -> None:
+        """End it at once if it still calls."""
+        self.process.kill()
+        self.process.wait()
 
 
 class Phones:
@@ -117,6 +125,19 @@ class Phones:
         more = ("-m", str(at_once), "-r", str(CALLS_PER_SECOND), "-l", str(at_once))
         return self._from_carrier(title, "calls_from_carrier", number, calls=at_once, more=more).finish()
 
+    def queue_callers(self, title: str, number: str, callers: Sequence[str], *, every_ms: int) -> Running:
+        """Let people call a number of ours through the carrier, one after the other; each stays until hung up on."""
+        (self._folder / "callers.csv").write_text("\n".join(["SEQUENTIAL", *callers, ""]))
+        many = ("-m", str(len(callers)), "-l", str(len(callers)), "-r", "1", "-rp", str(every_ms))
+        return self._from_carrier(
+            title,
+            "queue_callers",
+            number,
+            calls=len(callers),
+            more=(*many, "-inf", "callers.csv"),
+            seconds=QUEUE_SECONDS,
+        )
+
     def _from_carrier(
         self,
         title: str,
@@ -126,6 +147,7 @@ class Phones:
         talk_ms: int = TALK_MS,
         calls: int = 1,
         more: tuple[str, ...] = (),
+        seconds: int = CALL_SECONDS,
     ) -> Running:
         return self._start(
             title,
@@ -137,6 +159,7 @@ class Phones:
             domain="carrier.example",
             more=more,
             calls=calls,
+            seconds=seconds,
         )
 
     @contextmanager
@@ -181,6 +204,7 @@ class Phones:
         domain: str = DOMAIN,
         more: tuple[str, ...] = (),
         calls: int = 1,
+        seconds: int = CALL_SECONDS,
     ) -> Running:
         """Start a caller scenario; it ends by itself."""
         password = ACCOUNTS.get(user, "")
@@ -191,12 +215,12 @@ class Phones:
         errors.unlink(missing_ok=True)
         command = self._command(scenario, port, {"user": user, "domain": domain, **keys}, places or {})
         command += more if "-m" in more else ("-m", "1", *more)
-        command += ["-inf", "credentials.csv", "-timeout", str(CALL_SECONDS), "-timeout_error"]
+        command += ["-inf", "credentials.csv", "-timeout", str(seconds), "-timeout_error"]
         command += ["-trace_err", "-error_file", "errors", self._proxy]
         process = subprocess.Popen(
             command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        return Running(title, process, errors, calls)
+        return Running(title, process, errors, calls, seconds)
 
 
 def _first_error(path: Path) -> str:

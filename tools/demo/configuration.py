@@ -12,6 +12,13 @@ TENANT, DOMAIN = "demo", "demo.kalibri"
 #: Passwords of the demonstration's accounts are no secret: they exist on loopback only.
 ACCOUNTS = {"100": "pw100demo", "101": "pw101demo", "102": "pw102demo"}
 DID = "74951000101"
+#: The call centre: agents with their phones, a caller of our own, the queue, and the numbers that lead to it.
+AGENTS = {"anna": "201", "boris": "202"}
+IN_HOUSE_CALLER = "103"
+CENTRE_ACCOUNTS = {"201": "pw201demo", "202": "pw202demo", IN_HOUSE_CALLER: "pw103demo"}
+QUEUE, QUEUE_NUMBER, QUEUE_DID = "sales", "500", "74951000102"
+#: Keys of a waiting caller: "call me back", then "yes, at this number" (the media host's menu).
+CALLBACK_KEY, YES_KEY = "2", "1"
 
 Ksctl = Callable[..., str]
 
@@ -25,12 +32,14 @@ class Ports:
     calling_carrier: int
     phone: int
     busy_phone: int
+    #: The first of several; each takes three ports: SIP, TLS, control.
+    centre_phones: int
 
     @classmethod
     def beside(cls, config: Config) -> Ports:
         """Choose ports behind the proxy's."""
         first = config.proxy.sip_port + 100
-        return cls(first, first + 2, first + 4, first + 6, first + 8)
+        return cls(first, first + 2, first + 4, first + 6, first + 8, first + 20)
 
 
 def is_configured(ksctl: Ksctl) -> bool:
@@ -83,3 +92,35 @@ def _routes(ksctl: Ksctl) -> None:
     route(30, "premium is barred", "reject:403 Barred", "--b", r"^7809\d{7}$")
     route(40, "moved", f"redirect:sip:101@{DOMAIN}", "--b", "^900$")
     route(50, "Russia", "group:carriers", "--b", r"^7\d{10}$", "--direction", "account")
+
+
+# ------------------------------------------------------------------------------------------ call centre
+
+
+def is_centre_configured(ksctl: Ksctl) -> bool:
+    """Tell whether an earlier run has configured the call centre: its number is what comes last."""
+    rows = json.loads(ksctl("number", "list", "-o", "json", quiet=True))
+    return any(row["number"] == QUEUE_DID and row["tenant"] == TENANT for row in rows)
+
+
+def configure_centre(ksctl: Ksctl) -> None:
+    """Make agents, their queue with music, positions, callbacks and recording, and the way to it."""
+    for username, password in CENTRE_ACCOUNTS.items():
+        ksctl("account", "add", "-t", TENANT, username, "--password-file", "-", stdin=password)
+    media = {
+        "language": "en",
+        "music": "default",
+        "announce_position": "yes",
+        "announce_every_seconds": "10",
+        "callback_key": CALLBACK_KEY,
+    }
+    heard = [word for name, value in media.items() for word in ("--media", f"{name}={value}")]
+    rules = ("--strategy", "longest_idle", "--wrapup-seconds", "1", "--record", "--callback")
+    ksctl("queue", "add", "-t", TENANT, QUEUE, *rules, *heard)
+    for agent, account in AGENTS.items():
+        ksctl("agent", "add", "-t", TENANT, agent, "--account", account)
+    ksctl("queue", "member", "add", "-t", TENANT, QUEUE, *AGENTS)
+    to = ("--to", f"queue:{QUEUE}")
+    ksctl("route", "add", "-t", TENANT, "--priority", "5", "--name", "sales", *to, "--b", f"^{QUEUE_NUMBER}$")
+    ksctl("number", "add", QUEUE_DID)
+    ksctl("number", "assign", QUEUE_DID, "-t", TENANT, *to)

@@ -43,6 +43,26 @@ def test_a_free_agent_is_rung_directly(proxy: FakeProxy) -> None:
     assert host_headers(proxy) == []
 
 
+def test_a_direct_call_of_a_queue_that_records_is_relayed_and_recorded_from_the_answer(
+    proxy: FakeProxy,
+) -> None:
+    call(proxy, offer(), b="6", rb="v=0")
+    queue_calls.branch(proxy.worker)
+    assert proxy.ksr.called("rtpproxy.rtpproxy_offer")
+    ring(proxy)
+    assert proxy.rtp.told == []  # a media host may yet take the caller: waiting is not recorded
+    ring(proxy, 200)
+    ((method, params),) = proxy.rtp.told
+    assert (method, params["call"]) == ("record.start", proxy.ksr.dialog_vars["ks_call"])
+    assert (params["by"], params["tenant"], params["a"], params["b"]) == ("queue", 1, "100", "201")
+
+
+def test_a_direct_call_of_another_queue_is_not_recorded(proxy: FakeProxy) -> None:
+    call(proxy, offer())
+    ring(proxy, 200)
+    assert proxy.rtp.told == []
+
+
 @pytest.mark.parametrize(
     ("code", "silent", "rang", "outcome"),
     [
