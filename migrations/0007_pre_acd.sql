@@ -144,7 +144,8 @@ CREATE TABLE queue (
     priority                integer NOT NULL DEFAULT 0 CONSTRAINT queue_priority_check CHECK (priority BETWEEN -1000 AND 1000),
     ageing_seconds          integer CONSTRAINT queue_ageing_check CHECK (ageing_seconds BETWEEN 1 AND 86400),
     tier_waits              integer[] NOT NULL DEFAULT '{0}'
-                            CONSTRAINT queue_tier_waits_check CHECK (cardinality(tier_waits) BETWEEN 1 AND 20 AND tier_waits[1] = 0),
+                            -- Not BETWEEN: within AND a dump writes it otherwise, and a restored database would look changed.
+                            CONSTRAINT queue_tier_waits_check CHECK (cardinality(tier_waits) >= 1 AND cardinality(tier_waits) <= 20 AND tier_waits[1] = 0),
     ring_seconds            integer NOT NULL DEFAULT 20 CONSTRAINT queue_ring_check CHECK (ring_seconds BETWEEN 1 AND 600),
     ring_all_limit          integer NOT NULL DEFAULT 10 CONSTRAINT queue_ring_all_limit_check CHECK (ring_all_limit BETWEEN 1 AND 50),
     retry_seconds           integer NOT NULL DEFAULT 0 CONSTRAINT queue_retry_check CHECK (retry_seconds BETWEEN 0 AND 600),
