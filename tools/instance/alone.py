@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from callcore.errors import KalibriError
 from callcore.gateway import Gateway
@@ -191,8 +192,14 @@ def _copy(conn: Conn, table: str, rows: list[dict[str, str]]) -> int:
                 " AND domain IS NOT DISTINCT FROM %(domain)s",
                 values,
             )
-        names, marks = ", ".join(values), ", ".join(f"%({name})s" for name in values)
-        conn.execute(f"INSERT INTO kamailio.{table} ({names}) VALUES ({marks})".encode(), values)
+        conn.execute(
+            sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+                sql.Identifier("kamailio", table),
+                sql.SQL(", ").join(map(sql.Identifier, values)),
+                sql.SQL(", ").join(map(sql.Placeholder, values)),
+            ),
+            values,
+        )
     return len(rows)
 
 
