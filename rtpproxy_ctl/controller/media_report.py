@@ -12,20 +12,10 @@ from rtpproxy_ctl.commands import Query, parse_counters
 from rtpproxy_ctl.controller.nodes import Done
 from rtpproxy_ctl.controller.sessions import Session
 from rtpproxy_ctl.errors import BadReply
-from rtpproxy_ctl.protocol import is_error
+from rtpproxy_ctl.protocol import SESSION_COUNTERS, is_error
 
-COUNTERS = (
-    "ttl",
-    "npkts_ina",
-    "npkts_ino",
-    "nrelayed",
-    "ndropped",
-    "longest_ipi",
-    "rtpa_jmax",
-    "rtpa_javg",
-    "rtpa_nlost",
-    "rtpa_nrcvd",
-)
+#: All that a session tells, but the packets that came twice.
+COUNTERS = SESSION_COUNTERS[:-1]
 #: Payload types below have a clock of 8 kHz (RFC 3551 section 6; G.722's too); jitter is in its units.
 FIRST_DYNAMIC_TYPE, UNITS_PER_MS = 96, 8.0
 
