@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from callcore.call_queue import OfferOutcome
 from sems_apps.sounds import Sound
 
 CALLER = "caller"
@@ -37,22 +38,6 @@ class SupervisionMode(StrEnum):
     WHISPER = "whisper"
     #: Hears both, is heard by both.
     BARGE = "barge"
-
-
-class OfferOutcome(StrEnum):
-    """How the ringing of one agent ended."""
-
-    ANSWERED = "answered"
-    NO_ANSWER = "no_answer"
-    REJECTED = "rejected"
-    BUSY = "busy"
-    UNREACHABLE = "unreachable"
-    #: The caller went away first, or chose something else.
-    CALLER_GONE = "caller_gone"
-    #: Another agent was faster, or the ACD took the offer back.
-    CANCELLED = "cancelled"
-    #: The agent was not to blame (488, a failure of ours): no penalty.
-    FAILED = "failed"
 
 
 class EndedBy(StrEnum):

@@ -18,9 +18,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
+from callcore.call_queue import OfferOutcome
 from kalibri.db import statements
 from sems_apps import actions as do
-from sems_apps.actions import AGENT_PREFIX, CALLER, SUPERVISOR_PREFIX, Action, OfferOutcome
+from sems_apps.actions import AGENT_PREFIX, CALLER, SUPERVISOR_PREFIX, Action
 from sems_apps.events import (
     AcdAway,
     CallbackTaken,

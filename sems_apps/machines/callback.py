@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from callcore.call_queue import OfferOutcome
 from sems_apps.actions import (
     AGENT_PREFIX,
     CALLER,
@@ -10,7 +11,6 @@ from sems_apps.actions import (
     Dial,
     Hangup,
     LegKind,
-    OfferOutcome,
     Play,
     Record,
     ReportCallback,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from callcore.call_queue import OfferOutcome
 from sems_apps.actions import (
     CALLER,
     SUPERVISOR_PREFIX,
@@ -10,7 +11,6 @@ from sems_apps.actions import (
     Finish,
     Hangup,
     LeaveQueue,
-    OfferOutcome,
     Play,
     Reject,
     ReportSurvey,

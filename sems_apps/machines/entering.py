@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from callcore.call_queue import OfferOutcome
 from sems_apps.actions import (
     CALLER,
     TARGET,
@@ -12,7 +13,6 @@ from sems_apps.actions import (
     EnterQueue,
     LeaveQueue,
     LegKind,
-    OfferOutcome,
     Play,
     Reject,
     Ring,

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sems_apps.actions import CALLER, Action, LegKind, OfferOutcome, SupervisionMode
+from callcore.call_queue import OfferOutcome
+from sems_apps.actions import CALLER, Action, LegKind, SupervisionMode
 from sems_apps.machines.listening import Listening, Wished
 from sems_apps.settings import QueueSettings
 

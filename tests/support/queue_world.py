@@ -10,8 +10,9 @@ action that makes no sense is an AssertionError, so that a scenario or a random 
 
 from __future__ import annotations
 
+from callcore.call_queue import OfferOutcome
 from sems_apps import actions as do
-from sems_apps.actions import CALLER, Action, OfferOutcome
+from sems_apps.actions import CALLER, Action
 from sems_apps.events import (
     CallbackDue,
     CallbackTaken,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from callcore.call_queue import OfferOutcome
 from sems_apps.actions import (
     AskPosition,
     LeaveQueue,
-    OfferOutcome,
     ReportJoin,
     ReportOffer,
     ReportSurvey,

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from callcore.call_queue import OfferOutcome
 from sems_apps import actions as do
-from sems_apps.actions import EndedBy, OfferOutcome, SupervisionMode
+from sems_apps.actions import EndedBy, SupervisionMode
 from sems_apps.events import (
     AcdAway,
     CallbackTaken,

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from callcore.call_queue import OfferOutcome
 from sems_apps import events
-from sems_apps.actions import (
-    CALLER,
-    LeaveQueue,
-    OfferOutcome,
-)
+from sems_apps.actions import CALLER, LeaveQueue
 from sems_apps.events import (
     AcdAway,
     CallbackDue,

@@ -7,15 +7,8 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sems_apps.actions import (
-    CALLER,
-    SUPERVISOR_PREFIX,
-    AskCallback,
-    Dial,
-    OfferOutcome,
-    ReportOffer,
-    SupervisionMode,
-)
+from callcore.call_queue import OfferOutcome
+from sems_apps.actions import CALLER, SUPERVISOR_PREFIX, AskCallback, Dial, ReportOffer, SupervisionMode
 from sems_apps.events import (
     AcdAway,
     CallbackDue,

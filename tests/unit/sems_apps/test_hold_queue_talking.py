@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sems_apps.actions import (
-    CALLER,
-    LeaveQueue,
-    OfferOutcome,
-    ReportCallback,
-    ReportSurvey,
-    SupervisionMode,
-)
+from callcore.call_queue import OfferOutcome
+from sems_apps.actions import CALLER, LeaveQueue, ReportCallback, ReportSurvey, SupervisionMode
 from sems_apps.events import (
     CallbackDue,
     Dtmf,

@@ -7,15 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sems_apps.actions import (
-    Action,
-    EnterQueue,
-    LeaveQueue,
-    OfferOutcome,
-    ReportJoin,
-    ReportOffer,
-    ReportTalkEnd,
-)
+from callcore.call_queue import OfferOutcome
+from sems_apps.actions import Action, EnterQueue, LeaveQueue, ReportJoin, ReportOffer, ReportTalkEnd
 from sems_apps.events import CallbackTaken, Diverted, Entered, Event, OfferMade
 from sems_apps.host.ports import Entry
 from sems_apps.sems_background import wave_header
