@@ -12,7 +12,7 @@ from callcore.cdr import cause_of
 from callcore.gateway import penalty_after_failures, should_fail_over
 from callcore.sip import SipCode, reason_phrase
 from kemi import media_policy, media_relay, peers
-from kemi.call_state import CallState, Target, decode
+from kemi.call_state import END_TOLD, CallState, Target, decode
 from kemi.leg import kind_of
 from kemi.proxy_start import is_settling
 from kemi.worker import Worker
@@ -165,7 +165,7 @@ def end_call(
     cause: a key of callcore.cdr.CAUSE_TEXTS, by default what the code means; reason: plain words.
     """
     method = "CANCEL" if by == "caller" else "reject"
-    worker.port.set_dialog("ks_ended", "1")
+    worker.port.set_dialog(END_TOLD, "1")
     worker.journal.event(
         kind_of("call.end", state.leg),
         call=state.call_id,

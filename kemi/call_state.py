@@ -15,6 +15,9 @@ from callcore.errors import KalibriError
 from callcore.value import value
 from kemi.ks_acd.model import QueueCall
 
+#: Dialog variable that is "1" once the end of the call was told: what comes later tells nothing.
+END_TOLD = "ks_ended"
+
 
 class BadCallState(KalibriError):
     """The state of a call in set-up could not be read."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
-from kemi import acd_events, media_relay
+from kemi import acd_events
+from kemi.call_state import END_TOLD
 from kemi.ksr_port import Fields, KsrPort
 from kemi.leg import kind_of, read_dialog
 from kemi.tenancy import gateways_of_uri
@@ -42,8 +43,8 @@ def dialog(worker: Worker, name: str) -> None:
 
 def _ended(worker: Worker, call_id: str, tenant_id: int | None, leg: str) -> None:
     port = worker.port
-    if media_relay.ended(worker):
-        return  # told already
+    if port.dialog(END_TOLD) == "1":
+        return
     request, sip_call_id, from_tag, dialog_call_id, dialog_from_tag, said = port.read_all(_ENDED_BY)
     if request == "BYE" and sip_call_id == dialog_call_id:
         by = "caller" if from_tag == dialog_from_tag else "callee"
@@ -65,16 +66,28 @@ def _ended(worker: Worker, call_id: str, tenant_id: int | None, leg: str) -> Non
     )
 
 
+def dialog_timeout(worker: Worker) -> None:
+    """End a call whose time is up, by BYE to both sides.
+
+    The end is told here: where the first answer to a BYE is quick, the dialog module raises no event.
+    """
+    dialog(worker, "dialog:end")
+    worker.port.set_dialog(END_TOLD, "1")
+    worker.port.hang_up()
+
+
 def _reached_limit(port: KsrPort) -> bool:
     """Tell whether a dialog that ended without BYE had lasted as long as its route allows."""
     limit = port.dialog("ks_limit")
-    return limit is not None and port.number("$dlg(lifetime)") >= int(limit)
+    return (
+        limit is not None and port.number("$TS") - port.number("$dlg(start_ts)") >= int(limit) - 1
+    )  # whole seconds
 
 
 def _failed(worker: Worker, call_id: str, tenant_id: int | None, leg: str) -> None:
     """A call ended before it was answered; mostly the failure route has told it already, and better."""
     port = worker.port
-    if port.dialog("ks_ended") == "1":
+    if port.dialog(END_TOLD) == "1":
         return
     code = port.number("$T_reply_code")
     by = "caller" if code == SipCode.REQUEST_TERMINATED else "callee" if code else "system"

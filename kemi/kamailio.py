@@ -129,6 +129,10 @@ class Kalibri:
         """Note that a dialog began or ended."""
         return self._guard("dialog", lambda worker: events.dialog(worker, name))
 
+    def ksr_dialog_timeout(self, msg: Any) -> int:
+        """End a call whose time is up."""
+        return self._guard("dialog_timeout", events.dialog_timeout)
+
     def ksr_dispatcher_event(self, msg: Any, name: str) -> int:
         """Note that a gateway came or went."""
         return self._guard("dispatcher", lambda worker: events.dispatcher(worker, name))

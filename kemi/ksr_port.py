@@ -36,6 +36,9 @@ REGISTRATION_ONGOING = -2
 SANITY_CHECKS = 1 | 2 | 4 | 32 | 64 | 128 | 256 | 512 | 1024 | 16384
 SANITY_URIS = 7
 #: What a BYE of our own to the callee is made of ($dlg; "from" is the caller, "to" the callee).
+#: The native route of conf/kamailio.cfg that a dialog runs when its time is up (KEMI has no callback of its own: in
+#: Kamailio 5.6 the event "dialog:timeout" is prepared and never raised).
+DIALOG_TIMEOUT_ROUTE = "KS_DIALOG_TIMEOUT"
 _BYE_PARTS = (
     "callid",
     "from_uri",
@@ -446,7 +449,12 @@ class KsrPort:
     # ---- dialogs
 
     def track_dialog(self) -> bool:
-        """Follow the dialog that this INVITE opens."""
+        """Follow the dialog that this INVITE opens; its time-out runs `ksr_dialog_timeout`.
+
+        The dialog module's own BYEs at the time-out are not used: a side that answers the first one quickly lets it
+        skip the second (as `hang_up`).
+        """
+        self._ksr.pv.sets("$dlg_ctx(timeout_route)", DIALOG_TIMEOUT_ROUTE)
         return bool(self._ksr.dialog.dlg_manage() > 0)
 
     def set_dialog(self, name: str, value: str) -> None:
@@ -466,9 +474,8 @@ class KsrPort:
         return bool(self._ksr.dialog.is_known_dlg() > 0)
 
     def limit_dialog(self, seconds: int) -> None:
-        """End the dialog by BYE to both sides after this time."""
+        """Let the dialog time out after this."""
         self._ksr.dialog.dlg_set_timeout(seconds)
-        self._ksr.pv.seti("$dlg_ctx(timeout_bye)", 1)
 
     def hang_up(self) -> None:
         """Send BYE to both sides of the dialog of this request.

@@ -13,6 +13,7 @@ import re
 from zlib import crc32
 
 from callcore.sip import SipCode
+from kemi.call_state import END_TOLD
 from kemi.ksr_port import UndecodableValue
 from kemi.worker import Worker
 
@@ -160,11 +161,6 @@ def answer_lost(worker: Worker, call_id: str, tenant_id: int | None, code: int) 
         port.set_dialog(_LOST, _SET)
 
 
-def ended(worker: Worker) -> bool:
-    """Tell whether we ended this dialog because an answer could not be relayed."""
-    return worker.port.dialog(_LOST) == _SAID
-
-
 def end_if_lost(worker: Worker, call_id: str) -> None:
     """Send BYE to both sides of a call whose answer could not be relayed; to be asked once ACK has passed.
 
@@ -174,6 +170,7 @@ def end_if_lost(worker: Worker, call_id: str) -> None:
     if worker.port.dialog(_LOST) != _SET:
         return
     worker.port.set_dialog(_LOST, _SAID)
+    worker.port.set_dialog(END_TOLD, "1")
     worker.journal.event(
         "call.end",
         call=call_id,
