@@ -46,7 +46,7 @@ CREATE TYPE dial_reason AS ENUM (
 
 CREATE TYPE retry_action AS ENUM (
     'retry',        -- the same number again
-    'next_number',  -- the next number of the lead, after the last the first again
+    'next_number',  -- the next number of the lead at once; after the last the first again, with the delay
     'drop_number',  -- this number never again; the next one, if there is one
     'stop',         -- the lead is finished
     'do_not_call'   -- the number goes on the tenant's do-not-call list; the lead is finished
@@ -68,24 +68,27 @@ CREATE TABLE retry_rule (
     outcome       text NOT NULL DEFAULT '' CONSTRAINT retry_rule_outcome_check CHECK (outcome ~ '^[a-z_]{0,32}$'),
     code          text NOT NULL DEFAULT '' CONSTRAINT retry_rule_code_check CHECK (code ~ '^([1-6][0-9]{2}|[1-6]xx)?$'),
     cause         integer CONSTRAINT retry_rule_cause_check CHECK (cause BETWEEN 1 AND 127),
-    verdict       text NOT NULL DEFAULT '' CONSTRAINT retry_rule_verdict_check CHECK (verdict ~ '^[a-z0-9_.:-]{0,64}$'),
+    verdict       text NOT NULL DEFAULT '' CONSTRAINT retry_rule_verdict_check CHECK (verdict ~ '^[a-z0-9_]{0,32}$'),
     action        retry_action NOT NULL,
     delay_seconds integer NOT NULL DEFAULT 0 CONSTRAINT retry_rule_delay_check CHECK (delay_seconds BETWEEN 0 AND 2592000),
     max_attempts  integer CONSTRAINT retry_rule_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 1000),
     charged       boolean NOT NULL DEFAULT true,
     hours         text NOT NULL DEFAULT '',
+    growth        numeric(5,2) NOT NULL DEFAULT 1 CONSTRAINT retry_rule_growth_check CHECK (growth >= 1),
+    longest_seconds integer NOT NULL DEFAULT 86400 CONSTRAINT retry_rule_longest_check CHECK (longest_seconds >= 1),
+    first         boolean NOT NULL DEFAULT false,
     note          text NOT NULL DEFAULT '',
-    CONSTRAINT retry_rule_pkey PRIMARY KEY (tenant_id, table_name, position),
-    -- Ends at the latest with the attempts of the campaign when it is charged; uncharged without delay would spin.
-    CONSTRAINT retry_rule_spin_check CHECK (charged OR delay_seconds >= 1 OR action IN ('stop', 'do_not_call', 'drop_number'))
+    CONSTRAINT retry_rule_pkey PRIMARY KEY (tenant_id, table_name, position)
 );
 COMMENT ON TABLE retry_rule IS 'What follows from an attempt: of a named table the first rule that fits, in order of position. Tenant 0 has the table default; a tenant''s table of the same name goes before it.';
 COMMENT ON COLUMN retry_rule.outcome IS 'Outcome of the attempt (attempt_outcome), empty: any.';
 COMMENT ON COLUMN retry_rule.code IS 'SIP final response, as 486 or 5xx; empty: any, also none.';
 COMMENT ON COLUMN retry_rule.cause IS 'Q.850 cause of the Reason header; null: any, also none.';
-COMMENT ON COLUMN retry_rule.verdict IS 'What was heard, as machine, tone:busy, message:vacant; ending in : a whole class; empty: any, also none.';
+COMMENT ON COLUMN retry_rule.verdict IS 'What was heard, a reason of callcore.ears_verdict.HangupReason as not_existing, busy, voicemail, or machine; empty: any, also none.';
 COMMENT ON COLUMN retry_rule.max_attempts IS 'After so many attempts of the lead that this rule fitted the lead is finished; null: as many as the campaign allows.';
 COMMENT ON COLUMN retry_rule.charged IS 'The attempt counts for the lead; false: it was our own failure.';
+COMMENT ON COLUMN retry_rule.growth IS 'Each further time that the rule fits a lead the delay is multiplied by this, up to longest_seconds.';
+COMMENT ON COLUMN retry_rule.first IS 'The next try goes before leads of every priority.';
 COMMENT ON COLUMN retry_rule.hours IS 'The next try falls into these weekly hours where the person is, as "mon-fri 18:00-21:00"; empty: any of the campaign.';
 
 CREATE TABLE campaign (
@@ -211,14 +214,14 @@ CREATE TABLE campaign_admission (
     tenant_id          integer NOT NULL,
     campaign_id        integer NOT NULL,
     priority           lead_priority NOT NULL,
-    max_queue_percent  integer NOT NULL CONSTRAINT campaign_admission_percent_check CHECK (max_queue_percent BETWEEN 0 AND 100),
+    max_queue_percent  integer NOT NULL CONSTRAINT campaign_admission_percent_check CHECK (max_queue_percent BETWEEN 0 AND 1000),
     min_free_agents    integer NOT NULL CONSTRAINT campaign_admission_free_check CHECK (min_free_agents BETWEEN 0 AND 10000),
     preempts           boolean NOT NULL DEFAULT false,
     CONSTRAINT campaign_admission_pkey PRIMARY KEY (tenant_id, campaign_id, priority),
     CONSTRAINT campaign_admission_campaign_fkey FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaign ON DELETE CASCADE
 );
 COMMENT ON TABLE campaign_admission IS 'When leads of a priority may take an agent: the queue''s load is at most so much and so many agents are free.';
-COMMENT ON COLUMN campaign_admission.max_queue_percent IS 'Waiting callers in percent of the size of the queue (100 and full: not admitted).';
+COMMENT ON COLUMN campaign_admission.max_queue_percent IS 'Busy agents and waiting callers for each hundred agents at work.';
 COMMENT ON COLUMN campaign_admission.preempts IS 'Goes ahead of callers who wait.';
 
 CREATE TABLE campaign_hold (
@@ -303,8 +306,8 @@ COMMENT ON FUNCTION caller_id_take(integer, text, integer) IS 'Counts a call of 
 CREATE FUNCTION campaign_defaults() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO campaign_admission (tenant_id, campaign_id, priority, max_queue_percent, min_free_agents, preempts)
-    VALUES (NEW.tenant_id, NEW.campaign_id, 'low', 0, 1, false), (NEW.tenant_id, NEW.campaign_id, 'medium', 70, 0, false),
-           (NEW.tenant_id, NEW.campaign_id, 'high', 99, 0, false), (NEW.tenant_id, NEW.campaign_id, 'urgent', 100, 0, true);
+    VALUES (NEW.tenant_id, NEW.campaign_id, 'low', 0, 1, false), (NEW.tenant_id, NEW.campaign_id, 'medium', 70, 1, false),
+           (NEW.tenant_id, NEW.campaign_id, 'high', 99, 1, false), (NEW.tenant_id, NEW.campaign_id, 'urgent', 1000, 0, true);
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION campaign_defaults() IS 'Row trigger: a new campaign gets the usual admission of its leads.';
@@ -315,40 +318,44 @@ CREATE TRIGGER campaign_defaults AFTER INSERT ON campaign FOR EACH ROW EXECUTE F
 
 -- ------------------------------------------------------------------------------------------ first rows
 
-INSERT INTO retry_rule (tenant_id, table_name, position, outcome, code, cause, verdict, action, delay_seconds, max_attempts, charged, note) VALUES
-    (0, 'default', 10, 'opt_out', '', NULL, '', 'do_not_call', 0, NULL, true, 'asked not to be called again'),
-    (0, 'default', 20, 'reached', '', NULL, '', 'stop', 0, NULL, true, 'spoke with an agent or heard the message'),
-    (0, 'default', 30, 'abandoned', '', NULL, '', 'retry', 300, 10, true, 'answered and found no agent; goes first'),
-    (0, 'default', 40, 'agent_gone', '', NULL, '', 'retry', 1, NULL, false, 'the agent was lost: not the person''s fault'),
-    (0, 'default', 50, 'cancelled', '', NULL, '', 'retry', 1, NULL, false, 'taken back before it was dialled'),
-    (0, 'default', 60, 'lost', '', NULL, '', 'retry', 60, 5, true, 'a process died: it may have rung'),
-    (0, 'default', 70, '', '', NULL, 'message:vacant', 'drop_number', 0, NULL, true, 'the number does not exist'),
-    (0, 'default', 71, '', '', NULL, 'tone:sit', 'drop_number', 0, NULL, true, 'special information tone'),
-    (0, 'default', 72, '', '', NULL, 'tone:busy', 'retry', 900, 5, true, 'busy tone'),
-    (0, 'default', 73, '', '', NULL, 'tone:congestion', 'retry', 300, 10, false, 'no way through the network'),
-    (0, 'default', 74, '', '', NULL, 'message:', 'next_number', 7200, 4, true, 'another message of the operator'),
-    (0, 'default', 75, '', '', NULL, 'machine', 'next_number', 14400, 3, true, 'voice mail'),
-    (0, 'default', 80, '', '486', NULL, '', 'retry', 900, 5, true, 'busy'),
-    (0, 'default', 81, '', '600', NULL, '', 'retry', 900, 5, true, 'busy everywhere'),
-    (0, 'default', 82, '', '603', NULL, '', 'stop', 0, NULL, true, 'declined'),
-    (0, 'default', 83, '', '607', NULL, '', 'do_not_call', 0, NULL, true, 'unwanted (RFC 8197)'),
-    (0, 'default', 84, '', '404', NULL, '', 'drop_number', 0, NULL, true, 'no such number'),
-    (0, 'default', 85, '', '410', NULL, '', 'drop_number', 0, NULL, true, 'gone'),
-    (0, 'default', 86, '', '484', NULL, '', 'drop_number', 0, NULL, true, 'address incomplete'),
-    (0, 'default', 87, '', '604', NULL, '', 'drop_number', 0, NULL, true, 'exists nowhere'),
-    (0, 'default', 90, '', '', 1, '', 'drop_number', 0, NULL, true, 'unallocated number'),
-    (0, 'default', 91, '', '', 17, '', 'retry', 900, 5, true, 'user busy'),
-    (0, 'default', 92, '', '', 21, '', 'stop', 0, NULL, true, 'call rejected'),
-    (0, 'default', 93, '', '', 28, '', 'drop_number', 0, NULL, true, 'invalid number format'),
-    (0, 'default', 94, '', '', 34, '', 'retry', 60, NULL, false, 'no circuit'),
-    (0, 'default', 100, '', '480', NULL, '', 'next_number', 7200, 4, true, 'not available'),
-    (0, 'default', 101, '', '408', NULL, '', 'next_number', 7200, 4, true, 'no answer'),
-    (0, 'default', 102, '', '487', NULL, '', 'next_number', 7200, 4, true, 'rang out'),
-    (0, 'default', 110, 'failed', '', NULL, '', 'retry', 60, NULL, false, 'our own failure'),
-    (0, 'default', 111, '', '5xx', NULL, '', 'retry', 60, NULL, false, 'the gateway failed'),
-    (0, 'default', 120, 'no_answer', '', NULL, '', 'next_number', 7200, 4, true, 'rang out'),
-    (0, 'default', 121, 'busy', '', NULL, '', 'retry', 900, 5, true, 'busy'),
-    (0, 'default', 130, '', '', NULL, '', 'next_number', 14400, 3, true, 'anything else');
+INSERT INTO retry_rule (tenant_id, table_name, position, outcome, code, cause, verdict, action, delay_seconds, max_attempts,
+                        charged, growth, longest_seconds, first, note) VALUES
+    (0, 'default', 10, 'opted_out', '', NULL, '', 'do_not_call', 0, NULL, true, 1, 86400, false, 'asked not to be called again'),
+    (0, 'default', 20, 'answered', '', NULL, '', 'stop', 0, NULL, true, 1, 86400, false, 'spoke with an agent or heard the message'),
+    (0, 'default', 30, 'unheard', '', NULL, '', 'retry', 7200, 2, true, 1, 86400, false, 'hung up before enough was heard'),
+    (0, 'default', 40, 'abandoned', '', NULL, '', 'retry', 600, NULL, false, 1, 86400, true, 'answered and found no agent'),
+    (0, 'default', 50, 'no_agent', '', NULL, '', 'retry', 0, NULL, false, 1, 86400, true, 'the agent was lost before the person was reached'),
+    (0, 'default', 51, 'untaken', '', NULL, '', 'retry', 1, NULL, false, 2, 60, false, 'no media host took the order'),
+    (0, 'default', 52, 'refused', '', NULL, '', 'retry', 300, NULL, false, 2, 3600, false, 'not dialled: hours, or the campaign was stopped'),
+    (0, 'default', 53, 'lost', '', NULL, '', 'retry', 300, NULL, false, 2, 3600, false, 'a media host died; it may have rung'),
+    (0, 'default', 54, 'ours', '', NULL, '', 'retry', 60, NULL, false, 2, 3600, false, 'a fault of ours'),
+    (0, 'default', 60, '', '', NULL, 'not_existing', 'drop_number', 0, NULL, true, 1, 86400, false, 'a message says that there is no such number'),
+    (0, 'default', 61, '', '', NULL, 'changed', 'drop_number', 0, NULL, true, 1, 86400, false, 'a message says that the number has changed'),
+    (0, 'default', 62, '', '', NULL, 'fax', 'drop_number', 0, NULL, true, 1, 86400, false, 'a fax machine'),
+    (0, 'default', 63, '', '', NULL, 'barred', 'next_number', 86400, 2, true, 1, 86400, false, 'takes no such calls'),
+    (0, 'default', 64, '', '', NULL, 'unreachable', 'next_number', 7200, 4, true, 1, 86400, false, 'switched off or out of reach'),
+    (0, 'default', 65, '', '', NULL, 'voicemail', 'next_number', 14400, 3, true, 1, 86400, false, 'voice mail'),
+    (0, 'default', 66, '', '', NULL, 'machine', 'next_number', 14400, 3, true, 1, 86400, false, 'a machine'),
+    (0, 'default', 67, '', '', NULL, 'busy', 'retry', 900, 5, true, 1, 86400, false, 'busy tone or message'),
+    (0, 'default', 68, '', '', NULL, 'congestion', 'retry', 60, NULL, false, 2, 3600, false, 'no way through the network'),
+    (0, 'default', 70, '', '603', NULL, '', 'stop', 0, NULL, true, 1, 86400, false, 'declined'),
+    (0, 'default', 71, '', '607', NULL, '', 'do_not_call', 0, NULL, true, 1, 86400, false, 'unwanted (RFC 8197)'),
+    (0, 'default', 72, '', '404', NULL, '', 'drop_number', 0, NULL, true, 1, 86400, false, 'no such number'),
+    (0, 'default', 73, '', '410', NULL, '', 'drop_number', 0, NULL, true, 1, 86400, false, 'gone'),
+    (0, 'default', 74, '', '484', NULL, '', 'drop_number', 0, NULL, true, 1, 86400, false, 'address incomplete'),
+    (0, 'default', 75, '', '604', NULL, '', 'drop_number', 0, NULL, true, 1, 86400, false, 'exists nowhere'),
+    (0, 'default', 80, '', '', 1, '', 'drop_number', 0, NULL, true, 1, 86400, false, 'unallocated number'),
+    (0, 'default', 81, '', '', 21, '', 'stop', 0, NULL, true, 1, 86400, false, 'call rejected'),
+    (0, 'default', 82, '', '', 28, '', 'drop_number', 0, NULL, true, 1, 86400, false, 'invalid number format'),
+    (0, 'default', 83, '', '', 34, '', 'retry', 60, NULL, false, 2, 3600, false, 'no circuit'),
+    (0, 'default', 90, 'busy', '', NULL, '', 'retry', 900, 5, true, 1, 86400, false, '486, 600, cause 17'),
+    (0, 'default', 91, 'no_answer', '', NULL, '', 'next_number', 7200, 4, true, 1, 86400, false, '408, 480, 487: rang out'),
+    (0, 'default', 92, 'declined', '', NULL, '', 'stop', 0, NULL, true, 1, 86400, false, 'declined'),
+    (0, 'default', 93, 'invalid', '', NULL, '', 'drop_number', 0, NULL, true, 1, 86400, false, 'no such number'),
+    (0, 'default', 94, 'machine', '', NULL, '', 'next_number', 14400, 3, true, 1, 86400, false, 'a machine'),
+    (0, 'default', 95, 'congested', '', NULL, '', 'retry', 60, NULL, false, 2, 3600, false, 'a carrier could not complete the call'),
+    (0, 'default', 100, '', '5xx', NULL, '', 'retry', 60, NULL, false, 2, 3600, false, 'the gateway failed'),
+    (0, 'default', 110, '', '', NULL, '', 'next_number', 14400, 3, true, 1, 86400, false, 'anything else');
 
 -- ---------------------------------------------------------------------------------- who sees and who changed
 
