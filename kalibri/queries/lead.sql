@@ -126,6 +126,16 @@ SELECT zone_set_of(%(zones)s);
 -- Finishes a lead.
 SELECT lead_end(%(tenant_id)s, %(lead_id)s, %(result)s::lead_result);
 
+-- name: remove_lead
+-- Takes a lead out; one that is being called has its last call now, and is expired when that is settled.
+WITH calling AS (
+    UPDATE lead SET expires_at = %(now)s WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s AND state = 'dialling'
+    RETURNING 1
+)
+SELECT EXISTS (SELECT FROM calling)
+    OR (SELECT state <> 'dialling' FROM lead WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s)
+       AND lead_end(%(tenant_id)s, %(lead_id)s, 'removed') IS NOT NULL;
+
 -- name: turn_lead
 -- Lets a lead wait for its next attempt.
 SELECT lead_turn(%(tenant_id)s, %(lead_id)s, %(position)s, %(due_at)s, %(rank)s);

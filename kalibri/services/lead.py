@@ -320,8 +320,11 @@ def retry(
 RETRIED = (LeadResult.EXHAUSTED, LeadResult.NO_NUMBER, LeadResult.NO_CONSENT, LeadResult.EXPIRED)
 
 
-def remove(conn: Conn, *, tenant_id: int, campaign: str, leads: Sequence[str]) -> int:
-    """Take leads out: they are done, with the result removed, and never dialled. Raises NotFound, BadInput."""
+def remove(conn: Conn, *, tenant_id: int, campaign: str, leads: Sequence[str], now: datetime) -> int:
+    """Take leads out: they are done, with the result removed, and never dialled; return how many were not yet done.
+
+    One that is being called is finished after that call. Raises NotFound, BadInput.
+    """
     if not leads:
         raise BadInput("name the leads")
     with conn.transaction():
@@ -331,10 +334,8 @@ def remove(conn: Conn, *, tenant_id: int, campaign: str, leads: Sequence[str]) -
         for lead in leads:
             row = db.fetch_one(conn, _Details, SQL["find_lead"], **ids, lead=lead)
             lead_id = db.require(row, "lead", lead).lead_id
-            ended = db.fetch_value(
-                conn, SQL["end_lead"], tenant_id=tenant_id, lead_id=lead_id, result=LeadResult.REMOVED.value
-            )
-            gone += ended is not None
+            where = {"tenant_id": tenant_id, "lead_id": lead_id, "now": now}
+            gone += bool(db.fetch_value(conn, SQL["remove_lead"], **where))
         return gone
 
 

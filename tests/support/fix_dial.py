@@ -64,8 +64,8 @@ def take_list(
     elif text is not None:
         file.write_bytes(text)
     problems: list[Problem] = []
-    options = {"campaign": "spring", "now": NOW, "country_code": "7", "tell": problems.append} | options
-    return lead_import.import_leads(conn, tenant_id=tenant_id, file=file, **options), problems
+    known: dict[str, Any] = {"campaign": "spring", "now": NOW, "country_code": "7", "tell": problems.append}
+    return lead_import.import_leads(conn, tenant_id=tenant_id, file=file, **(known | options)), problems
 
 
 def lead_rows(conn: Conn, *columns: str) -> list[tuple[Any, ...]]:
