@@ -21,6 +21,17 @@ from callcore.call_queue import (
     QueueStaffing,
     QueueStrategy,
 )
+from callcore.dial import (
+    CampaignMode,
+    CampaignState,
+    DialReason,
+    DoNotCallScope,
+    LeadNumberState,
+    LeadPriority,
+    LeadResult,
+    LeadState,
+    RetryAction,
+)
 from callcore.inventory import NumberState
 from callcore.recording import RecordingReason, RecordingState
 from callcore.states import (
@@ -39,13 +50,21 @@ from kemi.ks_route.model import DestinationKind, Direction, PatternClass
 ENUMS: dict[str, type[StrEnum]] = {
     "agent_state": AgentState,
     "api_scope": ApiScope,
+    "campaign_mode": CampaignMode,
+    "campaign_state": CampaignState,
     "delivery_state": DeliveryState,
     "destination_kind": DestinationKind,
+    "dial_reason": DialReason,
+    "do_not_call_scope": DoNotCallScope,
     "entry_end": EntryEnd,
     "entry_kind": EntryKind,
     "entry_state": EntryState,
     "gateway_health": GatewayHealth,
     "job_outcome": JobOutcome,
+    "lead_number_state": LeadNumberState,
+    "lead_priority": LeadPriority,
+    "lead_result": LeadResult,
+    "lead_state": LeadState,
     "node_kind": NodeKind,
     "number_state": NumberState,
     "offer_outcome": OfferOutcome,
@@ -58,6 +77,7 @@ ENUMS: dict[str, type[StrEnum]] = {
     "recording_state": RecordingState,
     "registration_state": RegistrationState,
     "relay_mode": RelayMode,
+    "retry_action": RetryAction,
     "route_direction": Direction,
 }
 
@@ -154,4 +174,6 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
         "skill",
     ]
     owned += ["recording", "recording_event", "recording_file", "recording_policy"]
+    owned += ["campaign", "campaign_list", "campaign_caller_id", "campaign_admission", "campaign_hold"]
+    owned += ["caller_id_use", "do_not_call", "lead", "lead_number", "retry_rule"]
     assert {keys[table] for table in owned} == {"tenant_id"}
