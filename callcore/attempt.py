@@ -1,22 +1,19 @@
-"""One dial of a campaign: how it ended, and what follows for the person who was to be called. Pure.
+"""One dial of a campaign: its states, and how it ended. Pure.
 
-Decides the outcome from what the network said (SIP code, Q.850 cause, what was heard before the answer), and from the
-outcome and the campaign's table of rules what happens to the lead: when it is tried again, with which of its numbers,
-or why never. Never dials, never knows a clock but its argument.
+Decides the outcome from what the network said (SIP code, Q.850 cause, what was heard) and from what the person did.
+What follows for the lead is decided by callcore/dial_retry.py. Never dials, never asks a clock.
 
     ordered ─take─► taken ─answer─► answered ─end─► ended ─settle─► settled
        └──────────────┴────────────────────end──────►
 
-A person is charged an attempt only for what the person or the person's network did. What failed on our side (no
-route, no line, a process that died) is tried again without being counted, with a brake of its own so that a broken
-trunk does not dial one number for ever.
+A person is charged an attempt only for what the person or the person's network did: what failed on our side (no route,
+no line, a process that died) has outcomes of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 
 
@@ -68,18 +65,6 @@ class Outcome(StrEnum):
     LOST = "lost"
 
 
-#: Outcomes that say something of us and nothing of the person: not charged.
-FREE = frozenset(
-    {
-        Outcome.REFUSED,
-        Outcome.CONGESTED,
-        Outcome.NO_AGENT,
-        Outcome.OURS,
-        Outcome.UNTAKEN,
-        Outcome.LOST,
-        Outcome.ABANDONED,
-    }
-)
 #: Outcomes of dials that left us: what a carrier is judged by.
 DIALLED = frozenset(Outcome) - {Outcome.REFUSED, Outcome.UNTAKEN}
 
@@ -117,16 +102,23 @@ _CAUSES: Mapping[int, Outcome] = {
     44: Outcome.CONGESTED,
     47: Outcome.CONGESTED,
 }
-#: What was heard (docs/dialler.md names the verdicts) and means more than what was signalled.
+#: What was heard (callcore.ears_verdict.HangupReason, or "machine") means more than what was signalled.
 _VERDICTS: Mapping[str, Outcome] = {
+    "not_existing": Outcome.INVALID,
+    "changed": Outcome.INVALID,
+    "unreachable": Outcome.NO_ANSWER,
     "busy": Outcome.BUSY,
-    "congestion": Outcome.CONGESTED,
     "no_answer": Outcome.NO_ANSWER,
-    "unavailable": Outcome.NO_ANSWER,
-    "invalid": Outcome.INVALID,
-    "declined": Outcome.DECLINED,
+    "barred": Outcome.DECLINED,
+    "congestion": Outcome.CONGESTED,
+    "voicemail": Outcome.MACHINE,
+    "fax": Outcome.MACHINE,
     "machine": Outcome.MACHINE,
 }
+#: Verdicts of a machine that has answered.
+MACHINES = frozenset({"voicemail", "fax", "machine"})
+#: Verdicts that are no end: a person, or something that says nothing of the person.
+PASSING = frozenset({"human", "wait", "other", ""})
 
 
 def outcome_of_failure(code: int, *, cause: int = 0, verdict: str = "", rang: bool, ours: bool) -> Outcome:
@@ -147,117 +139,42 @@ def outcome_of_failure(code: int, *, cause: int = 0, verdict: str = "", rang: bo
     return _CODES.get(code, Outcome.CONGESTED)
 
 
-def outcome_of_answer(*, verdict: str, heard_ms: int, enough_ms: int, keyed: bool) -> Outcome:
-    """Return how a dial that was answered ended, where neither an agent nor an opt-out decides it.
-
-    heard_ms: of the message. enough_ms: what counts as heard. keyed: a key of the menu was pressed.
-    """
-    if verdict == "machine":
-        return Outcome.MACHINE
-    return Outcome.ANSWERED if keyed or heard_ms >= enough_ms else Outcome.UNHEARD
-
-
-class LeadEnd(StrEnum):
-    """What becomes of a lead after a dial."""
-
-    #: It is dialled again, at a time.
-    AGAIN = "again"
-    #: Reached: nothing more is to be done.
-    DONE = "done"
-    #: Every attempt that the rules allow is used up, or the numbers are bad.
-    FAILED = "failed"
-    #: It must not be called any more.
-    DO_NOT_CALL = "do_not_call"
+#: Less of the message than this has not been heard, unless it was the whole.
+ENOUGH_MS = 3000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetryRule:
-    """What one outcome leads to."""
+class DialFacts:
+    """What a media host told of a dial (sems_apps.actions.ReportDial)."""
 
-    #: Seconds until the next dial; None: there is no next one.
-    delay_seconds: float | None
-    #: Dials with this outcome before the number is given up; 0: any number.
-    most: int = 0
-    #: Goes to the lead's next number, if it has one, and without delay.
-    next_number: bool = False
-    #: What the lead becomes when this rule gives up.
-    final: LeadEnd = LeadEnd.FAILED
-    #: The next dial goes before those that were never dialled.
-    first: bool = False
-    #: Each further time the delay is multiplied by this, up to `longest_seconds`.
-    growth: float = 1.0
-    longest_seconds: float = 86_400.0
-
-    def delay(self, times: int) -> float:
-        """Return the delay after so many dials with this outcome, seconds; 0 where there is none."""
-        if self.delay_seconds is None:
-            return 0.0
-        return float(min(self.delay_seconds * self.growth ** max(0, times - 1), self.longest_seconds))
+    answered: bool = False
+    code: int = 0
+    cause: int = 0
+    verdict: str = ""
+    rang: bool = False
+    ours: bool = False
+    heard_ms: int = 0
+    heard_all: bool = False
+    choice: str = ""
+    abandoned: bool = False
+    talked: bool = False
+    no_agent: bool = False
 
 
-Rules = Mapping[Outcome, RetryRule]
-
-#: Used where a campaign says nothing else. Delays as operators of such systems set them (minutes for a busy line,
-#: hours for one that nobody answers).
-DEFAULT_RULES: Rules = {
-    Outcome.ANSWERED: RetryRule(delay_seconds=None, final=LeadEnd.DONE),
-    Outcome.UNHEARD: RetryRule(delay_seconds=7200, most=2, final=LeadEnd.DONE),
-    Outcome.ABANDONED: RetryRule(delay_seconds=600, first=True),
-    Outcome.MACHINE: RetryRule(delay_seconds=14_400, most=3),
-    Outcome.BUSY: RetryRule(delay_seconds=900, most=5),
-    Outcome.NO_ANSWER: RetryRule(delay_seconds=7200, most=4, next_number=True),
-    Outcome.DECLINED: RetryRule(delay_seconds=None),
-    Outcome.INVALID: RetryRule(delay_seconds=None, next_number=True),
-    Outcome.OPTED_OUT: RetryRule(delay_seconds=None, final=LeadEnd.DO_NOT_CALL),
-    Outcome.REFUSED: RetryRule(delay_seconds=300, growth=2.0, longest_seconds=3600),
-    Outcome.CONGESTED: RetryRule(delay_seconds=60, growth=2.0, longest_seconds=3600),
-    Outcome.NO_AGENT: RetryRule(delay_seconds=0, first=True),
-    Outcome.OURS: RetryRule(delay_seconds=60, growth=2.0, longest_seconds=3600),
-    Outcome.UNTAKEN: RetryRule(delay_seconds=1, growth=2.0, longest_seconds=60),
-    Outcome.LOST: RetryRule(delay_seconds=300, growth=2.0, longest_seconds=3600),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class LeadHistory:
-    """What was tried so far with a lead, the dial that has just ended included."""
-
-    #: Charged dials in all.
-    charged: int
-    #: Dials of the present number with the outcome that it had now.
-    same: int
-    #: Whether the lead has numbers behind the present one.
-    has_next: bool
-    #: Most charged dials of a lead, whatever their outcomes; 0: no limit.
-    most: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LeadStep:
-    """What follows for a lead."""
-
-    end: LeadEnd
-    #: When it is dialled again; None unless AGAIN. Hours of the callee still apply to it.
-    at: datetime | None = None
-    next_number: bool = False
-    #: Goes before leads that were never dialled.
-    first: bool = False
-
-
-def is_charged(outcome: Outcome) -> bool:
-    """Tell whether a dial counts against the lead."""
-    return outcome not in FREE
-
-
-def next_step(outcome: Outcome, history: LeadHistory, now: datetime, rules: Rules = DEFAULT_RULES) -> LeadStep:
-    """Return what follows for a lead after a dial with this outcome."""
-    rule = rules.get(outcome) or DEFAULT_RULES[outcome]
-    used_up = rule.delay_seconds is None or 0 < rule.most <= history.same
-    if is_charged(outcome) and 0 < history.most <= history.charged and outcome is not Outcome.ANSWERED:
-        return LeadStep(rule.final if used_up else LeadEnd.FAILED)
-    if rule.next_number and history.has_next:
-        return LeadStep(LeadEnd.AGAIN, now, next_number=True, first=rule.first)
-    if used_up:
-        return LeadStep(rule.final)
-    at = now + timedelta(seconds=rule.delay(history.same))
-    return LeadStep(LeadEnd.AGAIN, at, first=rule.first)
+def outcome_of(facts: DialFacts) -> Outcome:
+    """Return how a dial ended that a media host has told the end of."""
+    if facts.choice == "opt_out":
+        return Outcome.OPTED_OUT
+    if facts.no_agent:
+        return Outcome.NO_AGENT
+    if facts.abandoned:
+        return Outcome.ABANDONED
+    if not facts.answered:
+        return outcome_of_failure(
+            facts.code, cause=facts.cause, verdict=facts.verdict, rang=facts.rang, ours=facts.ours
+        )
+    if facts.verdict in MACHINES:
+        return Outcome.MACHINE
+    heard = facts.talked or facts.heard_all or facts.heard_ms >= ENOUGH_MS
+    # A key is an answer to the message, whatever of it was said by then.
+    return Outcome.ANSWERED if heard or facts.choice else Outcome.UNHEARD

@@ -9,46 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Binding(StrEnum):
-    """What keeps a campaign from dialling more at this moment (SQL enum dial_constraint)."""
-
-    #: It dials all that it wants.
-    NONE = "none"
-    #: Its list has no lead left.
-    LIST = "list"
-    #: Leads are left, none is due: retries later, or no number's hours are open.
-    NOT_DUE = "not_due"
-    #: Outside the campaign's own dates or hours.
-    HOURS = "hours"
-    #: Its own lines are used up.
-    LINES = "lines"
-    #: Its own calls per second.
-    RATE = "rate"
-    #: Lines or calls per second of the tenant.
-    TENANT = "tenant"
-    #: Lines or calls per second of the provider.
-    PROVIDER = "provider"
-    #: A provider fails too often.
-    FAILURES = "failures"
-    #: Media hosts are full, drain, or none lives.
-    HOSTS = "hosts"
-    #: The load average of this machine.
-    LOAD = "load"
-    #: Other campaigns have their share.
-    SHARE = "share"
-    #: No agent is logged in and ready.
-    AGENTS = "agents"
-    #: Pacing: one more call would risk an answer without an agent.
-    ALLOWANCE = "allowance"
-    #: Pacing: the cap of abandoned calls.
-    CAP = "cap"
-    #: Pacing: too little is known yet.
-    WARM_UP = "warm_up"
-    #: Callers of the queue go first.
-    INBOUND = "inbound"
+from callcore.dial import DialReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +21,9 @@ class Wish:
     #: Calls that it would place now, by mode and pacing.
     calls: int
     #: Why it wants no more than that.
-    because: Binding = Binding.NONE
+    because: DialReason = DialReason.DIALLING
+    #: The higher goes first; campaigns of one priority share by weight.
+    priority: int = 0
     weight: float = 1.0
     #: Calls that its lines still allow, and that its calls per second allow now.
     lines: int = 1_000_000
@@ -73,7 +37,7 @@ class Shared:
     """A limit that several campaigns share."""
 
     left: int
-    binding: Binding
+    binding: DialReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +45,7 @@ class Grant:
     """What a campaign may do."""
 
     calls: int
-    binding: Binding
+    binding: DialReason
 
 
 class Shares:
@@ -101,7 +65,8 @@ class Shares:
         self._credit = {wish.campaign: self._credit.get(wish.campaign, 0.0) for wish in wishes}
         hungry = [wish for wish in wishes if own[wish.campaign][0] > 0]
         while hungry := [wish for wish in hungry if _may(wish, own, granted, left)]:
-            chosen = self._next(hungry)
+            first = max(wish.priority for wish in hungry)
+            chosen = self._next([wish for wish in hungry if wish.priority == first])
             granted[chosen.campaign] += 1
             for name in chosen.uses:
                 if name in left:
@@ -124,15 +89,19 @@ class Shares:
         return chosen
 
 
-def _own_limit(wish: Wish) -> tuple[int, Binding]:
+def _own_limit(wish: Wish) -> tuple[int, DialReason]:
     """Return the calls that a campaign's own limits allow, and which of them is the nearest."""
-    limits = ((wish.calls, wish.because), (wish.lines, Binding.LINES), (wish.rate, Binding.RATE))
+    limits = (
+        (wish.calls, wish.because),
+        (wish.lines, DialReason.LINES),
+        (wish.rate, DialReason.CALLS_PER_SECOND),
+    )
     calls, binding = min(limits, key=lambda limit: limit[0])
     return max(0, calls), binding
 
 
 def _may(
-    wish: Wish, own: Mapping[int, tuple[int, Binding]], granted: Mapping[int, int], left: Mapping[str, int]
+    wish: Wish, own: Mapping[int, tuple[int, DialReason]], granted: Mapping[int, int], left: Mapping[str, int]
 ) -> bool:
     if granted[wish.campaign] >= own[wish.campaign][0]:
         return False
@@ -141,19 +110,19 @@ def _may(
 
 def _binding(
     wish: Wish,
-    own: Mapping[int, tuple[int, Binding]],
+    own: Mapping[int, tuple[int, DialReason]],
     calls: int,
     left: Mapping[str, int],
     shared: Mapping[str, Shared],
-) -> Binding:
+) -> DialReason:
     most, binding = own[wish.campaign]
     if calls >= most:
         return binding
     bound = next((name for name in wish.uses if left.get(name, 1) <= 0), None)
     if bound is None:
-        return Binding.NONE
+        return DialReason.DIALLING
     # With nothing to divide from the start it was the limit; else others took the rest.
-    return shared[bound].binding if calls or shared[bound].left <= 0 else Binding.SHARE
+    return shared[bound].binding if calls or shared[bound].left <= 0 else DialReason.FAIR_SHARE
 
 
 class Rate:

@@ -336,6 +336,7 @@ class ReportDial(Action):
     verdict: str = ""
     #: How much of the message was said to the person.
     heard_ms: int = 0
+    heard_all: bool = False
     #: Last key of the menu, and what it does; "": none.
     key: str = ""
     choice: str = ""

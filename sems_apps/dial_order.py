@@ -32,6 +32,8 @@ class Choice:
     action: KeyAction
     #: Queue that an agent comes from; 0: that of the campaign.
     queue: int = 0
+    #: Said then; empty: that of the action.
+    prompt: str = ""
 
 
 class OnAnswer(StrEnum):
@@ -128,4 +130,4 @@ _PLAIN = (
 def _choice(item: Any) -> Choice:
     if isinstance(item, str):
         return Choice(KeyAction(item))
-    return Choice(KeyAction(item["action"]), int(item.get("queue") or 0))
+    return Choice(KeyAction(item["action"]), int(item.get("queue") or 0), str(item.get("prompt") or ""))

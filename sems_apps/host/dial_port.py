@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
@@ -59,7 +60,9 @@ class Host(Protocol):
 class DialPort:
     """Every dial of this host."""
 
-    def __init__(self, loop: Loop, name: str, link: Link, host: Callable[[], Host], *, boot: uuid.UUID) -> None:
+    def __init__(
+        self, loop: Loop, name: str, link: Link, host: Callable[[], Host], *, boot: uuid.UUID
+    ) -> None:
         self._loop, self._name, self._link, self._host, self._boot = loop, name, link, host, boot
         #: Call → attempt, of dials whose end has not been reported.
         self._attempts: dict[str, int] = {}
@@ -142,7 +145,7 @@ class DialPort:
             self._add(asdict(ReportDial(attempt=attempt, stage=DialStage.ENDED, ours=True)))
 
     def _add(self, report: dict[str, Any]) -> None:
-        self._reports.append(report)
+        self._reports.append(report | {"at": time.time()})
         if not self._gathering:
             self._gathering = True
             self._loop.call_later(GATHER_SECONDS, self._tell)

@@ -67,9 +67,7 @@ class _Playing:
 class Session:
     """One call."""
 
-    def __init__(
-        self, host: MediaHost, entry: Entry, proxy: Address, machine: Machine | None = None
-    ) -> None:
+    def __init__(self, host: MediaHost, entry: Entry, proxy: Address, machine: Machine | None = None) -> None:
         """machine: the application; None: hold_queue."""
         self.host, self.entry, self.proxy = host, entry, proxy
         self.machine: Machine = machine or HoldQueue()

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from callcore.attempt import MACHINES, PASSING
 from sems_apps.actions import (
     CALLER,
     Action,
@@ -100,6 +101,7 @@ class AutoDial:
         self.abandoned = self.talked = False
         #: Milliseconds of the message that were said, and since when (monotonic seconds) it is being said now.
         self.heard_ms = 0
+        self.heard_all = False
         self.said_since: float | None = None
         self.now = 0.0
         self.out: list[Action] = []
@@ -163,7 +165,7 @@ def _rang_too_long(call: AutoDial, event: TimerFired) -> None:
 def _recognised_early(call: AutoDial, event: Recognised) -> None:
     """Early media said that nobody will answer: give up before it costs anything."""
     call.verdict = event.verdict
-    if event.verdict not in ("human", "ringing"):
+    if event.verdict not in PASSING:
         call.do(CancelDial(CALLER, event.verdict))
         _report_end(call, code=0)
         _finish(call, event.verdict)
@@ -183,9 +185,7 @@ def _answered(call: AutoDial, event: LegAnswered) -> None:
 
 def _say(call: AutoDial) -> None:
     call.phase, call.said_since = DialPhase.SAYING, call.now
-    call.do(
-        StopTimer(KEY), Play(CALLER, (prompt(call.order.audio),), call.order.language, token=MESSAGE)
-    )
+    call.do(StopTimer(KEY), Play(CALLER, (prompt(call.order.audio),), call.order.language, token=MESSAGE))
 
 
 def _stop_counting(call: AutoDial) -> None:
@@ -199,6 +199,7 @@ def _said(call: AutoDial, event: PromptEnded) -> None:
     if event.token != MESSAGE:
         return
     _stop_counting(call)
+    call.heard_all = True
     if call.order.keys and call.order.key_seconds > 0:
         call.phase = DialPhase.CHOOSING
         call.do(StartTimer(KEY, call.order.key_seconds))
@@ -225,12 +226,12 @@ def _repeat(call: AutoDial, choice: Choice) -> None:
 
 def _opt_out(call: AutoDial, choice: Choice) -> None:
     _tell_choice(call, 0)
-    _last_words(call, call.order.opted_out_prompt)
+    _last_words(call, choice.prompt or call.order.opted_out_prompt)
 
 
 def _callback(call: AutoDial, choice: Choice) -> None:
     _tell_choice(call, choice.queue or call.order.queue)
-    _last_words(call, call.order.callback_prompt)
+    _last_words(call, choice.prompt or call.order.callback_prompt)
 
 
 def _choose_queue(call: AutoDial, choice: Choice) -> None:
@@ -271,8 +272,8 @@ def _too_long(call: AutoDial, event: TimerFired) -> None:
 def _recognised(call: AutoDial, event: Recognised) -> None:
     """A machine answered: it is let go, unless it is to hear the message."""
     call.verdict = event.verdict
-    if event.verdict == "machine" and not call.order.machine_hears:
-        _hang_up(call, "machine")
+    if event.verdict in MACHINES and not call.order.machine_hears:
+        _hang_up(call, event.verdict)
 
 
 def _last_words(call: AutoDial, name: str) -> None:
@@ -380,6 +381,7 @@ def _report_end(call: AutoDial, *, code: int = 0, cause: int = 0, ours: bool = F
             answered=call.up,
             verdict=call.verdict,
             heard_ms=call.heard_ms,
+            heard_all=call.heard_all,
             key=call.key,
             choice=call.choice,
             abandoned=call.abandoned,
