@@ -28,9 +28,7 @@ class CallingHours:
     on_holidays: str
 
     @classmethod
-    def make(
-        cls, hours: str, *, holidays: Iterable[date] = (), on_holidays: str = "closed"
-    ) -> CallingHours:
+    def make(cls, hours: str, *, holidays: Iterable[date] = (), on_holidays: str = "closed") -> CallingHours:
         """Check and build; raises BadSchedule."""
         made = cls(hours, tuple(sorted(holidays)), on_holidays)
         made.in_zone("UTC")
