@@ -8,17 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class TaskPriority(StrEnum):
-    """How much a task weighs against callers (SQL enum task_priority)."""
-
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    #: The call was cut off, or the like: goes before callers who wait.
-    URGENT = "urgent"
+from callcore.dial import LeadPriority
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +24,11 @@ class Admission:
     pre_empts: bool = False
 
 
-DEFAULT_ADMISSION: Mapping[TaskPriority, Admission] = {
-    TaskPriority.LOW: Admission(0.0, 1),
-    TaskPriority.MEDIUM: Admission(70.0, 1),
-    TaskPriority.HIGH: Admission(99.0, 1),
-    TaskPriority.URGENT: Admission(1000.0, 0, pre_empts=True),
+DEFAULT_ADMISSION: Mapping[LeadPriority, Admission] = {
+    LeadPriority.LOW: Admission(0.0, 1),
+    LeadPriority.MEDIUM: Admission(70.0, 1),
+    LeadPriority.HIGH: Admission(99.0, 1),
+    LeadPriority.URGENT: Admission(1000.0, 0, pre_empts=True),
 }
 
 
@@ -63,11 +54,11 @@ class AdmissionGate:
 
     HYSTERESIS_POINTS = 5.0
 
-    def __init__(self, table: Mapping[TaskPriority, Admission] = DEFAULT_ADMISSION) -> None:
+    def __init__(self, table: Mapping[LeadPriority, Admission] = DEFAULT_ADMISSION) -> None:
         self._table = table
-        self._closed: set[TaskPriority] = set()
+        self._closed: set[LeadPriority] = set()
 
-    def room(self, priority: TaskPriority, load: QueueLoad) -> int:
+    def room(self, priority: LeadPriority, load: QueueLoad) -> int:
         """Return how many tasks of this priority may begin now."""
         row = self._table[priority]
         if not load.agents:

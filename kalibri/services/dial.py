@@ -13,14 +13,14 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from callcore.dial_caller_id import NoCallerId, PoolNumber, choose_caller_id
-from callcore.dial_retry import AttemptFacts
-
 from callcore.attempt import DialFacts, Outcome, outcome_of
 from callcore.dial import DialReason
+from callcore.dial_caller_id import NoCallerId, PoolNumber, choose_caller_id
+from callcore.dial_retry import AttemptFacts
 from kalibri import db
 from kalibri.db import Conn
-from kalibri.services import lead_outcome
+from kalibri.services import campaign as campaigns
+from kalibri.services import campaign_hours, lead_outcome
 
 SQL = db.statements("dial")
 #: Attempts that are settled in one look.
@@ -200,6 +200,12 @@ def _count_call(conn: Conn, tenant_id: int, chosen: PoolNumber) -> bool:
             conn, SQL["take_caller_id"], tenant_id=tenant_id, number=chosen.number, cap=chosen.daily_cap
         )
     )
+
+
+def open_now(conn: Conn, campaign: RunningCampaign, now: datetime) -> list[int]:
+    """Return the zone sets in which people may be called for this campaign at this moment."""
+    found = campaigns.find(conn, tenant_id=campaign.tenant_id, name=campaign.name)
+    return campaign_hours.open_sets(conn, found, now)
 
 
 def outlook(conn: Conn, campaign_id: int, sets: Sequence[int]) -> Outlook:

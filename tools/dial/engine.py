@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from kalibri.services.campaign_hours import open_sets
-
 from callcore.attempt import DIALLED, Outcome
 from callcore.dial import DialReason
 from callcore.dial_share import Grant, Shared, Shares, Wish
@@ -114,7 +112,7 @@ class Engine:
             return
         if now >= state.sets_until:
             state.sets_until = now + SETS_SECONDS
-            state.sets = open_sets(conn, campaign.campaign_id, self._now())
+            state.sets = dial.open_now(conn, campaign, self._now())
         placed = dial.order(conn, campaign, state.sets, grant.calls)
         self.ordered += placed
         state.placed += placed
