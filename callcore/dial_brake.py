@@ -1,4 +1,4 @@
-"""When dialling pauses: load of the machine, a provider that fails. Each with hysteresis, so that it does not flutter. Pure.
+"""When dialling pauses: load of the machine, a provider that fails. Each with hysteresis. Pure.
 
 Decides to pause and to go on; the engine asks several times a second. Times are monotonic seconds.
 """

@@ -84,11 +84,15 @@ class PlayedHost:
 class DialField:
     """Campaigns of one tenant."""
 
-    def __init__(self, conn: Conn, name: str = "acme") -> None:
+    def __init__(self, conn: Conn, *, tenant: int | None = None) -> None:
+        """tenant: one that is there, whose instance has real media hosts; None: a new one and hosts that tests play."""
         self.conn = conn
-        self.tenant = add_tenant(conn, name)
         #: Every dial that reached the network, in order.
         self.network: list[Order] = []
+        if tenant is not None:
+            self.tenant = tenant
+            return
+        self.tenant = add_tenant(conn, "acme")
         conn.execute(
             "INSERT INTO node (name, kind, host, address, heartbeat_at, data) VALUES ('here-media-1', 'media', 'here',"
             " 'udp:127.0.0.1:1', clock_timestamp() + interval '1 hour', '{\"capacity\": 500, \"calls\": 0}')"
