@@ -136,6 +136,7 @@ CREATE TABLE campaign (
     detect_machines       boolean NOT NULL DEFAULT false,
     machine_action        text NOT NULL DEFAULT 'hangup' CONSTRAINT campaign_machine_action_check CHECK (machine_action IN ('hangup', 'message')),
     record                boolean NOT NULL DEFAULT false,
+    keep_running          boolean NOT NULL DEFAULT false,
     note                  text NOT NULL DEFAULT '' CONSTRAINT campaign_note_check CHECK (length(note) <= 1000),
     created_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT campaign_pkey PRIMARY KEY (tenant_id, campaign_id),
@@ -167,6 +168,7 @@ COMMENT ON COLUMN campaign.abandon_cap_percent IS 'Abandoned answers of 100 that
 COMMENT ON COLUMN campaign.abandon_seconds IS 'An answer is abandoned when no agent has it after so long.';
 COMMENT ON COLUMN campaign.pacing IS 'Further settings of callcore.pacing.PacingSettings.';
 COMMENT ON COLUMN campaign.detect_machines IS 'Listen after the answer, too; before the answer every attempt is listened to.';
+COMMENT ON COLUMN campaign.keep_running IS 'Does not finish when no lead is left: further ones are added while it runs.';
 CREATE INDEX campaign_queue_idx ON campaign (tenant_id, queue_id);
 COMMENT ON INDEX campaign_queue_idx IS 'Campaigns of a queue (queue rm).';
 CREATE INDEX campaign_running_idx ON campaign (campaign_id) WHERE state = 'running';

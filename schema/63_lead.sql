@@ -141,15 +141,15 @@ CREATE FUNCTION zone_set_of(names text[]) RETURNS integer LANGUAGE plpgsql SECUR
 -- Owner's rights: every tenant adds to the sets that all share, and can only add.
 DECLARE
     wanted constant text[] := coalesce((SELECT array_agg(DISTINCT name ORDER BY name) FROM unnest(names) AS name), '{}');
-    found integer;
+    known integer;
 BEGIN
-    SELECT zone_set_id INTO found FROM zone_set WHERE zones = wanted;
+    SELECT zone_set_id INTO known FROM zone_set WHERE zones = wanted;
     IF NOT FOUND THEN
         INSERT INTO zone_set (zone_set_id, zones) VALUES (nextval('zone_set_seq'), wanted)
         ON CONFLICT (zones) DO UPDATE SET zones = excluded.zones
-        RETURNING zone_set_id INTO found;
+        RETURNING zone_set_id INTO known;
     END IF;
-    RETURN found;
+    RETURN known;
 END $$;
 COMMENT ON FUNCTION zone_set_of(text[]) IS 'The set of these zones, made if there is none; of no zones 0.';
 
