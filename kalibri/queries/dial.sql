@@ -57,9 +57,38 @@ UPDATE lead SET caller_id = %(number)s WHERE tenant_id = %(tenant_id)s AND lead_
 -- A lead that could not be ordered waits as it did.
 SELECT lead_turn(%(tenant_id)s, %(lead_id)s, %(position)s, %(due_at)s, NULL);
 
+-- name: agents
+-- Agents at work in a queue: idle, or for how long they talk or will still write.
+SELECT a.state = 'free' AND a.ready AS is_idle, greatest(0, extract(epoch FROM clock_timestamp() - a.state_at))::double precision AS age_seconds,
+       CASE WHEN a.state = 'wrapup' THEN greatest(0, extract(epoch FROM a.wrapup_until - clock_timestamp())) END::double precision AS wrapup_left
+FROM queue_member m JOIN agent_live a USING (tenant_id, agent_id)
+WHERE m.tenant_id = %(tenant_id)s AND m.queue_id = %(queue_id)s AND a.enabled AND a.state NOT IN ('offline', 'paused')
+  AND (a.state <> 'free' OR a.ready);
+
+-- name: waiting
+-- Callers of a queue for whom there is no agent yet.
+SELECT count(*) FROM queue_entry WHERE tenant_id = %(tenant_id)s AND queue_id = %(queue_id)s AND state = 'waiting' AND kind = 'call';
+
+-- name: dials
+-- Open dials of a campaign.
+SELECT a.attempt_id, a.state = 'answered' AS answered,
+       greatest(0, extract(epoch FROM coalesce(a.answered_at, clock_timestamp()) - coalesce(a.taken_at, clock_timestamp())))::double precision AS ring_seconds,
+       EXISTS (SELECT FROM queue_entry e WHERE e.tenant_id = a.tenant_id AND e.call_id = a.call_id) AS queued
+FROM attempt a
+WHERE a.campaign_id = %(campaign_id)s AND a.state IN ('ordered', 'taken', 'answered');
+
+-- name: counted
+-- Answers of a campaign so far, and how many of them found no agent.
+SELECT coalesce(sum(attempts) FILTER (WHERE outcome IN ('answered', 'unheard', 'abandoned', 'opted_out')), 0)::integer AS answers,
+       coalesce(sum(attempts) FILTER (WHERE outcome = 'abandoned'), 0)::integer AS abandoned
+FROM campaign_count WHERE tenant_id = %(tenant_id)s AND campaign_id = %(campaign_id)s;
+
 -- name: ended
 -- Attempts whose leads do not know of their end yet.
-SELECT tenant_id, attempt_id, campaign_id, lead_id, position, outcome, facts FROM attempt
+SELECT tenant_id, attempt_id, campaign_id, lead_id, position, outcome, facts,
+       coalesce(extract(epoch FROM coalesce(answered_at, ended_at) - taken_at), 0)::double precision AS ring_seconds,
+       extract(epoch FROM ended_at - answered_at)::double precision AS talk_seconds
+FROM attempt
 WHERE state = 'ended' ORDER BY attempt_id LIMIT %(most)s FOR UPDATE SKIP LOCKED;
 
 -- name: settled

@@ -89,9 +89,45 @@ class Outlook:
 class Settled:
     """An attempt that was closed."""
 
+    attempt_id: int
     campaign_id: int
     outcome: Outcome
     facts: Mapping[str, Any]
+    #: From the dial to the answer, or to the end without one.
+    ring_seconds: float
+    #: From the answer to the end; None: not answered.
+    talk_seconds: float | None
+
+
+@dataclass(frozen=True)
+class AgentNow:
+    """An agent at work in a queue."""
+
+    is_idle: bool
+    #: In the present state.
+    age_seconds: float
+    #: Of the wrap-up; None: is in none.
+    wrapup_left: float | None
+
+
+@dataclass(frozen=True)
+class DialNow:
+    """An open dial."""
+
+    attempt_id: int
+    answered: bool
+    #: Until now, or until the answer.
+    ring_seconds: float
+    #: The person has an entry in a queue, or had one.
+    queued: bool
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Answers of a campaign."""
+
+    answers: int
+    abandoned: int
 
 
 @dataclass(frozen=True)
@@ -126,6 +162,8 @@ class _Ended:
     position: int
     outcome: Outcome | None
     facts: Mapping[str, Any]
+    ring_seconds: float
+    talk_seconds: float | None
 
 
 def try_to_lead(conn: Conn) -> bool:
@@ -208,6 +246,29 @@ def open_now(conn: Conn, campaign: RunningCampaign, now: datetime) -> list[int]:
     return campaign_hours.open_sets(conn, found, now)
 
 
+def agents_of(conn: Conn, campaign: RunningCampaign) -> list[AgentNow]:
+    """Return the agents at work in the campaign's queue."""
+    ids = {"tenant_id": campaign.tenant_id, "queue_id": campaign.queue_id}
+    return db.fetch_all(conn, AgentNow, SQL["agents"], **ids)
+
+
+def waiting_in_queue(conn: Conn, campaign: RunningCampaign) -> int:
+    """Return how many callers of the campaign's queue have no agent yet."""
+    ids = {"tenant_id": campaign.tenant_id, "queue_id": campaign.queue_id}
+    return int(db.fetch_value(conn, SQL["waiting"], **ids) or 0)
+
+
+def dials_of(conn: Conn, campaign: RunningCampaign) -> list[DialNow]:
+    """Return the open dials of a campaign."""
+    return db.fetch_all(conn, DialNow, SQL["dials"], campaign_id=campaign.campaign_id)
+
+
+def counted(conn: Conn, campaign: RunningCampaign) -> Counted:
+    """Return what has been counted of a campaign so far."""
+    ids = {"tenant_id": campaign.tenant_id, "campaign_id": campaign.campaign_id}
+    return db.fetch_one(conn, Counted, SQL["counted"], **ids) or Counted(0, 0)
+
+
 def outlook(conn: Conn, campaign_id: int, sets: Sequence[int]) -> Outlook:
     """Return why a campaign has no lead to dial."""
     found = db.fetch_one(conn, Outlook, SQL["outlook"], campaign_id=campaign_id, sets=list(sets))
@@ -247,12 +308,16 @@ def settle(conn: Conn, *, now: datetime) -> list[Settled]:
                 tenant_id=row.tenant_id,
                 lead_id=row.lead_id,
                 position=row.position,
-                facts=_attempt_facts(outcome, row.facts),
+                attempt=_attempt_facts(outcome, row.facts),
                 now=now,
             )
             ids = {"tenant_id": row.tenant_id, "attempt_id": row.attempt_id}
             db.fetch_value(conn, SQL["settled"], **ids, outcome=outcome.value)
-            settled.append(Settled(row.campaign_id, outcome, row.facts))
+            settled.append(
+                Settled(
+                    row.attempt_id, row.campaign_id, outcome, row.facts, row.ring_seconds, row.talk_seconds
+                )
+            )
     return settled
 
 

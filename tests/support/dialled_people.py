@@ -53,11 +53,8 @@ class People:
 
     def wait_call(self, number: str, count: int = 1, seconds: float = 30) -> Call:
         """Wait for the n-th call for a number."""
-        return self.carrier.wait(
-            lambda: (found := self.calls_of(number)) and len(found) >= count and found[count - 1],
-            seconds,
-            f"call {count} for {number}",
-        )
+        self.carrier.wait(lambda: len(self.calls_of(number)) >= count, seconds, f"call {count} for {number}")
+        return self.calls_of(number)[count - 1]
 
 
 def _number(invite: SipRequest) -> str:

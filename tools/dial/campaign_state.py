@@ -12,6 +12,7 @@ from callcore.dial import DialReason
 from callcore.dial_brake import FailureBrake, LoadBrake, LoadLimit
 from callcore.dial_share import Rate, Wish
 from kalibri.services.dial import RunningCampaign
+from tools.dial.paced import Paced
 
 #: Orders of a campaign that no media host has taken: more would only wait.
 MOST_ORDERED = 200
@@ -24,6 +25,8 @@ class CampaignState:
         self.rate = Rate()
         self.load = LoadBrake()
         self.failures = FailureBrake()
+        #: The pacing of a campaign with agents; made when it is first asked.
+        self.paced: Paced | None = None
         #: Zone sets whose hours are open, and until when this is believed (monotonic seconds).
         self.sets: Sequence[int] = ()
         self.sets_until = 0.0

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from callcore.attempt import DIALLED, Outcome
-from callcore.dial import DialReason
+from callcore.dial import CampaignMode, DialReason
 from callcore.dial_share import Grant, Shared, Shares, Wish
 from kalibri.db import Conn
 from kalibri.services import dial
 from kalibri.services.dial import HostRoom, RunningCampaign, Settled
 from tools.dial.campaign_state import CampaignState
+from tools.dial.paced import Allowed, Paced
 
 #: Between two looks while something runs; nothing runs: a start is notified.
 BUSY_SECONDS = 0.1
@@ -88,6 +89,8 @@ class Engine:
         if state is None:
             return
         state.idle_until = 0.0  # its lead may be due again at once
+        if state.paced is not None:
+            state.paced.ended(ended, now)
         if ended.outcome in DIALLED:
             state.failures.ended(ended.outcome in (Outcome.CONGESTED, Outcome.OURS), now)
 
@@ -103,7 +106,18 @@ class Engine:
 
     def _wish(self, conn: Conn, campaign: RunningCampaign, now: float, load: float) -> Wish:
         state = self._campaigns[campaign.campaign_id]
-        return state.wish(campaign, now, load, calls=campaign.lines, because=DialReason.LINES)
+        allowed = self._allowed(conn, campaign, state, now)
+        return state.wish(campaign, now, load, calls=allowed.calls, because=allowed.reason)
+
+    def _allowed(self, conn: Conn, campaign: RunningCampaign, state: CampaignState, now: float) -> Allowed:
+        """Return how many calls the mode of the campaign allows now."""
+        if campaign.mode not in (CampaignMode.PROGRESSIVE, CampaignMode.PREDICTIVE):
+            return Allowed(campaign.lines, DialReason.LINES)
+        if state.paced is None:
+            before = dial.counted(conn, campaign)
+            state.paced = Paced(campaign, answers=before.answers, abandoned=before.abandoned)
+        agents, dials = dial.agents_of(conn, campaign), dial.dials_of(conn, campaign)
+        return state.paced.allowed(agents, dials, dial.waiting_in_queue(conn, campaign), now)
 
     def _order(self, conn: Conn, campaign: RunningCampaign, grant: Grant, now: float) -> None:
         state = self._campaigns[campaign.campaign_id]

@@ -1,6 +1,7 @@
 """Engine and media host are killed at random statements: no double dial, no lost lead, counts equal attempts.
 
-The engine and the host of a small campaign run in turn. In each run the process that sends the k-th statement dies at it: before the database has it, or after it is done and before the answer is read. Another life goes on then.
+The engine and the host of a small campaign run in turn. In each run the process that sends the k-th statement dies at
+it: before the database has it, or after it is done and before the answer is read. Another life goes on then.
 """
 
 from __future__ import annotations
@@ -102,8 +103,7 @@ class Machines:
                 cut(lambda order=order: host.end(order, code=486))  # type: ignore[misc]
             else:
                 cut(lambda order=order: host.report(order, "answered"))  # type: ignore[misc]
-                ended: dict[str, object] = {"answered": True, "heard_all": True}
-                cut(lambda order=order: host.end(order, **ended))  # type: ignore[misc]
+                cut(lambda order=order: host.end(order, answered=True, heard_all=True))  # type: ignore[misc]
 
     def close(self) -> None:
         self._conn.close()
