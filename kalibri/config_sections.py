@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kalibri.config_checks import Check, ip_address, level, one_of, pattern
+from kalibri.config_checks import Check, ip_address, level, networks, one_of, pattern
 
 
 def key(
@@ -200,6 +200,10 @@ class ApiConfig:
     #: Whose X-Forwarded-For is believed; None: nobody's.
     trusted_proxy: str | None = key(None, check=ip_address)
     webhooks_to_private_addresses: bool = key(False)
+    #: Where look-ups of callers may lead besides public addresses, with blanks between; None: nowhere.
+    lookup_networks: str | None = key(None, check=networks)
+    #: Look-ups of callers that one ks-api does at once.
+    lookups_at_once: int = key(8, minimum=1, maximum=128)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -222,6 +222,8 @@ class AcdPort:
     def _enter(self, line: Line, action: do.EnterQueue) -> tuple[str, dict[str, object]]:
         entry = line.entry
         options: dict[str, object] = {"caller_name": entry.caller_name}
+        if entry.called:
+            options["variables"] = {"called": entry.called}
         if entry.proxy:
             options["proxy"] = entry.proxy
         if line.late:

@@ -37,6 +37,8 @@ class Entry:
     whispers: bool = False
     #: This is a callback: nobody has called.
     is_callback: bool = False
+    #: The number that was dialled, for the agent's screen.
+    called: str = ""
 
 
 class Acd(Protocol):

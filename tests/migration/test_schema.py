@@ -39,6 +39,7 @@ from kemi.ks_route.model import DestinationKind, Direction, PatternClass
 ENUMS: dict[str, type[StrEnum]] = {
     "agent_state": AgentState,
     "api_scope": ApiScope,
+    "card_lookup": CardLookup,
     "delivery_state": DeliveryState,
     "destination_kind": DestinationKind,
     "entry_end": EntryEnd,
@@ -51,6 +52,7 @@ ENUMS: dict[str, type[StrEnum]] = {
     "offer_outcome": OfferOutcome,
     "offer_state": OfferState,
     "pattern_class": PatternClass,
+    "pop_moment": PopMoment,
     "queue_anchor": QueueAnchor,
     "queue_staffing": QueueStaffing,
     "queue_strategy": QueueStrategy,
@@ -140,6 +142,7 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
     ).fetchall()
     keys: dict[str, str] = dict(rows)
     owned = ["account", "account_domain", "address_book_entry", "caller_id", "domain", "route", "schedule"]
+    owned += ["agent_card", "caller_cache", "caller_lookup", "form", "form_sheet", "form_version", "screen_pop"]
     owned += ["music_class", "prompt", "recording", "recording_event", "recording_file", "recording_policy"]
     owned += ["agent", "agent_live", "agent_leg", "agent_skill", "last_agent", "leg", "offer", "pause_reason"]
     owned += [
