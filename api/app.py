@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from api import openrpc
+from api.cards import CardMaker
 from api.connections import Connections
 from api.events.feed import Feed
 from api.events.http import PollResource, StreamResource
@@ -58,6 +59,7 @@ class App:
             api,
         )
         self.webhooks = WebhookSender(config)
+        self.cards = CardMaker(config)
         self.port: Any = None
 
     def start(self) -> None:
@@ -65,6 +67,7 @@ class App:
         self._pool.start()
         self.feed.start()
         self.webhooks.start()
+        self.cards.start()
         api = self._config.api
         self.port = self._reactor.listenTCP(api.port, self.site, interface=api.listen_address, backlog=511)
         log.info("answers on http://%s:%d", api.listen_address, self.port.getHost().port)
@@ -91,5 +94,6 @@ class App:
             await self.port.stopListening()
         await Deferred.fromFuture(asyncio.ensure_future(self.feed.stop()))
         await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self.webhooks.stop)
+        await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self.cards.stop)
         await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._pool.stop)
         self._connections.close()

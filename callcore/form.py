@@ -100,7 +100,9 @@ def check_answers(form: Form, answers: Mapping[str, Any], *, finished: bool) -> 
     finished: required fields must be answered; before, an agent may save what he has.
     """
     questions = form.questions
-    problems: dict[str, str] = {name: "the form has no such field" for name in answers if name not in questions}
+    problems: dict[str, str] = {
+        name: "the form has no such field" for name in answers if name not in questions
+    }
     kept: dict[str, Any] = {}
     for name, field in questions.items():
         value = answers.get(name)
@@ -152,7 +154,9 @@ def _check_number(field: FormField, value: Any) -> str:
     if field.maximum is not None and value > field.maximum:
         return f"at most {field.maximum:g}"
     if field.decimals is not None and round(value, field.decimals) != value:
-        return f"at most {field.decimals} digits after the point" if field.decimals else "must be a whole number"
+        return (
+            f"at most {field.decimals} digits after the point" if field.decimals else "must be a whole number"
+        )
     return ""
 
 

@@ -76,9 +76,7 @@ class Template:
 
     def fill(self, values: Mapping[str, Any], write: Callable[[str], str] = str) -> str:
         """Put values into the places, each as `write` writes it; what is not known is empty."""
-        told = [
-            part if at % 2 == 0 else write(value_of(values, part)) for at, part in enumerate(self.parts)
-        ]
+        told = [part if at % 2 == 0 else write(value_of(values, part)) for at, part in enumerate(self.parts)]
         return "".join(told)
 
 
@@ -150,7 +148,7 @@ def _climbs(url: str) -> bool:
 
 
 def value_of(values: Mapping[str, Any], name: str) -> str:
-    """Return a variable as text: empty if there is none or it is no single value; bounded, without control characters."""
+    """Return a variable as text, bounded, without control characters; empty if it is no single value."""
     if name == "crm_id" and not values.get("crm_id"):
         return next((text for text in (value_of(values, place) for place in CRM_ID_IN) if text), "")
     found: Any = values

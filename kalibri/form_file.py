@@ -5,7 +5,7 @@
     wrapup: {seconds: 120, end_when_finished: true}
     fields:
       - {name: hello, type: script, text: "Good day, {caller_name}, this is {agent_name}."}
-      - {name: result, type: choice, label: Result, choices: [sold, refused, {value: later, label: Call again}], required: true}
+      - {name: result, type: choice, choices: [sold, {value: later, label: Call again}], required: true}
       - {name: amount, type: number, label: Amount, minimum: 0, decimals: 2}
 
 Decides what may be written. Never stores anything. Names every error with its line, not only the first; anchors,
@@ -217,7 +217,7 @@ class _Reader:
                 continue
             if key not in _KEYS[kind]:
                 self.problems.append(
-                    Problem(_line(item), f'{key}: a {kind} has none ({", ".join(_KEYS[kind]) or "nothing"})')
+                    Problem(_line(item), f"{key}: a {kind} has none ({', '.join(_KEYS[kind]) or 'nothing'})")
                 )
                 continue
             value = self._take(found, key, _READ[key], _MISSING)

@@ -53,7 +53,10 @@ def _enter(worker: Worker, state: CallState, call: QueueCall, record: QueueRecor
     if record.anchored or state.leg or _is_jammed(worker, call):
         return ToHost(0)
     name = worker.port.text("$fn").strip('"')
-    options: dict[str, object] = {"proxy": acd_events.proxy_name(worker), "variables": {"called": call.called}}
+    options: dict[str, object] = {
+        "proxy": acd_events.proxy_name(worker),
+        "variables": {"called": call.called},
+    }
     if name:
         options["caller_name"] = name
     step = _asked(

@@ -74,7 +74,7 @@ COMMENT ON TABLE caller_lookup IS 'Where a tenant''s system is asked who calls (
 COMMENT ON COLUMN caller_lookup.headers IS 'Sent with each request, as a key; they must be known to be sent, so they are kept as they are.';
 
 CREATE TABLE caller_cache (
-    tenant_id   integer NOT NULL CONSTRAINT caller_cache_tenant_fkey REFERENCES tenant,
+    tenant_id   integer NOT NULL CONSTRAINT caller_cache_tenant_fkey REFERENCES tenant ON DELETE CASCADE,
     key         text NOT NULL,
     data        jsonb NOT NULL DEFAULT '{}',
     error       text NOT NULL DEFAULT '',

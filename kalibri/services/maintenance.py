@@ -17,6 +17,8 @@ from kalibri import db
 from kalibri.config import Config
 from kalibri.db import Conn
 from kalibri.services import audit
+from kalibri.services import caller as callers
+from kalibri.services import card as cards
 from kalibri.services import event as event_stream
 from kalibri.services import token as api_tokens
 from kalibri.services import webhook as hooks
@@ -86,6 +88,11 @@ def audit_log(conn: Conn, config: Config) -> str:
 def webhooks(conn: Conn, _config: Config) -> str:
     """Remove deliveries that were given up long ago."""
     return f"{hooks.forget_dead(conn)} removed"
+
+
+def forgotten_cards(conn: Conn, _config: Config) -> str:
+    """Remove cards of calls that nobody works on any more, and what was remembered of callers."""
+    return f"{cards.forget_old(conn)} cards, {callers.forget_expired(conn)} looked-up callers removed"
 
 
 def orphan_files(_conn: Conn, config: Config) -> str:

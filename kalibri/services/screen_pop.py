@@ -128,12 +128,14 @@ def remove(
         raise NotFound("there is no such screen pop")
 
 
-def test(*, url: str, variables: Mapping[str, Any] | None = None) -> str:
+def try_out(*, url: str, variables: Mapping[str, Any] | None = None) -> str:
     """Return the address that would open for a call, with sample values where none are given.
 
     Raises BadTemplate.
     """
-    return url_of(parse_url(url), values_of({**SAMPLE, **(variables or {})}, (variables or {}).get("info", {})))
+    return url_of(
+        parse_url(url), values_of({**SAMPLE, **(variables or {})}, (variables or {}).get("info", {}))
+    )
 
 
 def _target(

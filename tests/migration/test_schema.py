@@ -21,6 +21,7 @@ from callcore.call_queue import (
     QueueStaffing,
     QueueStrategy,
 )
+from callcore.card import CardLookup, PopMoment
 from callcore.inventory import NumberState
 from callcore.recording import RecordingReason, RecordingState
 from callcore.states import (
@@ -142,7 +143,15 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
     ).fetchall()
     keys: dict[str, str] = dict(rows)
     owned = ["account", "account_domain", "address_book_entry", "caller_id", "domain", "route", "schedule"]
-    owned += ["agent_card", "caller_cache", "caller_lookup", "form", "form_sheet", "form_version", "screen_pop"]
+    owned += [
+        "agent_card",
+        "caller_cache",
+        "caller_lookup",
+        "form",
+        "form_sheet",
+        "form_version",
+        "screen_pop",
+    ]
     owned += ["music_class", "prompt", "recording", "recording_event", "recording_file", "recording_policy"]
     owned += ["agent", "agent_live", "agent_leg", "agent_skill", "last_agent", "leg", "offer", "pause_reason"]
     owned += [

@@ -29,7 +29,11 @@ FORM = Form(
 
 def test_answers_are_kept_without_the_empty_ones() -> None:
     given = {"note": "", "result": "sold", "amount": 12.5, "day": "2026-11-22"}
-    assert check_answers(FORM, given, finished=True) == {"result": "sold", "amount": 12.5, "day": "2026-11-22"}
+    assert check_answers(FORM, given, finished=True) == {
+        "result": "sold",
+        "amount": 12.5,
+        "day": "2026-11-22",
+    }
     assert disposition_of(FORM, given) == "sold"
 
 

@@ -21,11 +21,16 @@ VALUES = {
 
 def test_values_are_percent_encoded_whole() -> None:
     address = parse_url("https://crm.example/c/{caller}?name={lead.name}&code={lead.city.code}#x{queue}")
-    assert url_of(address, VALUES) == "https://crm.example/c/%2B74950001122?name=Anna%20%26%20Co&code=77#xsales"
+    assert (
+        url_of(address, VALUES) == "https://crm.example/c/%2B74950001122?name=Anna%20%26%20Co&code=77#xsales"
+    )
 
 
 def test_what_is_not_known_is_empty() -> None:
-    assert url_of(parse_url("http://a/?x={lead.nothing}&y={called}&z={lead.city}"), VALUES) == "http://a/?x=&y=&z="
+    assert (
+        url_of(parse_url("http://a/?x={lead.nothing}&y={called}&z={lead.city}"), VALUES)
+        == "http://a/?x=&y=&z="
+    )
 
 
 def test_the_id_of_the_crm_is_found_wherever_it_is() -> None:
