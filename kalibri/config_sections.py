@@ -21,6 +21,9 @@ def key(
     return field(default=default, metadata={"minimum": minimum, "maximum": maximum, "check": check})
 
 
+_ARCHIVE = pattern(r"dir:/.+|s3://[a-z0-9.-]+(/.*)?", "dir:/path or s3://bucket/prefix")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatabaseConfig:
     """Section `database`."""
@@ -159,9 +162,7 @@ class RecordingConfig:
     #: Less free space than this raises an alarm; 0: never.
     alarm_free_mb: int = key(1024, minimum=0, maximum=1_000_000_000)
     #: dir:/path or s3://bucket/prefix; None: there is none.
-    archive: str | None = key(
-        None, check=pattern(r"dir:/.+|s3://[a-z0-9.-]+(/.*)?", "dir:/path or s3://bucket/prefix")
-    )
+    archive: str | None = key(None, check=_ARCHIVE)
     s3_endpoint: str | None = key(None, check=pattern(r"https?://.+", "a URL"))
     s3_region: str = key("us-east-1")
     #: Two lines: access key id, secret access key; None: as boto3 finds them.
@@ -214,8 +215,8 @@ class WorkerConfig:
     keep_calls_days: int = key(1826, minimum=1, maximum=36_500)
     keep_audit_days: int = key(1826, minimum=1, maximum=36_500)
     keep_events_hours: int = key(48, minimum=1, maximum=8760)
-    #: None: nothing is archived.
-    archive_directory: Path | None = key(None)
+    #: dir:/path or s3://bucket/prefix (endpoint and keys: those of recordings); None: nothing is archived.
+    archive: str | None = key(None, check=_ARCHIVE)
     archive_after_days: int = key(35, minimum=1, maximum=36_500)
     #: None: no backup is made by itself.
     backup_directory: Path | None = key(None)

@@ -110,8 +110,8 @@ def orphan_files(_conn: Conn, config: Config) -> str:
 
 def _half_written(config: Config) -> Iterator[Path]:
     folders = [config.etc_directory, config.index_directory, config.run_directory]
-    if config.worker.archive_directory is not None:
-        folders.append(config.worker.archive_directory)
+    if (config.worker.archive or "").startswith("dir:"):
+        folders.append(Path((config.worker.archive or "").removeprefix("dir:")))
     for folder in folders:
         for pattern in HALF_WRITTEN:
             yield from folder.rglob(pattern)
