@@ -34,6 +34,7 @@ from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
 from sems_apps.host.pg_link import PgLink, Rows
 from sems_apps.host.prompts import PromptFiles
+from sems_apps.host.proxies import Proxies
 from sems_apps.host.rtp_client import RtpClient
 from sems_apps.host.supervision import Supervisors
 from sems_apps.host.workers import Workers
@@ -42,7 +43,7 @@ log = logging.getLogger("media")
 
 #: How often the directory of prompts and our own node row are looked at.
 LOOK_SECONDS = 2.0
-PROXIES_SECONDS = 30.0
+PROXIES_SECONDS = 5.0
 CONNECT_MS = 1000
 #: A call leaves few circles behind (sippy breaks its own): the collector looks less often than by default.
 GC_THRESHOLDS = (20_000, 20, 20)
@@ -64,8 +65,7 @@ class Program:
         self._files = PromptFiles(config.prompt_directory, self._workers.submit)
         controllers = [config.rtp_controller_ports(n) for n in range(1, config.rtp.controllers + 1)]
         self._rtp = RtpClient(self.loop, [(ports.address, ports.control) for ports in controllers])
-        self._proxies = {config.proxy.listen_address, "127.0.0.1", "::1"}
-        self._own_proxies = frozenset(self._proxies)
+        self._proxies = Proxies({config.proxy.listen_address, "127.0.0.1", "::1"})
         self._links: list[PgLink] = []
         self._links.extend(self._link(number) for number in range(media.connections))
         journal = JournalWriter(config.journal_directory, config.node_name, name)
@@ -86,7 +86,8 @@ class Program:
             journal=journal,
             rpc=self._rpc,
             supervision=Supervisors(media.listen_address),
-            accepts=lambda host: host in self._proxies,
+            accepts=self._proxies.accepts,
+            next_hop=self._proxies.next_hop,
         )
         self._serial = 0
         self._stamp: object = None
@@ -205,8 +206,7 @@ class Program:
 
     def _set_proxies(self, rows: Rows | None) -> None:
         if rows:
-            hosts = {(address or "").split(":", 1)[-1].rpartition(":")[0].strip("[]") for (address,) in rows}
-            self._proxies = set(self._own_proxies) | hosts
+            self._proxies.set((address, lives == "t") for address, lives in rows)
 
 
 def _listen(node: str) -> Any:
