@@ -272,7 +272,7 @@ def _to_queue(
         call_id = worker.new_call_id()  # a call waits in one queue; this leg's call may have an entry already
     state = _open(worker, sip, sender, decision, call_id, ())
     if state is not None:
-        queue_calls.begin(worker, state, queue, decision.a_sent)
+        queue_calls.begin(worker, state, queue, decision.a_sent, decision.b_sent)
 
 
 def _open(

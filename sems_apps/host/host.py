@@ -271,6 +271,7 @@ def read_arguments(facts: InviteFacts) -> tuple[Entry, QueueSettings]:
         caller_name=arguments.get("caller_name", facts.caller_name),
         since=time.time(),
         proxy=arguments.get("proxy", ""),
+        called=arguments.get("called", ""),
     )
     known = {name: value for name, value in arguments.items() if name not in ("tenant", "queue")}
     return entry, settings_from(known, QueueSettings(tenant=tenant, queue=queue))

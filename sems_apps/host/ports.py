@@ -39,6 +39,8 @@ class Entry:
     is_callback: bool = False
     #: More that the entry is made with: variables, priority.
     options: dict[str, object] = field(default_factory=dict)
+    #: The number that was dialled, for the agent's screen.
+    called: str = ""
 
 
 class Acd(Protocol):

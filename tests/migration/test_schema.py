@@ -21,6 +21,7 @@ from callcore.call_queue import (
     QueueStaffing,
     QueueStrategy,
 )
+from callcore.card import CardLookup, PopMoment
 from callcore.dial import (
     CampaignMode,
     CampaignState,
@@ -52,6 +53,7 @@ ENUMS: dict[str, type[StrEnum]] = {
     "api_scope": ApiScope,
     "campaign_mode": CampaignMode,
     "campaign_state": CampaignState,
+    "card_lookup": CardLookup,
     "delivery_state": DeliveryState,
     "destination_kind": DestinationKind,
     "dial_reason": DialReason,
@@ -70,6 +72,7 @@ ENUMS: dict[str, type[StrEnum]] = {
     "offer_outcome": OfferOutcome,
     "offer_state": OfferState,
     "pattern_class": PatternClass,
+    "pop_moment": PopMoment,
     "queue_anchor": QueueAnchor,
     "queue_staffing": QueueStaffing,
     "queue_strategy": QueueStrategy,
@@ -160,6 +163,15 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
     ).fetchall()
     keys: dict[str, str] = dict(rows)
     owned = ["account", "account_domain", "address_book_entry", "caller_id", "domain", "route", "schedule"]
+    owned += [
+        "agent_card",
+        "caller_cache",
+        "caller_lookup",
+        "form",
+        "form_sheet",
+        "form_version",
+        "screen_pop",
+    ]
     owned += ["music_class", "prompt", "recording", "recording_event", "recording_file", "recording_policy"]
     owned += ["agent", "agent_live", "agent_leg", "agent_skill", "last_agent", "leg", "offer", "pause_reason"]
     owned += [
