@@ -22,4 +22,6 @@
 \ir schema/59_acd_access.sql
 \ir schema/60_recording.sql
 \ir schema/61_prompt.sql
+\ir schema/70_report.sql
+\ir schema/71_report_fold.sql
 \ir schema/80_publish.sql

@@ -46,6 +46,8 @@ UNIQUE = {
     "tenant_realm_key": "another tenant has this realm",
     "archive_file_path_key": "there is an archive file of this name already",
     "webhook_delivery_event_key": "this event is to be posted to this webhook already",
+    "report_agent_state_open_key": "the agent is in two states",
+    "report_schedule_name_key": "the tenant has a scheduled report of this name already",
     "webhook_id_key": "a webhook of this id exists already",
     "trunk_gateway_key": "the gateway has a trunk registration already",
 }
@@ -197,6 +199,11 @@ CHECKS = {
     "trunk_expires_check": "expires: 30 to 86400 seconds",
     "trunk_username_check": "user name of the registration: 1 to 64 letters, digits and _ . + * # -",
     "worker_run_outcome_check": "a run that goes on has no end, one that ended has one",
+    "report_progress_source_check": "source: acd or call",
+    "report_schedule_format_check": "format: xlsx, csv or json",
+    "report_schedule_name_check": f"name: {_NAME}",
+    "report_schedule_options_check": "options of a report are an object",
+    "report_schedule_recipients_check": "recipients: 1 to 50",
     "webhook_note_check": "note: at most 1000 characters",
     "webhook_url_check": "address: http:// or https://, at most 1000 characters, no blanks",
 }
@@ -269,6 +276,7 @@ REFERENCES = {
     "api_token_ticket_fkey": Reference("there is no such token", "the token still has tickets"),
     "webhook_delivery_webhook_fkey": Reference("there is no such webhook", "events still wait for it"),
     "retention_tenant_fkey": Reference(_TENANT, "the tenant still has a retention"),
+    "report_schedule_tenant_fkey": Reference(_TENANT, "the tenant still has scheduled reports"),
     "webhook_tenant_fkey": Reference(_TENANT, "the tenant still has webhooks"),
     "skill_tenant_fkey": Reference(_TENANT, "the tenant still has skills"),
     "trunk_gateway_fkey": Reference("there is no such gateway", "the gateway still has a trunk registration"),

@@ -31,6 +31,7 @@ from callcore.states import (
     NodeKind,
     RegistrationState,
     RelayMode,
+    ReportEvery,
 )
 from kalibri.pg_cluster import binary
 from kalibri.services import schema
@@ -58,6 +59,7 @@ ENUMS: dict[str, type[StrEnum]] = {
     "recording_state": RecordingState,
     "registration_state": RegistrationState,
     "relay_mode": RelayMode,
+    "report_every": ReportEvery,
     "route_direction": Direction,
 }
 
