@@ -19,6 +19,7 @@ from kalibri.services.report_frame import MOST_ROWS, Report
 from tools.ksctl.app import App, pass_app
 from tools.ksctl.options import tenant_option
 from tools.ksctl.output import cell, print_table, say
+from tools.ksctl.report_schedule import schedule
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,6 +27,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 @click.group("report")
 def cli() -> None:
     """Reports: figures of queues, agents, calls and gateways, by period, as table, file or plot."""
+
+
+cli.add_command(schedule)
 
 
 # ---------------------------------------------------------------------------------------------- options
