@@ -32,6 +32,7 @@ from kalibri.config_sections import (
     IndexConfig,
     JournalConfig,
     LogConfig,
+    MailConfig,
     MediaConfig,
     PromptConfig,
     ProxyConfig,
@@ -82,6 +83,7 @@ class Config:
     prompt: PromptConfig = field(default_factory=PromptConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
+    mail: MailConfig = field(default_factory=MailConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
     @property

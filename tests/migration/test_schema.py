@@ -43,6 +43,7 @@ from callcore.states import (
     NodeKind,
     RegistrationState,
     RelayMode,
+    ReportEvery,
 )
 from kalibri.pg_cluster import binary
 from kalibri.services import schema
@@ -81,6 +82,7 @@ ENUMS: dict[str, type[StrEnum]] = {
     "registration_state": RegistrationState,
     "relay_mode": RelayMode,
     "retry_action": RetryAction,
+    "report_every": ReportEvery,
     "route_direction": Direction,
 }
 
