@@ -277,6 +277,17 @@ class Recogniser:
         self._hopeful = self._index.glance(hopeful, self._words)
         return self._matches()
 
+    def nearest(self) -> Match | None:
+        """Return what is likest to what was heard last, whether or not it is like enough; None: nothing at all."""
+        if len(self._words) < SHORTEST or not len(self._hopeful):
+            return None
+        distance, compared = self._index.distances(self._hopeful, self._words)
+        distance = np.where(compared >= SHORTEST, distance, np.float32(1.0))
+        best = int(np.argmin(distance))
+        if compared[best] < SHORTEST:
+            return None
+        return self._index.match(int(self._hopeful[best]), float(distance[best]), int(compared[best]))
+
     def _matches(self) -> list[Match]:
         """Return what fits over the longest stretch that the recording reaches back."""
         distance, compared = self._index.distances(self._hopeful, self._words)

@@ -21,6 +21,7 @@ from callcore.call_queue import (
     QueueStaffing,
     QueueStrategy,
 )
+from callcore.ears_verdict import HangupReason
 from callcore.inventory import NumberState
 from callcore.recording import RecordingReason, RecordingState
 from callcore.states import (
@@ -45,6 +46,7 @@ ENUMS: dict[str, type[StrEnum]] = {
     "entry_kind": EntryKind,
     "entry_state": EntryState,
     "gateway_health": GatewayHealth,
+    "hangup_reason": HangupReason,
     "job_outcome": JobOutcome,
     "node_kind": NodeKind,
     "number_state": NumberState,

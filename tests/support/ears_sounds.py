@@ -103,11 +103,7 @@ def tone(seconds: float, *hertz: float, dbfs: float = -15.0, phase: float = 0.0)
     at = np.arange(round(seconds * RATE)) / RATE
     signal = sum((np.sin(2 * np.pi * one * at + phase) for one in hertz), np.zeros(len(at)))
     edge = np.minimum(1.0, np.minimum(at, at[::-1]) / 0.002)
-    return (
-        (signal * edge * (32767 * 10 ** (dbfs / 20) * np.sqrt(2 / len(hertz))))
-        .clip(-32767, 32767)
-        .astype(np.int16)
-    )
+    return _samples(signal * edge * (32767 * 10 ** (dbfs / 20) * np.sqrt(2 / len(hertz))))
 
 
 def cadence(
