@@ -181,6 +181,21 @@ class PromptConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EarsConfig:
+    """Section `ears`: ks-ears."""
+
+    enabled: bool = key(True)
+    #: Where RTP nodes send the copies that are listened to.
+    listen_address: str = key("127.0.0.1", check=ip_address)
+    #: Legs listened to at once.
+    max_calls: int = key(100, minimum=1, maximum=2000)
+    #: First of as many UDP ports; 0: whatever is free.
+    base_port: int = key(0, minimum=0, maximum=65_535)
+    #: Country of the tones (conf/tones.yaml), unless whoever asks names another.
+    tones: str = key("ru", check=pattern(r"[a-z][a-z0-9_-]{0,15}", "a country of tones.yaml"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApiConfig:
     """Section `api`: ks-api."""
 

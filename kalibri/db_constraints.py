@@ -9,6 +9,9 @@ _NUMBER = "an E.164 number is 3 to 15 digits without +, no 0 first"
 
 #: Constraint → what exists already.
 UNIQUE = {
+    "media_cluster_id_key": "a cluster of this id exists already",
+    "fingerprint_id_key": "a fingerprint of this id exists already",
+    "fingerprint_name_key": "the tenant has a fingerprint of this name already",
     "account_username_key": "the tenant has an account of this name already",
     "address_book_entry_name_key": "this name with this number is in the address book already",
     "agent_account_key": "the account is the phone of another agent already",
@@ -69,6 +72,12 @@ UNIQUE = {
 
 #: Constraint → what the value must be.
 CHECKS = {
+    "early_media_code_check": "code: 300 to 699",
+    "early_media_number_check": "number: up to 128 characters",
+    "media_cluster_calls_check": "a cluster has at least one call",
+    "fingerprint_duration_check": "a recording lasts up to a minute",
+    "fingerprint_note_check": "note: up to 1000 characters",
+    "fingerprint_name_check": "name of the fingerprint: 1 to 63 small letters, digits, _ . - (a letter or digit first)",
     "account_caller_number_check": f"caller number: {_NUMBER}",
     "account_display_name_check": "display name: up to 128 printing characters, no blank at the ends",
     "account_ha1_md5_check": "ha1_md5 must be 32 hexadecimal digits, in lower case",
@@ -318,6 +327,11 @@ _TENANT = "there is no such tenant"
 
 #: Foreign key → both refusals.
 REFERENCES = {
+    "early_media_cluster_fkey": Reference("there is no such cluster", ""),
+    "early_media_tenant_fkey": Reference(_TENANT, "the tenant still has early media"),
+    "media_cluster_fingerprint_fkey": Reference("there is no such fingerprint", ""),
+    "media_cluster_tenant_fkey": Reference(_TENANT, "the tenant still has clusters of early media"),
+    "fingerprint_tenant_fkey": Reference(_TENANT, "the tenant still has fingerprints"),
     "account_domain_account_fkey": Reference("there is no such account", "the account is in use"),
     "account_domain_domain_fkey": Reference(
         "the tenant has no such domain", "accounts may still register in this domain"

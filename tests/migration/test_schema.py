@@ -33,6 +33,7 @@ from callcore.dial import (
     LeadState,
     RetryAction,
 )
+from callcore.ears_verdict import HangupReason
 from callcore.inventory import NumberState
 from callcore.recording import RecordingReason, RecordingState
 from callcore.states import (
@@ -63,6 +64,7 @@ ENUMS: dict[str, type[StrEnum]] = {
     "entry_kind": EntryKind,
     "entry_state": EntryState,
     "gateway_health": GatewayHealth,
+    "hangup_reason": HangupReason,
     "job_outcome": JobOutcome,
     "lead_number_state": LeadNumberState,
     "lead_priority": LeadPriority,
