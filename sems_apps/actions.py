@@ -222,6 +222,9 @@ class Unsupervise(Action):
 class EnterQueue(Action):
     """Make the entry; while the database is away it is made later, with this moment as its beginning."""
 
+    #: The queue; 0: the one that the call came for.
+    queue: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class LeaveQueue(Action):

@@ -221,6 +221,11 @@ class AcdPort:
 
     def _enter(self, line: Line, action: do.EnterQueue) -> tuple[str, dict[str, object]]:
         entry = line.entry
+        if action.queue and (
+            action.queue != entry.queue or entry.entry
+        ):  # a scenario leads to a queue, or to the next
+            self._by_entry.pop(entry.entry, None)
+            entry.queue, entry.entry, line.offer, line.journalled = action.queue, 0, 0, False
         options: dict[str, object] = {"caller_name": entry.caller_name}
         if entry.proxy:
             options["proxy"] = entry.proxy
