@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
-from kemi import acd_events, application_calls, attempts, call_token, hosted_media, limits, queue_calls
+from kemi import (
+    acd_events,
+    application_calls,
+    attempts,
+    call_token,
+    hosted_media,
+    limits,
+    queue_calls,
+    service_calls,
+)
 from kemi.admission import Sender, identify, is_internal
 from kemi.call_state import CallState, Target
 from kemi.ks_acd.model import QueueRecord
@@ -63,6 +72,8 @@ def _follow(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision,
     if queue is not None:
         worker.journal.flush()  # the database may keep us waiting
         _to_queue(worker, sip, sender, decision, call_id, queue)
+    elif service_calls.serves(decision):
+        _to_service(worker, sip, sender, decision, call_id)
     elif isinstance(decision, RejectCall | RedirectCall | ToService):
         _answer(worker, decision, call_id, sender.leg_name)
     else:
@@ -273,6 +284,15 @@ def _to_queue(
     state = _open(worker, sip, sender, decision, call_id, ())
     if state is not None:
         queue_calls.begin(worker, state, queue, decision.a_sent, decision.b_sent)
+
+
+def _to_service(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str) -> None:
+    """Open the dialog, keep the limits, and let a media host run the scenario."""
+    if sender.leg is not None:
+        call_id = worker.new_call_id()  # a host runs one application a call; this leg's call has one already
+    state = _open(worker, sip, sender, decision, call_id, ())
+    if state is not None:
+        service_calls.begin(worker, state, decision)
 
 
 def _open(
