@@ -22,4 +22,5 @@
 \ir schema/59_acd_access.sql
 \ir schema/60_recording.sql
 \ir schema/61_prompt.sql
+\ir schema/68_account_service.sql
 \ir schema/80_publish.sql

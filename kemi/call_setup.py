@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from callcore.cdr import cause_of
+from callcore.diversion import Diversion
 from callcore.sip import SipCode, reason_phrase
-from kemi import acd_events, application_calls, attempts, call_token, hosted_media, limits, queue_calls
+from kemi import (
+    acd_events,
+    application_calls,
+    attempts,
+    call_token,
+    forwarding,
+    hosted_media,
+    limits,
+    queue_calls,
+)
 from kemi.admission import Sender, identify, is_internal
 from kemi.call_state import CallState, Target
+from kemi.forwarding import Arrived
 from kemi.ks_acd.model import QueueRecord
 from kemi.ks_route.decide import decide
 from kemi.ks_route.model import (
@@ -48,16 +59,22 @@ def invite(worker: Worker, sip: SipRequest) -> None:
     request = _route_request(worker, sip, sender, call_id)
     if sender.leg is not None:
         decision = application_calls.decision(worker, sender.leg, request)
+        arrived = Arrived(decision)
     else:
-        decision = with_recording(
-            worker, sender, decide(request, worker.directory.routes, make_world(worker))
+        arrived = forwarding.arrive(
+            worker, decide(request, worker.directory.routes, make_world(worker)), call_id
         )
+        decision = with_recording(worker, sender, arrived.decision)
     _journal_start(worker, sip, sender, request, decision, call_id)
-    _follow(worker, sip, sender, decision, call_id)
+    if arrived.diversions:
+        forwarding.tell(worker, call_id, decision.tenant_id, arrived.diversions, decision.b_sent)
+    _follow(worker, sip, sender, decision, call_id, arrived)
     worker.journal.flush()
 
 
-def _follow(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str) -> None:
+def _follow(
+    worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str, arrived: Arrived
+) -> None:
     """Do what was decided."""
     queue = queue_of(worker, decision)
     if queue is not None:
@@ -66,7 +83,7 @@ def _follow(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision,
     elif isinstance(decision, RejectCall | RedirectCall | ToService):
         _answer(worker, decision, call_id, sender.leg_name)
     else:
-        _relay(worker, sip, sender, decision, call_id)
+        _relay(worker, sip, sender, decision, call_id, arrived)
 
 
 def queue_of(worker: Worker, decision: Decision) -> QueueRecord | None:
@@ -237,9 +254,12 @@ def finish(
     worker.port.reply(code, phrase)
 
 
-def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str) -> None:
+def _relay(
+    worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str, arrived: Arrived
+) -> None:
     """Open the dialog, keep the limits, and try the first target."""
     targets = targets_of(worker, decision, others=application_calls.may_go_on(sender.leg))
+    targets = forwarding.shorten(targets, arrived.ring_seconds)
     if not targets:
         code = SipCode.TEMPORARILY_UNAVAILABLE
         finish(
@@ -253,13 +273,13 @@ def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, 
             leg=sender.leg_name,
         )
         return
-    state = _open(worker, sip, sender, decision, call_id, targets)
+    state = _open(worker, sip, sender, decision, call_id, targets, arrived.diversions)
     if state is None:
         return
     agents = _agents_in(sender, targets)
     if agents:
         acd_events.begin_legs(worker, decision.tenant_id, agents, decision.b_sent)
-    attempts.try_next(worker, state)
+    attempts.try_next(worker, state, forwarding.divert)
 
 
 def _to_queue(
@@ -280,6 +300,7 @@ def _open(
     decision: Decision,
     call_id: str,
     targets: tuple[Target, ...],
+    diversions: tuple[Diversion, ...] = (),
 ) -> CallState | None:
     """Open the dialog of a call; None when it breaks a limit, and was answered."""
     port, options = worker.port, decision.options
@@ -293,6 +314,8 @@ def _open(
         media_relay=_media_mode(decision, sender),
         leg=sender.leg_name,
         hosted=sender.leg is not None and application_calls.is_hosted(sender.leg),
+        diversions=tuple(entry.encode() for entry in diversions),
+        hidden=decision.hidden,
     )
     # Who came through another proxy has his alias from there.
     if application_calls.may_go_on(sender.leg) and port.is_behind_nat():
@@ -301,6 +324,8 @@ def _open(
     refusal = None
     if sender.leg is None or application_calls.is_limited(sender.leg):
         refusal = limits.enter(worker, decision, account=sender.account, tenant=sender.tenant)
+    if refusal is None and diversions:
+        refusal = forwarding.enter(worker, decision.tenant_id, diversions)
     if refusal is not None:
         attempts.end_call(worker, state, int(SipCode.FORBIDDEN), by="system", reason=refusal)
         port.reply(SipCode.FORBIDDEN, "Call Limit Reached")

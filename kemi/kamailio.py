@@ -25,6 +25,7 @@ from kemi import (  # noqa: E402
     application_calls,
     attempts,
     events,
+    forwarding,
     queue_calls,
     recovery,
     replies,
@@ -123,7 +124,7 @@ class Kalibri:
 
     def ksr_failure_manage(self, msg: Any) -> int:
         """Decide what follows a failed attempt."""
-        return self._guard("failure", attempts.failure)
+        return self._guard("failure", lambda worker: attempts.failure(worker, forwarding.divert))
 
     def ksr_dialog_event(self, msg: Any, name: str) -> int:
         """Note that a dialog began or ended."""

@@ -398,6 +398,10 @@ class KsrPort:
         """Make the contacts of an AoR the targets of the request; False when there is none."""
         return bool(self._ksr.registrar.lookup_uri("location", aor) > 0)
 
+    def add_contacts(self, aor: str) -> bool:
+        """Add the contacts of a further AoR to the targets of the request; False when there is none."""
+        return bool(self._ksr.registrar.lookup_to_dset("location", aor) > 0)
+
     def branch_is_nated(self) -> bool:
         """Tell whether the contact of this branch registered from behind NAT."""
         return bool(self._ksr.isbflagset(BRANCH_FLAG_NAT))

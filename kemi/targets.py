@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from kemi import peers
+from kemi import hunting, peers
 from kemi.accounts import aor
-from kemi.call_state import Target
+from kemi.call_state import PHONE_NO_REPLY_MS, Target
 from kemi.ks_route.model import Decision, GatewayTarget, RelayToAccount, RelayToGateways, RelayToUri
 from kemi.tenancy import tenant_by_id
 from kemi.worker import Worker
 
 #: An account rings this long when nothing else is said.
 DEFAULT_RING_SECONDS = 60
-#: A phone that gives no reply at all is unreachable after this time; its transaction retransmits meanwhile.
-PHONE_NO_REPLY_MS = 8_000
 #: RFC 3261 section 19.1.2: characters that may stand unescaped in a user part.
 _USER_CHARACTERS = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()&=+$,;?/"
@@ -46,7 +44,9 @@ def targets_of(worker: Worker, decision: Decision, *, others: bool = True) -> tu
     if isinstance(decision, RelayToAccount):
         account = worker.directory.account(decision.tenant_id, decision.username)
         tenant = tenant_by_id(worker.directory.system, decision.tenant_id)
-        if account is None or tenant is None:
+        if account is None:
+            return hunting.targets(worker, decision, tenant, others=others)
+        if tenant is None:
             return ()
         seconds = ring or account.ring_timeout_seconds or DEFAULT_RING_SECONDS
         target = Target(

@@ -10,6 +10,7 @@ from enum import StrEnum
 import psycopg
 import pytest
 
+from callcore.account_service import ForwardCondition, ForwardKind, HuntMode, ScreenList
 from callcore.agent import AgentState
 from callcore.call_queue import (
     EntryEnd,
@@ -23,6 +24,7 @@ from callcore.call_queue import (
 )
 from callcore.inventory import NumberState
 from callcore.recording import RecordingReason, RecordingState
+from callcore.star_code import StarAction
 from callcore.states import (
     ApiScope,
     DeliveryState,
@@ -44,7 +46,10 @@ ENUMS: dict[str, type[StrEnum]] = {
     "entry_end": EntryEnd,
     "entry_kind": EntryKind,
     "entry_state": EntryState,
+    "forward_condition": ForwardCondition,
+    "forward_kind": ForwardKind,
     "gateway_health": GatewayHealth,
+    "hunt_mode": HuntMode,
     "job_outcome": JobOutcome,
     "node_kind": NodeKind,
     "number_state": NumberState,
@@ -59,6 +64,8 @@ ENUMS: dict[str, type[StrEnum]] = {
     "registration_state": RegistrationState,
     "relay_mode": RelayMode,
     "route_direction": Direction,
+    "screen_list": ScreenList,
+    "star_action": StarAction,
 }
 
 REMEDY = (
