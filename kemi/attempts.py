@@ -56,6 +56,13 @@ _CHALLENGES = (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED)
 RELAYED = "ks_relay_"
 #: In place of the number: the branch wants a relay, but the callee will make the offer, in its reply.
 LATE_OFFER = "late"
+#: Begins the key in table "ring" of a call that is being taken at another phone (kemi/pickup.py).
+TAKEN_BY = "taken\n"
+#: Asks a phone to answer by itself, in the words of the two sorts that there are.
+ANSWER_AT_ONCE = (
+    "Call-Info: <sip:pickup@kalibri.invalid>;answer-after=0",
+    "Alert-Info: <http://kalibri.invalid>;info=alert-autoanswer;delay=0",
+)
 #: Transaction variable: a branch was not sent, because the relay that it needs could not be had.
 _NO_MEDIA = "ks_no_media"
 
@@ -224,6 +231,11 @@ def branch(worker: Worker) -> None:
         return
     if state.current.kind == peers.PEER:
         for line in peers.headers(state):
+            port.append_header(line)
+    if state.current.asserted:
+        port.append_header(state.current.asserted)
+    if state.pickup and port.table_text("ring", f"{TAKEN_BY}{state.call_id}") is not None:
+        for line in ANSWER_AT_ONCE:
             port.append_header(line)
     if state.diversions:
         for line in _told_diversions(worker, state, state.current):

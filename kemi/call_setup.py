@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from callcore.cdr import cause_of
 from callcore.diversion import Diversion
 from callcore.sip import SipCode, reason_phrase
@@ -13,7 +15,9 @@ from kemi import (
     forwarding,
     hosted_media,
     limits,
+    pickup,
     queue_calls,
+    star_codes,
 )
 from kemi.admission import Sender, identify, is_internal
 from kemi.call_state import CallState, Target
@@ -34,6 +38,15 @@ from kemi.ks_route.model import (
 )
 from kemi.ksr_port import NAT_TESTS_MEDIA
 from kemi.leg import kind_of, write_dialog
+from kemi.presentation import (
+    ANONYMOUS_HOST,
+    ANONYMOUS_NAME,
+    ANONYMOUS_URI,
+    IDENTITY_HEADERS,
+    identity_in,
+    is_hidden,
+    wants_hiding,
+)
 from kemi.proxy_start import RECOVERED, RECOVERED_LEG
 from kemi.recording_choice import ROUTE, with_recording
 from kemi.routing_facts import make_world
@@ -57,19 +70,43 @@ def invite(worker: Worker, sip: SipRequest) -> None:
     worker.port.table_set("seen", sip.transaction_key, call_id)
     worker.port.new_transaction()
     request = _route_request(worker, sip, sender, call_id)
+    hidden_once = None
+    if sender.account is not None and request.b_number[:1] in _CODE_SIGNS:
+        dialled = star_codes.dialled_code(worker, request)
+        if dialled is not None:
+            wish = star_codes.serve(worker, sip, sender.account, request, dialled)
+            if wish is None:
+                worker.journal.flush()
+                return
+            request, hidden_once = wish.request, wish.hidden
     if sender.leg is not None:
         decision = application_calls.decision(worker, sender.leg, request)
         arrived = Arrived(decision)
     else:
-        arrived = forwarding.arrive(
-            worker, decide(request, worker.directory.routes, make_world(worker)), call_id
-        )
+        way = decide(request, worker.directory.routes, make_world(worker))
+        if not way.emergency and _hides(worker, sip, sender, hidden_once):
+            way = replace(way, hidden=True)
+        arrived = forwarding.arrive(worker, way, call_id)
         decision = with_recording(worker, sender, arrived.decision)
     _journal_start(worker, sip, sender, request, decision, call_id)
     if arrived.diversions:
         forwarding.tell(worker, call_id, decision.tenant_id, arrived.diversions, decision.b_sent)
     _follow(worker, sip, sender, decision, call_id, arrived)
     worker.journal.flush()
+
+
+#: A user part that may be a code: * and #, the latter mostly escaped.
+_CODE_SIGNS = ("*", "#", "%")
+
+
+def _hides(worker: Worker, sip: SipRequest, sender: Sender, once: bool | None) -> bool:
+    """Tell whether the caller hides his number from the called."""
+    asked = wants_hiding(worker.port.header("Privacy") or "", sip.from_host)
+    always = False
+    if sender.account is not None:
+        services = worker.directory.services(sender.account.tenant_id, sender.account.username)
+        always = services is not None and services.hide_number
+    return is_hidden(asked=asked, always=always, once=once)
 
 
 def _follow(
@@ -117,6 +154,10 @@ def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: str
     b_number = sip.ruri_user
     tenant_id = sender.tenant.tenant_id if sender.tenant else 0
     direction = Direction.APPLICATION
+    a_number = sender.account.username if sender.account else sip.from_user
+    if sender.gateway is not None and sender.gateway.trusted:
+        identity = identity_in(worker.port.header("P-Asserted-Identity") or "")
+        a_number = identity.user if identity is not None else a_number
     if sender.gateway is not None:
         direction = Direction.GATEWAY
         trunk = sender.gateway.trunk
@@ -131,7 +172,7 @@ def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: str
     return RouteRequest(
         tenant_id=tenant_id,
         direction=direction,
-        a_number=sender.account.username if sender.account else sip.from_user,
+        a_number=a_number,
         a_host=sip.from_host,
         b_number=b_number,
         b_host=sip.ruri_host,
@@ -273,12 +314,16 @@ def _relay(
             leg=sender.leg_name,
         )
         return
-    state = _open(worker, sip, sender, decision, call_id, targets, arrived.diversions)
+    state = _open(
+        worker, sip, sender, decision, call_id, targets, arrived.diversions, pickup_allowed=arrived.pickup
+    )
     if state is None:
         return
     agents = _agents_in(sender, targets)
     if agents:
         acd_events.begin_legs(worker, decision.tenant_id, agents, decision.b_sent)
+    if arrived.pickup and isinstance(decision, RelayToAccount):
+        pickup.note(worker, state, decision.username)
     attempts.try_next(worker, state, forwarding.divert)
 
 
@@ -301,6 +346,8 @@ def _open(
     call_id: str,
     targets: tuple[Target, ...],
     diversions: tuple[Diversion, ...] = (),
+    *,
+    pickup_allowed: bool = False,
 ) -> CallState | None:
     """Open the dialog of a call; None when it breaks a limit, and was answered."""
     port, options = worker.port, decision.options
@@ -316,6 +363,7 @@ def _open(
         hosted=sender.leg is not None and application_calls.is_hosted(sender.leg),
         diversions=tuple(entry.encode() for entry in diversions),
         hidden=decision.hidden,
+        pickup=pickup_allowed,
     )
     # Who came through another proxy has his alias from there.
     if application_calls.may_go_on(sender.leg) and port.is_behind_nat():
@@ -391,9 +439,14 @@ def _present(worker: Worker, sip: SipRequest, decision: Decision) -> None:
     port = worker.port
     if is_internal(worker, sip):  # from others they are gone since the first look
         port.remove_internal_headers()
-    if decision.a_sent != sip.from_user and isinstance(
-        decision, RelayToGateways | RelayToUri | RelayToAccount
-    ):
-        port.replace_from("", f"sip:{decision.a_sent}@{sip.from_host}")
+    relayed = isinstance(decision, RelayToGateways | RelayToUri | RelayToAccount)
+    for name in IDENTITY_HEADERS:
+        port.remove_header(name)
+    if decision.hidden and relayed:
+        port.replace_from(ANONYMOUS_NAME, ANONYMOUS_URI)
+        port.replace_header("Privacy", "id")
+    elif relayed and decision.a_sent != sip.from_user:
+        host = sip.from_host if sip.from_host != ANONYMOUS_HOST else sip.ruri_host
+        port.replace_from("", f"sip:{decision.a_sent}@{host}")
     if decision.options.codecs and port.has_body():
         port.keep_codecs(",".join(decision.options.codecs))

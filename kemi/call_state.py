@@ -43,6 +43,8 @@ class Target:
     agent_account: int | None = None
     #: Sent there, whatever the URI says.
     next_hop: str = ""
+    #: Header line that tells a trusted gateway who calls.
+    asserted: str = ""
     #: Hunt group by which it is rung; after it the next member is.
     group: str = ""
     #: Addresses of record that ring at the same time, separated by blanks.
@@ -78,6 +80,8 @@ class CallState:
     diversions: tuple[str, ...] = ()
     #: The caller hides his number from the called (RFC 3323).
     hidden: bool = False
+    #: A colleague may take it while it rings.
+    pickup: bool = False
 
     def next_attempt(self) -> CallState | None:
         """Return the state with the next target as current one; None when there is none left."""

@@ -25,7 +25,7 @@ from callcore.account_service import (
 from callcore.diversion import Diversion, count_before
 from callcore.sip import SipCode
 from callcore.value import value
-from kemi import acd_events, attempts, queue_calls
+from kemi import acd_events, attempts, pickup, queue_calls
 from kemi.attempts import AttemptEnd
 from kemi.call_state import CallState, Target
 from kemi.ks_route.decide import decide
@@ -59,6 +59,8 @@ class Arrived:
     diversions: tuple[Diversion, ...] = ()
     #: The phones ring no longer than this, since a forwarding waits; None: as usual.
     ring_seconds: int | None = None
+    #: Colleagues may take the call while it rings.
+    pickup: bool = False
 
 
 def arrive(
@@ -71,7 +73,7 @@ def arrive(
             break
         outcome = on_arrival(services, Caller(decision.a_sent, decision.hidden))
         if isinstance(outcome, Ring):
-            return Arrived(decision, diversions, outcome.seconds)
+            return Arrived(decision, diversions, outcome.seconds, services.pickup_group != "")
         if isinstance(outcome, Refuse):
             reason = f"services of {decision.username}: {outcome.phrase}"
             return Arrived(_refusal(decision, outcome.code, outcome.phrase, reason), diversions)
@@ -171,7 +173,11 @@ def _go(worker: Worker, state: CallState, arrived: Arrived, tenant_id: int, told
     tell(worker, state.call_id, tenant_id, new, refusal or _name(decision))
     if refusal is not None:
         return False
-    state = state.evolve(remaining=targets, diversions=tuple(entry.encode() for entry in arrived.diversions))
+    state = state.evolve(
+        remaining=targets,
+        diversions=tuple(entry.encode() for entry in arrived.diversions),
+        pickup=arrived.pickup,
+    )
     attempts.next_target(worker, state)
     agent = targets[0].agent_account if targets else None
     acd_events.change_callee(worker, tenant_id, agent, decision.a_sent)
@@ -181,7 +187,10 @@ def _go(worker: Worker, state: CallState, arrived: Arrived, tenant_id: int, told
         attempts.end_media(worker)
         queue_calls.begin(worker, state, queue, decision.a_sent)
         return True
-    if isinstance(decision, RelayToGateways | RelayToUri) and decision.a_sent != port.text("$fU"):
+    if arrived.pickup and isinstance(decision, RelayToAccount):
+        pickup.note(worker, state, decision.username)
+    shows_number = isinstance(decision, RelayToGateways | RelayToUri) and not state.hidden
+    if shows_number and decision.a_sent != port.text("$fU"):
         port.replace_from("", f"sip:{decision.a_sent}@{port.text('$fd')}")
     attempts.try_next(worker, state, divert)
     return True

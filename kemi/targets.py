@@ -6,6 +6,7 @@ from kemi import hunting, peers
 from kemi.accounts import aor
 from kemi.call_state import PHONE_NO_REPLY_MS, Target
 from kemi.ks_route.model import Decision, GatewayTarget, RelayToAccount, RelayToGateways, RelayToUri
+from kemi.presentation import ANONYMOUS_HOST, asserted
 from kemi.tenancy import tenant_by_id
 from kemi.worker import Worker
 
@@ -38,7 +39,11 @@ def targets_of(worker: Worker, decision: Decision, *, others: bool = True) -> tu
     """
     ring = decision.options.ring_timeout_seconds
     if isinstance(decision, RelayToGateways):
-        return tuple(_gateway(target, decision.b_sent, ring) for target in decision.targets)
+        line = _asserted(worker, decision)
+        return tuple(
+            _gateway(target, decision.b_sent, ring, line if target.gateway.trusted else "")
+            for target in decision.targets
+        )
     if isinstance(decision, RelayToUri):
         return (Target("uri", decision.uri, ring_timeout_ms=1000 * (ring or DEFAULT_RING_SECONDS)),)
     if isinstance(decision, RelayToAccount):
@@ -62,7 +67,14 @@ def targets_of(worker: Worker, decision: Decision, *, others: bool = True) -> tu
     return ()
 
 
-def _gateway(target: GatewayTarget, b_sent: str, ring: int | None) -> Target:
+def _asserted(worker: Worker, decision: RelayToGateways) -> str:
+    if not any(target.gateway.trusted for target in decision.targets):
+        return ""
+    tenant = tenant_by_id(worker.directory.system, decision.tenant_id)
+    return asserted(decision.a_sent, tenant.realm if tenant is not None else ANONYMOUS_HOST)
+
+
+def _gateway(target: GatewayTarget, b_sent: str, ring: int | None, identity: str) -> Target:
     gateway = target.gateway
     return Target(
         "gateway",
@@ -72,4 +84,5 @@ def _gateway(target: GatewayTarget, b_sent: str, ring: int | None) -> Target:
         no_reply_timeout_ms=gateway.no_reply_timeout_ms,
         media_relay=gateway.media_relay,
         cost=None if target.cost is None else str(target.cost),
+        asserted=identity,
     )

@@ -127,6 +127,7 @@ SELECT jsonb_build_object(
             'source_networks', source_networks, 'source_port', source_port, 'max_calls', max_calls,
             'region', region, 'probe', probe, 'media_relay', media_relay,
             'no_reply_timeout_ms', no_reply_timeout_ms, 'ring_timeout_seconds', ring_timeout_seconds,
+            'trusted', trusted,
             'trunk', (
                 SELECT jsonb_build_object(
                     'trunk_id', trunk_id, 'username', username, 'domain', domain,
