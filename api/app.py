@@ -18,6 +18,7 @@ from api.events.http import PollResource, StreamResource
 from api.events.socket import socket_resource
 from api.execution import Executor
 from api.http import HealthResource, LimitedSite, RpcResource, tree
+from api.phone_book import PhoneBookResource
 from api.registry import all_methods
 from api.rpc import RpcServer
 from api.webhooks import WebhookSender
@@ -52,6 +53,7 @@ class App:
                     "v1/rpc": RpcResource(api, server),
                     "v1/events": StreamResource(api, server, feed),
                     "v1/events/poll": PollResource(api, server, feed, reactor),
+                    "v1/addressbook": PhoneBookResource(api, server),
                     "v1/socket": socket_resource(api, server, feed),
                 }
             ),

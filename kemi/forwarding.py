@@ -69,7 +69,7 @@ def arrive(
     """Follow the services of the called, and of those to whom they forward."""
     while isinstance(decision, RelayToAccount) and not decision.emergency:
         services = worker.directory.services(decision.tenant_id, decision.username)
-        if services is None:
+        if services is None or _replaces(worker):
             break
         outcome = on_arrival(services, Caller(decision.a_sent, decision.hidden))
         if isinstance(outcome, Ring):
@@ -79,6 +79,11 @@ def arrive(
             return Arrived(_refusal(decision, outcome.code, outcome.phrase, reason), diversions)
         decision, diversions = _forwarded(worker, decision, decision.username, outcome, diversions, call_id)
     return Arrived(decision, diversions)
+
+
+def _replaces(worker: Worker) -> bool:
+    """Tell whether the call takes the place of one that its target is in (RFC 3891): then no service applies."""
+    return worker.port.header("Replaces") is not None
 
 
 def tell(worker: Worker, call_id: str, tenant_id: int, diversions: tuple[Diversion, ...], to: str) -> None:
@@ -154,7 +159,7 @@ def _wish(worker: Worker, state: CallState, end: AttemptEnd) -> ForwardTo | None
             return None
         return ForwardTo(ForwardCondition.NO_ANSWER, group.fallback)
     services = worker.directory.services(tenant_id, target.username)
-    if services is None:
+    if services is None or _replaces(worker):
         return None
     return on_failure(services, end.code, silent=end.silent, alerted=end.alerted)
 
