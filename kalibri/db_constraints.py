@@ -63,6 +63,7 @@ UNIQUE = {
 
 #: Constraint → what the value must be.
 CHECKS = {
+    "stored_message_body_check": "a message is kept up to 8192 bytes",
     "account_caller_pattern_check": "caller: up to 64 letters, digits and _ . # -, without +; * at the end: a prefix",
     "account_forward_destination_check": "forward to: a number, a user name or a queue; the voice mail has no name",
     "account_forward_seconds_check": "no_answer, and nothing else, waits: 1 to 600 seconds",
@@ -240,6 +241,10 @@ _TENANT = "there is no such tenant"
 
 #: Foreign key → both refusals.
 REFERENCES = {
+    "stored_message_account_fkey": Reference(
+        "there is no such account", "messages still wait for the account"
+    ),
+    "stored_message_tenant_fkey": Reference(_TENANT, "messages still wait for accounts of the tenant"),
     "account_caller_account_fkey": Reference(
         "there is no such account", "the account still has lists of callers"
     ),

@@ -159,6 +159,27 @@ COMMENT ON COLUMN forward_policy.max_calls IS 'Forwarded calls at once of one ac
 COMMENT ON COLUMN forward_policy.max_cost IS 'Most that a call of the expected length may cost; then gateways without a rate are not used either. Null: no limit.';
 COMMENT ON COLUMN forward_policy.max_seconds IS 'A forwarded call ends after this time.';
 
+CREATE TABLE stored_message (
+    tenant_id     integer NOT NULL CONSTRAINT stored_message_tenant_fkey REFERENCES tenant,
+    message_id    bigint GENERATED ALWAYS AS IDENTITY,
+    account_id    integer NOT NULL,
+    sender        text NOT NULL,
+    content_type  text NOT NULL,
+    body          text NOT NULL CONSTRAINT stored_message_body_check CHECK (octet_length(body) <= 8192),
+    stored_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires_at    timestamptz NOT NULL,
+    attempts      integer NOT NULL DEFAULT 0,
+    next_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT stored_message_pkey PRIMARY KEY (tenant_id, message_id),
+    CONSTRAINT stored_message_account_fkey FOREIGN KEY (tenant_id, account_id) REFERENCES account ON DELETE CASCADE
+);
+COMMENT ON TABLE stored_message IS 'Instant messages that wait until a phone of the account is registered; gone when it has them.';
+COMMENT ON COLUMN stored_message.next_at IS 'Not tried before; later after each attempt that failed.';
+CREATE INDEX stored_message_next_idx ON stored_message (next_at);
+COMMENT ON INDEX stored_message_next_idx IS 'What the proxies may try to deliver now.';
+CREATE INDEX stored_message_account_idx ON stored_message (tenant_id, account_id);
+COMMENT ON INDEX stored_message_account_idx IS 'How many messages wait for an account (store_message, account rm).';
+
 -- ----------------------------------------------------------------------------------------- functions
 
 CREATE FUNCTION refuse_shared_name() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -227,6 +248,31 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION account_service_by_code(integer, integer, star_action, text, text, integer) IS 'Does what a code that was dialled says.';
 
+CREATE FUNCTION store_message(p_tenant integer, p_account integer, p_sender text, p_type text, p_body text, p_keep interval, p_most integer)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT count(*) FROM stored_message WHERE tenant_id = p_tenant AND account_id = p_account) >= p_most THEN
+        RETURN false;
+    END IF;
+    INSERT INTO stored_message (tenant_id, account_id, sender, content_type, body, expires_at)
+    VALUES (p_tenant, p_account, p_sender, p_type, p_body, clock_timestamp() + p_keep);
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION store_message(integer, integer, text, text, text, interval, integer) IS 'Keeps a message for an account; false: too many wait already.';
+
+CREATE FUNCTION claim_messages(p_ids bigint[]) RETURNS bigint[] LANGUAGE sql AS $$
+    WITH due AS (
+        SELECT tenant_id, message_id FROM stored_message
+        WHERE message_id = ANY (p_ids) AND next_at <= clock_timestamp() FOR UPDATE SKIP LOCKED),
+    claimed AS (
+        UPDATE stored_message m
+        SET attempts = attempts + 1, next_at = clock_timestamp() + least(interval '1 hour', interval '15 s' * 2 ^ least(attempts, 10))
+        FROM due WHERE (m.tenant_id, m.message_id) = (due.tenant_id, due.message_id)
+        RETURNING m.message_id)
+    SELECT coalesce(array_agg(message_id), '{}') FROM claimed
+$$;
+COMMENT ON FUNCTION claim_messages(bigint[]) IS 'Which of these messages the caller may try now; nobody else does until their next time.';
+
 -- ------------------------------------------------------------------------------------------ triggers
 
 CREATE TRIGGER hunt_group_shared_name BEFORE INSERT OR UPDATE OF name ON hunt_group FOR EACH ROW EXECUTE FUNCTION refuse_shared_name();
@@ -249,6 +295,7 @@ CALL protect_tenant_rows('hunt_group');
 CALL protect_tenant_rows('hunt_group_member');
 CALL protect_tenant_rows('service_code');
 CALL protect_tenant_rows('forward_policy');
+CALL protect_tenant_rows('stored_message');
 
 CALL audit_changes_of('account_service', '{}', '{}', '');
 CALL audit_changes_of('account_forward', '{}', '{}', '');

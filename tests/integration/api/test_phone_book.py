@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 from callcore.states import ApiScope
 from kalibri.db import Conn
-from kalibri.services import addressbook, tenant
-from tests.support.builders import make_account
+from kalibri.services import addressbook
+from tests.support.builders import make_account, make_tenant
 from tests.support.fix_api import Api
 
 
@@ -26,8 +26,8 @@ def load(api: Api, form: str, token: str) -> tuple[int, str, bytes]:
 
 
 def test_phones_load_their_tenants_book(api: Api, db: Conn) -> None:
+    ids = {name: make_tenant(db, name) for name in ("acme", "rival")}
     token, rival = api.token("acme", ApiScope.READ), api.token("rival", ApiScope.READ)
-    ids = {name: tenant.find(db, name=name).tenant_id for name in ("acme", "rival")}
     addressbook.add(db, tenant_id=ids["acme"], name="Склад", number="+74951234567", note="ночью")
     addressbook.add(db, tenant_id=ids["rival"], name="Secret", number="101")
     make_account(db, ids["acme"], "101", display_name="Eve")
