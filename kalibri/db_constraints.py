@@ -12,6 +12,17 @@ UNIQUE = {
     "media_cluster_id_key": "a cluster of this id exists already",
     "fingerprint_id_key": "a fingerprint of this id exists already",
     "fingerprint_name_key": "the tenant has a fingerprint of this name already",
+    "account_caller_pkey": "this caller is in a list of the account already",
+    "account_forward_pkey": "the account has a forwarding of this condition already",
+    "account_hunt_group_key": "the tenant has a hunt group of this name already",
+    "account_service_pkey": "the account has a row of services already",
+    "account_speed_dial_pkey": "the account has a number in this slot already",
+    "forward_policy_pkey": "the tenant has a forwarding policy already",
+    "hunt_group_account_key": "the tenant has an account of this name already",
+    "hunt_group_member_pkey": "the account is in this hunt group already",
+    "hunt_group_name_key": "the tenant has a hunt group of this name already",
+    "service_code_code_key": "another action has this code already",
+    "service_code_pkey": "the tenant has a code for this action already",
     "account_username_key": "the tenant has an account of this name already",
     "address_book_entry_name_key": "this name with this number is in the address book already",
     "agent_account_key": "the account is the phone of another agent already",
@@ -82,6 +93,21 @@ CHECKS = {
     "fingerprint_duration_check": "a recording lasts up to a minute",
     "fingerprint_note_check": "note: up to 1000 characters",
     "fingerprint_name_check": "name of the fingerprint: 1 to 63 small letters, digits, _ . - (a letter or digit first)",
+    "stored_message_body_check": "a message is kept up to 8192 bytes",
+    "account_caller_pattern_check": "caller: up to 64 letters, digits and _ . # -, without +; * at the end: a prefix",
+    "account_forward_destination_check": "forward to: a number, a user name or a queue; the voice mail has no name",
+    "account_forward_seconds_check": "no_answer, and nothing else, waits: 1 to 600 seconds",
+    "account_service_pickup_group_check": f"pickup group: {_NAME}",
+    "account_speed_dial_destination_check": "speed dial: a number or user name of up to 64 characters",
+    "account_speed_dial_slot_check": "slot: one or two digits",
+    "forward_policy_max_calls_check": "forwarded calls at once: 0 to 10000",
+    "forward_policy_max_cost_check": "cost: 0 or more",
+    "forward_policy_max_seconds_check": "a forwarded call lasts 1 to 86400 seconds",
+    "hunt_group_fallback_check": "fallback: a number, a user name or a queue",
+    "hunt_group_member_position_check": "position: 1 to 10000",
+    "hunt_group_name_check": "name of the hunt group: 1 to 64 letters, digits and _ . + -",
+    "hunt_group_ring_check": "ring time: 1 to 600 seconds",
+    "service_code_code_check": "code: * or #, then up to 7 digits, * and #",
     "account_caller_number_check": f"caller number: {_NUMBER}",
     "account_display_name_check": "display name: up to 128 printing characters, no blank at the ends",
     "account_ha1_md5_check": "ha1_md5 must be 32 hexadecimal digits, in lower case",
@@ -344,6 +370,34 @@ REFERENCES = {
     "media_cluster_fingerprint_fkey": Reference("there is no such fingerprint", ""),
     "media_cluster_tenant_fkey": Reference(_TENANT, "the tenant still has clusters of early media"),
     "fingerprint_tenant_fkey": Reference(_TENANT, "the tenant still has fingerprints"),
+    "stored_message_account_fkey": Reference(
+        "there is no such account", "messages still wait for the account"
+    ),
+    "stored_message_tenant_fkey": Reference(_TENANT, "messages still wait for accounts of the tenant"),
+    "account_caller_account_fkey": Reference(
+        "there is no such account", "the account still has lists of callers"
+    ),
+    "account_caller_tenant_fkey": Reference(_TENANT, "accounts of the tenant still have lists of callers"),
+    "account_forward_account_fkey": Reference(
+        "there is no such account", "the account still has forwardings"
+    ),
+    "account_forward_tenant_fkey": Reference(_TENANT, "accounts of the tenant still have forwardings"),
+    "account_service_account_fkey": Reference("there is no such account", "the account still has services"),
+    "account_service_tenant_fkey": Reference(_TENANT, "accounts of the tenant still have services"),
+    "account_speed_dial_account_fkey": Reference(
+        "there is no such account", "the account still has speed dials"
+    ),
+    "account_speed_dial_tenant_fkey": Reference(_TENANT, "accounts of the tenant still have speed dials"),
+    "forward_policy_tenant_fkey": Reference(_TENANT, "the tenant still has a forwarding policy"),
+    "hunt_group_member_account_fkey": Reference(
+        "the tenant has no such account", "the account is still in a hunt group"
+    ),
+    "hunt_group_member_group_fkey": Reference(
+        "there is no such hunt group", "the hunt group still has members"
+    ),
+    "hunt_group_member_tenant_fkey": Reference(_TENANT, "the tenant still has hunt groups"),
+    "hunt_group_tenant_fkey": Reference(_TENANT, "the tenant still has hunt groups"),
+    "service_code_tenant_fkey": Reference(_TENANT, "the tenant still has codes"),
     "account_domain_account_fkey": Reference("there is no such account", "the account is in use"),
     "account_domain_domain_fkey": Reference(
         "the tenant has no such domain", "accounts may still register in this domain"

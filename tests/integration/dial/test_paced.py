@@ -76,7 +76,7 @@ def test_progressive_dials_one_call_for_one_idle_agent(centre: Callable[[int], C
     made.look()
     assert len(made.field.attempts(sale)) == 3, "the calls that ring are the agents'"
     assert made.reason(sale) == DialReason.AGENTS_BUSY
-    first, second, third = made.host.take()
+    first, second, _third = made.host.take()
     made.host.end(first, code=486)
     made.look()
     assert len(made.field.attempts(sale)) == 4, "a call that failed left its agent idle"
