@@ -190,7 +190,7 @@ def _go(worker: Worker, state: CallState, arrived: Arrived, tenant_id: int, told
         limit_duration(worker, decision)
     if queue is not None:
         attempts.end_media(worker)
-        queue_calls.begin(worker, state, queue, decision.a_sent)
+        queue_calls.begin(worker, state, queue, decision.a_sent, decision.b_sent)
         return True
     if arrived.pickup and isinstance(decision, RelayToAccount):
         pickup.note(worker, state, decision.username)
