@@ -1,8 +1,9 @@
 -- Cards: what agents see of the calls that they are offered.
 
 -- name: try_lock
--- One process at a time makes cards; it holds the lock until its transaction ends.
-SELECT pg_try_advisory_xact_lock(hashtext('make_cards'));
+-- One process at a time makes cards; it holds the lock until its transaction ends. A crash may lose the last moment of
+-- it, cards and cursor together: nobody has heard of them, for events are numbered in a durable transaction after this one.
+SELECT pg_try_advisory_xact_lock(hashtext('make_cards')) FROM set_config('synchronous_commit', 'off', true);
 
 -- name: new_events
 -- What happened to offers since cards were made last, and up to where the stream was looked at.
@@ -23,8 +24,8 @@ FROM bounds b
 ORDER BY 1, 4;
 
 -- name: move_cursor
--- Cards are made up to here.
-UPDATE card_cursor SET seq = %(seq)s WHERE seq < %(seq)s;
+-- Cards are made up to here; where nothing was to be made it is noted now and then only.
+UPDATE card_cursor SET seq = %(seq)s WHERE seq < %(seq)s - CASE WHEN %(used)s THEN 0 ELSE 1000 END;
 
 -- name: make_card
 -- The card of an offer, if anything opens with the call, is filled in or looked up; not for one that was over long ago.

@@ -121,6 +121,29 @@ def test_a_card_comes_to_its_agent_and_only_he_fills_it_in(api: Api, db: Conn) -
     assert api.result(api.token("other"), "form.sheet.list") == []
 
 
+def test_two_processes_make_each_card_once(make_api: MakeApi, db: Conn, crm: Crm) -> None:
+    field = Field(db)
+    field.host()
+    queue = field.queue("sales")
+    agents = [field.agent(f"agent{n}", queue) for n in range(12)]
+    first = make_api({"api.lookup_networks": "127.0.0.0/8"})
+    admin = first.token("acme", "admin")
+    first.result(admin, "screenpop.set", url="https://crm.example/{info.name}/{offer_id}")
+    first.result(admin, "caller.lookup.set", url=crm.url)
+    second = make_api({"api.lookup_networks": "127.0.0.0/8"})
+    with Stream(second.port, admin, query={"kind": "card.open"}) as stream:
+        stream.block()
+        offers = [field.enter(queue, f"7495{n}").offer_id for n in range(len(agents) // 2)]
+        first.stop(kill=True)
+        offers += [field.enter(queue, f"7496{n}").offer_id for n in range(len(agents) // 2)]
+        opened = [event.data["data"]["url"] for event in stream.events(len(agents))]
+    assert sorted(opened) == sorted(f"https://crm.example/Anna/{offer}" for offer in offers)
+    told = db.execute(
+        "SELECT kind, count(*) FROM event_log WHERE kind LIKE 'card.%' GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    assert told == [("card.info", 12), ("card.make", 12), ("card.open", 12)]
+
+
 def test_callers_are_looked_up_where_the_operator_allows_it(make_api: MakeApi, crm: Crm) -> None:
     closed = make_api()
     admin = closed.token("acme", "admin")

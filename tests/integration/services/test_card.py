@@ -13,7 +13,7 @@ from callcore.errors import NotFound
 from callcore.form import BadAnswers
 from kalibri.db import Conn
 from kalibri.outbound_http import NotFetched
-from kalibri.services import addressbook, caller, card, event, form, screen_pop
+from kalibri.services import addressbook, archive, caller, card, event, form, screen_pop
 from kalibri.services.card import Card
 from tests.support.acd_field import Field
 
@@ -342,3 +342,7 @@ def test_old_cards_go_and_sheets_stay(desk: Desk) -> None:
     desk.db.execute("UPDATE agent_card SET made_at = made_at - interval '31 days'")
     assert card.forget_old(desk.db) == 1
     assert len(form.list_sheets(desk.db, tenant_id=desk.tenant)) == 1
+    desk.db.execute("UPDATE form_sheet SET saved_at = saved_at - interval '50 days'")
+    assert form.forget_sheets(desk.db, default_days=60) == 0
+    archive.set_retention(desk.db, tenant_id=desk.tenant, keep_calls_days=40)
+    assert form.forget_sheets(desk.db, default_days=60) == 1
