@@ -181,6 +181,21 @@ class PromptConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EarsConfig:
+    """Section `ears`: ks-ears."""
+
+    enabled: bool = key(True)
+    #: Where RTP nodes send the copies that are listened to.
+    listen_address: str = key("127.0.0.1", check=ip_address)
+    #: Legs listened to at once.
+    max_calls: int = key(100, minimum=1, maximum=2000)
+    #: First of as many UDP ports; 0: whatever is free.
+    base_port: int = key(0, minimum=0, maximum=65_535)
+    #: Country of the tones (conf/tones.yaml), unless whoever asks names another.
+    tones: str = key("ru", check=pattern(r"[a-z][a-z0-9_-]{0,15}", "a country of tones.yaml"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApiConfig:
     """Section `api`: ks-api."""
 
@@ -214,6 +229,7 @@ class WorkerConfig:
     partitions_ahead_days: int = key(7, minimum=1, maximum=366)
     keep_calls_days: int = key(1826, minimum=1, maximum=36_500)
     keep_audit_days: int = key(1826, minimum=1, maximum=36_500)
+    keep_reports_days: int = key(3653, minimum=1, maximum=36_500)
     keep_events_hours: int = key(48, minimum=1, maximum=8760)
     #: dir:/path or s3://bucket/prefix (endpoint and keys: those of recordings); None: nothing is archived.
     archive: str | None = key(None, check=_ARCHIVE)
@@ -221,6 +237,22 @@ class WorkerConfig:
     #: None: no backup is made by itself.
     backup_directory: Path | None = key(None)
     keep_backups: int = key(7, minimum=1, maximum=1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailConfig:
+    """Section `mail`: how e-mail leaves."""
+
+    #: None: no e-mail is sent.
+    host: str | None = key(None)
+    port: int = key(25, minimum=1, maximum=65_535)
+    security: str = key("plain", check=one_of("plain", "starttls", "tls"))
+    #: None: without authentication.
+    user: str | None = key(None)
+    #: A file with the password in its first line, relative to home.
+    password_file: Path | None = key(None)
+    sender: str = key("kalibri@localhost", check=pattern(r"[^@\s<>,]+@[^@\s<>,]+", "an e-mail address"))
+    timeout_seconds: int = key(30, minimum=1, maximum=600)
 
 
 @dataclass(frozen=True, kw_only=True)

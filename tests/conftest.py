@@ -12,6 +12,7 @@ _KEPT = frozenset({"KALIBRI_FUZZ_SECONDS", "KALIBRI_STORM_OPERATIONS"})
 # A module comes after those that it imports: pytest rewrites assertions only at the first import.
 pytest_plugins = [
     "tests.support.fix_api",
+    "tests.support.fix_ears",
     "tests.support.fix_instance",
     "tests.support.fix_ksctl",
     "tests.support.fix_leftovers",

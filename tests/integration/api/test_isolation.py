@@ -83,6 +83,16 @@ def tenants(db: Conn) -> dict[str, int]:
         " VALUES (%s, %s, %s, %s, 'call.start', 'n1', 'x', %s)",
         [CALL, started, CALL, theirs, json.dumps({"a": "stripes"})],
     )
+    db.execute(
+        "INSERT INTO media_cluster (tenant_id, first_at, last_at, calls, duration_ms, version, words, sounds, audio)"
+        " VALUES (%s, %s, %s, 1, 3000, 1, '', '', '')",
+        [theirs, started, started],
+    )
+    db.execute(
+        "INSERT INTO early_media (tenant_id, early_media_id, cluster_id, number, heard_at, duration_ms)"
+        " SELECT tenant_id, %s, cluster_id, '74959998877', first_at, 3000 FROM media_cluster",
+        [CALL],
+    )
     return ids
 
 
@@ -120,6 +130,8 @@ AIMED: dict[str, Any] = {
     "from_number": "100",
     "url": "http://192.0.2.1/",
     "delivery_ids": [1],
+    "cluster_id": 1,
+    "reason": "busy",
     "prefix": "7",
     "source": "title: mine\nfields: [{name: a, type: text}]\n",
     "form": MARK,

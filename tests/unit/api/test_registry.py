@@ -14,6 +14,7 @@ from tools.ksctl.main import cli
 
 #: Commands that stay on the machine, and why.
 LOCAL = {
+    "campaign.simulate": "computes for a while, and draws a file on the machine",
     "prompt.compile": "compiles on the machine itself; ks-rec does it by itself",
     "prompt.play": "plays on the machine",
     "recording.export": "copies files of the machine",
@@ -26,6 +27,8 @@ LOCAL = {
     "backup.verify": "reads files of the machine",
     "completion": "the script of a shell",
     "doctor": "looks at the machine on which it runs",
+    "ivr.edit": "opens an editor; ivr.export and ivr.add",
+    "ivr.test": "a person types the keys",
     "schema.apply": "changes tables: needs their owner, and a person who watches",
 }
 
