@@ -33,6 +33,7 @@ from kalibri.config_sections import (
     IndexConfig,
     JournalConfig,
     LogConfig,
+    MailConfig,
     MediaConfig,
     PromptConfig,
     ProxyConfig,
@@ -84,6 +85,7 @@ class Config:
     ears: EarsConfig = field(default_factory=EarsConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
+    mail: MailConfig = field(default_factory=MailConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
     @property

@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.support.fix_leftovers",
     "tests.support.fix_pg",
     "tests.support.fix_phones",
+    "tests.support.fix_s3",
     "tests.support.fix_switch",
     "tests.support.fix_carriers",
     "tests.support.fix_call_centre",

@@ -221,7 +221,10 @@ class AcdPort:
 
     def _enter(self, line: Line, action: do.EnterQueue) -> tuple[str, dict[str, object]]:
         entry = line.entry
-        options: dict[str, object] = {"caller_name": entry.caller_name}
+        entry.queue = action.queue or entry.queue
+        options: dict[str, Any] = {"caller_name": entry.caller_name, **entry.options}
+        if entry.called:
+            options["variables"] = {"called": entry.called, **options.get("variables", {})}
         if entry.proxy:
             options["proxy"] = entry.proxy
         if line.late:

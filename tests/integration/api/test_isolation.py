@@ -21,7 +21,9 @@ from kalibri.config import Config
 from kalibri.db import Conn
 from kalibri.services import (
     addressbook,
+    caller,
     caller_id,
+    form,
     gateway,
     gateway_rate,
     group,
@@ -29,6 +31,7 @@ from kalibri.services import (
     route,
     route_folder,
     schedule,
+    screen_pop,
     token,
     trunk,
 )
@@ -66,6 +69,9 @@ def tenants(db: Conn) -> dict[str, int]:
     number.add(db, numbers=["74950001122"], note="stripes")
     number.assign(db, numbers=["74950001122"], tenant_id=theirs)
     token.add(db, tenant_id=theirs, name="stripes", scopes=[ApiScope.READ])
+    form.add(db, tenant_id=theirs, name=MARK, source="title: stripes\nfields: [{name: a, type: text}]\n")
+    screen_pop.set_pop(db, tenant_id=theirs, url="https://stripes.example/", form=MARK)
+    caller.set_lookup(db, tenant_id=theirs, url="https://stripes.example/")
     started = datetime(2025, 6, 26, 5, 0, tzinfo=UTC)
     db.execute("SELECT ensure_day_partitions(%s)", [started.date()])
     db.execute(
@@ -127,6 +133,13 @@ AIMED: dict[str, Any] = {
     "cluster_id": 1,
     "reason": "busy",
     "prefix": "7",
+    "source": "title: mine\nfields: [{name: a, type: text}]\n",
+    "form": MARK,
+    "campaign": MARK,
+    "offer": 1,
+    "sheet": 1,
+    "answers": {"a": "mine"},
+    "look_up": False,
 }
 
 
