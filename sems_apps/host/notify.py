@@ -1,7 +1,7 @@
 """What RTP nodes report by themselves: key presses and sessions that fell silent. One TCP socket for all calls.
 
-A line is `<tag> <key> <volume> <duration> <side>` for a key, and the bare tag for a time-out; the tags are ours. The key
-is the character itself (found by running: "#", never the event number 11).
+A line is `<tag> <key> <volume> <duration> <side>` for a key, and the bare tag for a time-out; the tags are ours. The
+key is the character itself (found by running: "#", never the event number 11).
 """
 
 from __future__ import annotations
