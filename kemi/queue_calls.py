@@ -41,9 +41,9 @@ _MOST_STEPS = 20
 _HOST_FAILURES = range(500, 600)
 
 
-def begin(worker: Worker, state: CallState, record: QueueRecord, caller: str) -> None:
-    """Serve a caller of a queue; his dialog is open already."""
-    call = QueueCall(record.tenant_id, record.queue_id, record.name, caller)
+def begin(worker: Worker, state: CallState, record: QueueRecord, caller: str, called: str) -> None:
+    """Serve a caller of a queue; his dialog is open already. called: the number that he dialled."""
+    call = QueueCall(record.tenant_id, record.queue_id, record.name, caller, called=called)
     state = state.evolve(queue=call)
     perform(worker, state, _enter(worker, state, call, record))
 
@@ -53,7 +53,12 @@ def _enter(worker: Worker, state: CallState, call: QueueCall, record: QueueRecor
     if record.anchored or state.leg or _is_jammed(worker, call):
         return ToHost(0)
     name = worker.port.text("$fn").strip('"')
-    options = {"proxy": acd_events.proxy_name(worker)} | ({"caller_name": name} if name else {})
+    options: dict[str, object] = {
+        "proxy": acd_events.proxy_name(worker),
+        "variables": {"called": call.called},
+    }
+    if name:
+        options["caller_name"] = name
     step = _asked(
         worker,
         state,

@@ -478,11 +478,11 @@ class Session:
 
     def leg_failed(self, leg: SipLeg, code: int) -> None:
         """A final response that is none."""
-        self.tell("media.failed", leg=leg.name, code=code)
+        self.tell("media.failed", leg=leg.name, code=code, cause=leg.q850 or None)
         if leg.name.startswith(do.SUPERVISOR_PREFIX):
             self.host.acd.supervised(leg.name, f"the supervisor did not answer: {code}")
             self._free_place(leg.name)
-        self.post(LegFailed(leg.name, code))
+        self.post(LegFailed(leg.name, code, leg.q850, leg.refused_by_proxy))
 
     def leg_ended(self, leg: SipLeg, cause: str) -> None:
         """BYE or CANCEL, or the far end is gone."""
@@ -552,5 +552,6 @@ _PERFORM: dict[type[Action], Callable[[Session, Any], None]] = {
     do.Notify: Session._notify,
     do.Supervise: Session._supervise,
     do.Unsupervise: Session._unsupervise,
+    do.ReportDial: lambda session, action: session.host.dialling.report(action),
     do.Finish: Session._finish,
 }

@@ -126,6 +126,13 @@ class IvrMenu:
         self._out: list[Action] = []
 
     @property
+    def is_conversation(self) -> bool:
+        """Whether a host that stops should wait for this call; who waits in a queue is served sooner elsewhere."""
+        if self._in_queue and self._queue is not None:
+            return self._queue.is_conversation
+        return self._phase in _BUSY_PHASES
+
+    @property
     def phase(self) -> StrEnum:
         """Where the call stands: in a queue, where it stands there."""
         if self._in_queue and self._queue is not None:
@@ -416,5 +423,5 @@ _PERFORM: Mapping[type[ev.Action], Callable[[IvrMenu, Any], None]] = {
 }
 
 #: Phases in which a host that drains waits for the call; a caller who waits in a queue keeps his place elsewhere.
-BUSY_PHASES = frozenset({IvrPhase.LOADING, IvrPhase.RUNNING})
-__all__ = ["BUSY_PHASES", "IvrMenu", "IvrPhase", "announcement"]
+_BUSY_PHASES = frozenset({IvrPhase.LOADING, IvrPhase.RUNNING})
+__all__ = ["IvrMenu", "IvrPhase", "announcement"]

@@ -20,8 +20,8 @@ class Machine(Protocol):
     """An application: events in, actions out."""
 
     @property
-    def phase(self) -> StrEnum:
-        """Where the call stands."""
+    def is_conversation(self) -> bool:
+        """Whether a host that stops should wait for the call."""
 
     def step(self, event: Event, now: float) -> list[Action]:
         """Take an event at this moment (monotonic seconds) and return what to do, in this order."""

@@ -14,14 +14,11 @@ from tools.ksctl.main import cli
 
 #: Commands that stay on the machine, and why.
 LOCAL = {
+    "campaign.simulate": "computes for a while, and draws a file on the machine",
     "prompt.compile": "compiles on the machine itself; ks-rec does it by itself",
     "prompt.play": "plays on the machine",
     "recording.export": "copies files of the machine",
-    "recording.pause": "asks the RTP controllers of the machine (its service comes with them)",
     "recording.play": "plays on the machine",
-    "recording.resume": "asks the RTP controllers of the machine (its service comes with them)",
-    "recording.start": "asks the RTP controllers of the machine (its service comes with them)",
-    "recording.stop": "asks the RTP controllers of the machine (its service comes with them)",
     "archive.show": "reads files of the machine that has the archive",
     "archive.verify": "reads files of the machine that has the archive",
     "backup.create": "writes files of the machine",
