@@ -16,6 +16,7 @@ from kemi import (
     hosted_media,
     limits,
     pickup,
+    presence,
     queue_calls,
     star_codes,
 )
@@ -324,7 +325,18 @@ def _relay(
         acd_events.begin_legs(worker, decision.tenant_id, agents, decision.b_sent)
     if arrived.pickup and isinstance(decision, RelayToAccount):
         pickup.note(worker, state, decision.username)
+    _show_watchers(worker, sender, decision, call_id)
     attempts.try_next(worker, state, forwarding.divert)
+
+
+def _show_watchers(worker: Worker, sender: Sender, decision: Decision, call_id: str) -> None:
+    """Tell those who watch the lines of this call that it begins."""
+    if sender.leg is None:
+        caller = sender.account.username if sender.account is not None else ""
+        called = (decision.username,) if isinstance(decision, RelayToAccount) else ()
+        presence.begin(
+            worker, call_id, decision.tenant_id, (caller, decision.a_sent), called, hidden=decision.hidden
+        )
 
 
 def _to_queue(
