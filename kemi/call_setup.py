@@ -18,6 +18,7 @@ from kemi import (
     pickup,
     presence,
     queue_calls,
+    service_calls,
     star_codes,
 )
 from kemi.admission import Sender, identify, is_internal
@@ -118,6 +119,8 @@ def _follow(
     if queue is not None:
         worker.journal.flush()  # the database may keep us waiting
         _to_queue(worker, sip, sender, decision, call_id, queue)
+    elif service_calls.serves(decision):
+        _to_service(worker, sip, sender, decision, call_id)
     elif isinstance(decision, RejectCall | RedirectCall | ToService):
         _answer(worker, decision, call_id, sender.leg_name)
     else:
@@ -293,6 +296,8 @@ def finish(
         reason=reason,
         method="reject",
     )
+    if leg:
+        worker.port.mark_own_reply()
     worker.port.reply(code, phrase)
 
 
@@ -347,7 +352,16 @@ def _to_queue(
         call_id = worker.new_call_id()  # a call waits in one queue; this leg's call may have an entry already
     state = _open(worker, sip, sender, decision, call_id, ())
     if state is not None:
-        queue_calls.begin(worker, state, queue, decision.a_sent)
+        queue_calls.begin(worker, state, queue, decision.a_sent, decision.b_sent)
+
+
+def _to_service(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str) -> None:
+    """Open the dialog, keep the limits, and let a media host run the scenario."""
+    if sender.leg is not None:
+        call_id = worker.new_call_id()  # a host runs one application a call; this leg's call has one already
+    state = _open(worker, sip, sender, decision, call_id, ())
+    if state is not None:
+        service_calls.begin(worker, state, decision)
 
 
 def _open(
@@ -388,6 +402,8 @@ def _open(
         refusal = forwarding.enter(worker, decision.tenant_id, diversions)
     if refusal is not None:
         attempts.end_call(worker, state, int(SipCode.FORBIDDEN), by="system", reason=refusal)
+        if state.leg:
+            port.mark_own_reply()
         port.reply(SipCode.FORBIDDEN, "Call Limit Reached")
         return None
     _describe_dialog(worker, decision, state)
