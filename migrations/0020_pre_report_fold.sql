@@ -158,6 +158,7 @@ BEGIN
         seq bigint PRIMARY KEY, at timestamptz, kind text, queue_id integer, entry_id bigint, offer_id bigint, agent_id integer,
         call_id uuid, data jsonb, entry_seq bigint) ON COMMIT DELETE ROWS;
     CREATE INDEX IF NOT EXISTS report_batch_entry ON report_batch (entry_id);
+    CREATE INDEX IF NOT EXISTS report_batch_offer ON report_batch (offer_id);
     CREATE TEMP TABLE IF NOT EXISTS report_over (
         agent_id integer, state agent_state, reason text, started_at timestamptz, ended_at timestamptz, offer_id bigint) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS report_taken (LIKE call) ON COMMIT DELETE ROWS;
@@ -186,11 +187,8 @@ BEGIN
     ORDER BY seq LIMIT p_most;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     IF v_count > 0 THEN
-        IF v_count > 1000 THEN
-            ANALYZE report_batch;
-        END IF;
-        PERFORM report_fold_entries(p_tenant);
-        PERFORM report_fold_attempts(p_tenant);
+        PERFORM report_fold_entries(p_tenant, v_count > 1000);
+        PERFORM report_fold_attempts(p_tenant, v_count > 1000);
         PERFORM report_fold_states(p_tenant);
         PERFORM report_sum_queues(p_tenant);
         PERFORM report_sum_agents(p_tenant);
@@ -202,7 +200,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION report_fold(integer, integer) IS 'Adds the next queue events of a tenant to the facts; returns how many, 0: it is up to date.';
 
-CREATE FUNCTION report_fold_entries(p_tenant integer) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION report_fold_entries(p_tenant integer, p_many boolean) RETURNS void LANGUAGE plpgsql AS $$
+-- p_many: the planner must be told how much there is now, or it goes through all of it for each row.
 -- A callback that was asked for without a call has entry.enter and then entry.callback without call_id: one stay.
 BEGIN
     INSERT INTO report_entry (tenant_id, entry_id, first_seq, last_seq, queue_id, kind, call_id, caller, since, entered_at, level_seconds, short_seconds)
@@ -226,6 +225,10 @@ BEGIN
     WHERE b.kind = 'entry.move' OR b.kind = 'entry.callback' AND b.call_id IS NOT NULL
     ON CONFLICT DO NOTHING;
 
+    IF p_many THEN
+        ANALYZE report_batch;
+        ANALYZE report_entry;
+    END IF;
     UPDATE report_batch b
     SET entry_seq = (SELECT max(r.first_seq) FROM report_entry r WHERE r.tenant_id = p_tenant AND r.entry_id = b.entry_id AND r.first_seq <= b.seq)
     WHERE b.entry_id IS NOT NULL;
@@ -238,16 +241,10 @@ BEGIN
       AND r.tenant_id = p_tenant AND r.entry_id = b.entry_id AND r.left_at IS NULL
       AND r.first_seq = (SELECT max(p.first_seq) FROM report_entry p WHERE p.tenant_id = p_tenant AND p.entry_id = b.entry_id AND p.first_seq < b.seq);
 
-    UPDATE report_entry r
-    SET last_seq = m.last_seq,
-        kind = CASE WHEN m.is_callback THEN 'callback' ELSE r.kind END,
-        offers = r.offers + m.offers, dials = r.dials + m.dials,
-        answered_at = coalesce(r.answered_at, m.answered_at), agent_id = coalesce(r.agent_id, m.agent_id),
-        dialled_at = coalesce(r.dialled_at, m.dialled_at), reached_at = coalesce(r.reached_at, m.reached_at),
-        talk_ms = r.talk_ms + m.talk_ms, hold_ms = r.hold_ms + m.hold_ms,
-        left_at = coalesce(r.left_at, m.left_at), end_reason = coalesce(r.end_reason, m.end_reason),
-        ended_by = coalesce(m.ended_by, r.ended_by), hung_up_by = coalesce(m.hung_up_by, r.hung_up_by), survey = coalesce(m.survey, r.survey)
-    FROM (
+    IF p_many THEN
+        ANALYZE report_batch;
+    END IF;
+    WITH m AS MATERIALIZED (
         SELECT b.entry_id, b.entry_seq, max(b.seq) AS last_seq,
                bool_or(b.kind = 'entry.callback' AND b.call_id IS NULL) AS is_callback,
                count(*) FILTER (WHERE b.kind = 'offer.make') AS offers,
@@ -266,17 +263,27 @@ BEGIN
         FROM report_batch b
         JOIN report_entry old ON old.tenant_id = p_tenant AND old.entry_id = b.entry_id AND old.first_seq = b.entry_seq
         WHERE b.seq > old.last_seq
-        GROUP BY 1, 2) AS m
+        GROUP BY 1, 2)
+    UPDATE report_entry r
+    SET last_seq = m.last_seq,
+        kind = CASE WHEN m.is_callback THEN 'callback' ELSE r.kind END,
+        offers = r.offers + m.offers, dials = r.dials + m.dials,
+        answered_at = coalesce(r.answered_at, m.answered_at), agent_id = coalesce(r.agent_id, m.agent_id),
+        dialled_at = coalesce(r.dialled_at, m.dialled_at), reached_at = coalesce(r.reached_at, m.reached_at),
+        talk_ms = r.talk_ms + m.talk_ms, hold_ms = r.hold_ms + m.hold_ms,
+        left_at = coalesce(r.left_at, m.left_at), end_reason = coalesce(r.end_reason, m.end_reason),
+        ended_by = coalesce(m.ended_by, r.ended_by), hung_up_by = coalesce(m.hung_up_by, r.hung_up_by), survey = coalesce(m.survey, r.survey)
+    FROM m
     WHERE r.tenant_id = p_tenant AND r.entry_id = m.entry_id AND r.first_seq = m.entry_seq;
 END $$;
-COMMENT ON FUNCTION report_fold_entries(integer) IS 'Stays in queues: what the batch says of them.';
+COMMENT ON FUNCTION report_fold_entries(integer, boolean) IS 'Stays in queues: what the batch says of them.';
 
 CREATE FUNCTION report_talk_ms(p_data jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
     SELECT greatest(report_ms(p_data -> 'talk_seconds') - coalesce(report_ms(p_data -> 'hold_seconds'), 0), 0);
 $$;
 COMMENT ON FUNCTION report_talk_ms(jsonb) IS 'Talk of an offer that ended, without hold; null if there was none.';
 
-CREATE FUNCTION report_fold_attempts(p_tenant integer) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION report_fold_attempts(p_tenant integer, p_many boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO report_attempt (tenant_id, offer_id, last_seq, entry_id, entry_seq, queue_id, agent_id, call_id, caller, made_at, strategy, forced, waited_ms)
     SELECT p_tenant, b.offer_id, b.seq, b.entry_id, b.entry_seq, b.queue_id, b.agent_id, b.call_id, coalesce(e.caller, ''), b.at,
@@ -287,13 +294,10 @@ BEGIN
     WHERE b.kind = 'offer.make'
     ON CONFLICT DO NOTHING;
 
-    UPDATE report_attempt r
-    SET last_seq = m.last_seq,
-        answered_at = coalesce(r.answered_at, m.answered_at), joined_at = coalesce(r.joined_at, m.joined_at), ended_at = coalesce(r.ended_at, m.ended_at),
-        outcome = coalesce(r.outcome, m.outcome), code = coalesce(r.code, m.code), cause = coalesce(m.cause, r.cause),
-        hung_up_by = coalesce(m.hung_up_by, r.hung_up_by), ring_ms = coalesce(m.ring_ms, r.ring_ms),
-        talk_ms = coalesce(m.talk_ms, r.talk_ms), hold_ms = coalesce(m.hold_ms, r.hold_ms)
-    FROM (
+    IF p_many THEN
+        ANALYZE report_attempt;
+    END IF;
+    WITH m AS MATERIALIZED (
         SELECT b.offer_id, max(b.seq) AS last_seq,
                min(b.at) FILTER (WHERE b.kind = 'offer.answer') AS answered_at,
                min(b.at) FILTER (WHERE b.kind = 'offer.join') AS joined_at,
@@ -309,10 +313,17 @@ BEGIN
         FROM report_batch b
         JOIN report_attempt old ON old.tenant_id = p_tenant AND old.offer_id = b.offer_id
         WHERE b.kind IN ('offer.answer', 'offer.join', 'offer.end') AND b.seq > old.last_seq
-        GROUP BY 1) AS m
+        GROUP BY 1)
+    UPDATE report_attempt r
+    SET last_seq = m.last_seq,
+        answered_at = coalesce(r.answered_at, m.answered_at), joined_at = coalesce(r.joined_at, m.joined_at), ended_at = coalesce(r.ended_at, m.ended_at),
+        outcome = coalesce(r.outcome, m.outcome), code = coalesce(r.code, m.code), cause = coalesce(m.cause, r.cause),
+        hung_up_by = coalesce(m.hung_up_by, r.hung_up_by), ring_ms = coalesce(m.ring_ms, r.ring_ms),
+        talk_ms = coalesce(m.talk_ms, r.talk_ms), hold_ms = coalesce(m.hold_ms, r.hold_ms)
+    FROM m
     WHERE r.tenant_id = p_tenant AND r.offer_id = m.offer_id;
 END $$;
-COMMENT ON FUNCTION report_fold_attempts(integer) IS 'Offers to agents: what the batch says of them.';
+COMMENT ON FUNCTION report_fold_attempts(integer, boolean) IS 'Offers to agents: what the batch says of them.';
 
 CREATE FUNCTION report_fold_states(p_tenant integer) RETURNS void LANGUAGE plpgsql AS $$
 -- Each event ends one state and begins the next one. After-call work knows its offer by the event that began it.
