@@ -80,7 +80,7 @@ SELECT s.* FROM agent g CROSS JOIN LATERAL report_agent_numbers(%(tenant)s, g.ag
 -- name: state_slots
 -- Sums, by the schema's own function.
 INSERT INTO report_state_slot
-SELECT tenant_id, agent_id, report_slot(started_at), state, reason, count(*), sum(acd_ms(started_at, ended_at))
+SELECT tenant_id, agent_id, report_slot(started_at), state, reason, count(*), sum(report_between(started_at, ended_at))
 FROM report_agent_state GROUP BY 1, 2, 3, 4, 5;
 
 -- name: call_slots
