@@ -301,6 +301,7 @@ def settle(conn: Conn, *, now: datetime) -> list[Settled]:
     settled = []
     with conn.transaction():
         conn.execute(SQL["relaxed"])
+        rules = lead_outcome.RulesRead()
         for row in db.fetch_all(conn, _Ended, SQL["ended"], most=SETTLED_AT_ONCE):
             outcome = row.outcome or outcome_of(_dial_facts(row.facts))
             lead_outcome.settle(
@@ -310,6 +311,7 @@ def settle(conn: Conn, *, now: datetime) -> list[Settled]:
                 position=row.position,
                 attempt=_attempt_facts(outcome, row.facts),
                 now=now,
+                rules_read=rules,
             )
             ids = {"tenant_id": row.tenant_id, "attempt_id": row.attempt_id}
             db.fetch_value(conn, SQL["settled"], **ids, outcome=outcome.value)
