@@ -25,4 +25,5 @@
 \ir schema/62_campaign.sql
 \ir schema/63_lead.sql
 \ir schema/64_attempt.sql
+\ir schema/65_agent_campaign.sql
 \ir schema/80_publish.sql

@@ -31,6 +31,20 @@ SELECT l.lead_id, l.position, n.number, n.region, l.caller_id, l.due_at
 FROM lead_take(%(tenant_id)s, %(campaign_id)s, %(sets)s::integer[], %(most)s) l
 JOIN lead_number n ON n.tenant_id = l.tenant_id AND n.lead_id = l.lead_id AND n.position = l.position;
 
+-- name: take_for_agents
+-- Leads whose turn it is, with their priority.
+SELECT l.lead_id, l.position, n.number, n.region, l.caller_id, l.due_at, l.priority
+FROM lead_take(%(tenant_id)s, %(campaign_id)s, %(sets)s::integer[], %(most)s) l
+JOIN lead_number n ON n.tenant_id = l.tenant_id AND n.lead_id = l.lead_id AND n.position = l.position;
+
+-- name: order_agents
+-- Puts them into the queue, for an agent to be called first.
+SELECT dial_order_agents(%(tenant_id)s, %(campaign_id)s, %(orders)s::jsonb);
+
+-- name: withdraw
+-- Takes tasks of campaigns that do not run any more out of their queues.
+SELECT dial_withdraw();
+
 -- name: order
 -- Orders their dials from the media hosts.
 SELECT dial_order(%(tenant_id)s, %(campaign_id)s, %(orders)s::jsonb);

@@ -27,7 +27,7 @@ class Centre:
         self.field = DialField(conn, tenant=self.acd.tenant)
         conn.execute(
             "UPDATE node SET heartbeat_at = now() + interval '1 hour',"
-            " data = data || '{\"capacity\": 99, \"calls\": 0}'"
+            ' data = data || \'{"capacity": 99, "calls": 0}\''
         )
         self.host = PlayedHost(self.field, "here-media-1")
         self.now = time.monotonic()
