@@ -14,6 +14,7 @@ from tools.ksctl.main import cli
 
 #: Commands that stay on the machine, and why.
 LOCAL = {
+    "campaign.simulate": "computes for a while, and draws a file on the machine",
     "prompt.compile": "compiles on the machine itself; ks-rec does it by itself",
     "prompt.play": "plays on the machine",
     "recording.export": "copies files of the machine",
