@@ -8,7 +8,7 @@ SELECT pg_try_advisory_lock(hashtext('dial leader'));
 -- Campaigns that run, with what their calls use of the limits.
 SELECT c.tenant_id, c.campaign_id, c.name, c.mode::text, c.queue_id, c.priority, c.weight, c.lines,
        c.calls_per_second::double precision, c.load_limit::double precision, c.load_resume::double precision, c.gateway,
-       c.abandon_cap_percent::double precision, c.pacing, t.max_calls, coalesce(o.open, 0)::integer AS open, coalesce(o.ordered, 0)::integer AS ordered
+       c.abandon_cap_percent::double precision, c.pacing, c.keep_running, t.max_calls, coalesce(o.open, 0)::integer AS open, coalesce(o.ordered, 0)::integer AS ordered
 FROM campaign c
 JOIN tenant t USING (tenant_id)
 LEFT JOIN LATERAL (

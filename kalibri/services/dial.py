@@ -47,6 +47,8 @@ class RunningCampaign:
     gateway: str
     abandon_cap_percent: float
     pacing: Mapping[str, Any]
+    #: Goes on without leads: further ones are added while it runs.
+    keep_running: bool
     #: Calls at once of the tenant; None: any number.
     max_calls: int | None
     #: Attempts that are ordered, dialled or talked, and the ordered ones among them.

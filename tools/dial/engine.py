@@ -156,7 +156,8 @@ class Engine:
             reason = state.agent_first.reason  # leads are due whose priority is not admitted now
         state.reason = state.idle_reason = reason
         state.idle_until = now + NO_LEAD_SECONDS
-        if reason is DialReason.NO_LEADS and campaign.open == 0 and not state.placed:
+        done = reason is DialReason.NO_LEADS and campaign.open == 0 and not state.placed
+        if done and not campaign.keep_running:
             dial.finish(conn, campaign)
 
     def _note(self, conn: Conn, campaigns: list[RunningCampaign]) -> None:
