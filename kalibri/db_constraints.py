@@ -372,7 +372,9 @@ REFERENCES = {
     ),
     "do_not_call_tenant_fkey": Reference(_TENANT, "the tenant still has a do-not-call list"),
     "attempt_lead_fkey": Reference("there is no such lead", "the lead has attempts"),
-    "campaign_count_campaign_fkey": Reference("there is no such campaign", "attempts of the campaign are counted"),
+    "campaign_count_campaign_fkey": Reference(
+        "there is no such campaign", "attempts of the campaign are counted"
+    ),
     "lead_campaign_fkey": Reference("there is no such campaign", "the campaign still has leads"),
     "lead_list_fkey": Reference("there is no such list", "the list still has leads"),
     "lead_number_lead_fkey": Reference("there is no such lead", "the lead still has numbers"),
