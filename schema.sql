@@ -24,4 +24,6 @@
 \ir schema/61_prompt.sql
 \ir schema/62_campaign.sql
 \ir schema/63_lead.sql
+\ir schema/64_attempt.sql
+\ir schema/65_agent_campaign.sql
 \ir schema/80_publish.sql

@@ -154,6 +154,8 @@ def _give_up(worker: Worker, state: CallState) -> None:
         code, phrase = SipCode.TEMPORARILY_UNAVAILABLE, reason_phrase(SipCode.TEMPORARILY_UNAVAILABLE)
         cause = "offline"
     end_call(worker, state, int(code), by="system", cause=cause, reason=reason)
+    if state.leg and not to_account:
+        port.mark_own_reply()
     port.reply(code, phrase)
 
 

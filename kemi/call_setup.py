@@ -234,6 +234,8 @@ def finish(
         reason=reason,
         method="reject",
     )
+    if leg:
+        worker.port.mark_own_reply()
     worker.port.reply(code, phrase)
 
 
@@ -303,6 +305,8 @@ def _open(
         refusal = limits.enter(worker, decision, account=sender.account, tenant=sender.tenant)
     if refusal is not None:
         attempts.end_call(worker, state, int(SipCode.FORBIDDEN), by="system", reason=refusal)
+        if state.leg:
+            port.mark_own_reply()
         port.reply(SipCode.FORBIDDEN, "Call Limit Reached")
         return None
     _describe_dialog(worker, decision, state)

@@ -288,6 +288,10 @@ class KsrPort:
         """Answer the request, within its transaction if it has one."""
         self._ksr.sl.send_reply(int(code), reason)
 
+    def mark_own_reply(self) -> None:
+        """Let a media host know that the next reply is made here and that no carrier refused (contracts.md 3)."""
+        self.append_reply_header("X-KS-By: proxy")
+
     def new_transaction(self) -> bool:
         """Create the transaction, so that retransmissions are absorbed from here on."""
         return bool(self._ksr.tm.t_newtran() > 0)

@@ -221,7 +221,8 @@ class AcdPort:
 
     def _enter(self, line: Line, action: do.EnterQueue) -> tuple[str, dict[str, object]]:
         entry = line.entry
-        options: dict[str, object] = {"caller_name": entry.caller_name}
+        entry.queue = action.queue or entry.queue
+        options: dict[str, object] = {"caller_name": entry.caller_name, **entry.options}
         if entry.proxy:
             options["proxy"] = entry.proxy
         if line.late:

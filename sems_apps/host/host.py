@@ -18,23 +18,26 @@ from urllib.parse import unquote
 from callcore.errors import BadInput
 from callcore.ids import uuid7
 from sems_apps.actions import CALLER
-from sems_apps.events import CallbackDue, CallerArrived, Event, HostStopping
+from sems_apps.dial_order import DialOrder
+from sems_apps.events import CallbackDue, CallerArrived, DialDue, Event, HostStopping
 from sems_apps.host import sdp
 from sems_apps.host.acd_rows import AcdRow, callback_due
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
-from sems_apps.host.ports import Acd, Entry, Journal, Prompts, Rpc, Supervision
+from sems_apps.host.ports import Acd, Dialling, Entry, Journal, NoDialling, Prompts, Rpc, Supervision
 from sems_apps.host.rtp_client import RtpClient
 from sems_apps.host.session import Session
 from sems_apps.host.sip_leg import SipLeg
 from sems_apps.host.sip_stack import Address, InviteFacts, SipStack, Verdict, invite_facts
-from sems_apps.machines.queue_call import Phase
+from sems_apps.machines.autodial import AutoDial
 from sems_apps.settings import QueueSettings, settings_from
 
 log = logging.getLogger("media")
 
 #: How often every call is looked at for sides that have fallen silent.
 SILENCE_LOOK_SECONDS = 2.0
+#: Part of the capacity that calls of campaigns may fill.
+DIAL_SHARE = 0.9
 #: How often a draining host looks whether its last call has ended.
 DRAIN_SECONDS = 0.2
 
@@ -93,6 +96,8 @@ class MediaHost:
         self.prompts, self.journal, self.rpc, self.supervision = prompts, journal, rpc, supervision
         self.next_hop = next_hop
         self.sessions: dict[str, Session] = {}
+        #: Told how dials of campaigns go; the program puts its port here.
+        self.dialling: Dialling = NoDialling()
         self.draining = False
         self.served = 0
         #: Told to stop: nobody can undo the draining any more.
@@ -113,6 +118,13 @@ class MediaHost:
             "draining": load.draining,
             "served": self.served,
         }
+
+    @property
+    def room(self) -> int:
+        """How many calls more it may begin by itself; callers who come in are left a part of it."""
+        if self.draining:
+            return 0
+        return max(0, int(self.options.capacity * DIAL_SHARE) - len(self.sessions))
 
     @property
     def load(self) -> Load:
@@ -172,8 +184,21 @@ class MediaHost:
         self.begin_callback(entry, due, self.options.proxy)
         return entry
 
+    def dial(self, order: DialOrder) -> Session:
+        """Dial a lead of a campaign: nobody has called."""
+        entry = Entry(order.call, order.tenant, order.queue, order.number, since=time.time())
+        entry.options = {"variables": dict(order.variables)} if order.variables else {}
+        session = Session(self, entry, self.options.proxy, AutoDial())
+        self.sessions[entry.call] = session
+        self.served += 1
+        session.prepare_media()
+        session.tell("media.originate", b=order.number, campaign=order.campaign, host=self.owner)
+        session.post(DialDue(order))
+        return session
+
     def session_ended(self, session: Session) -> None:
         """A session is over."""
+        self.dialling.forget(session.entry.call)
         if self.sessions.get(session.entry.call) is session:
             del self.sessions[session.entry.call]
         self.acd.forget(session.entry)
@@ -213,7 +238,7 @@ class MediaHost:
         late = self.loop.now() >= deadline
         for session in list(self.sessions.values()):
             # Who only waits is served sooner elsewhere: another host has his place.
-            if late or session.machine.phase not in _CONVERSATIONS:
+            if late or not session.machine.is_conversation:
                 session.post(HostStopping())
         if self.sessions:
             self.loop.call_later(DRAIN_SECONDS, lambda: self._wait_drained(deadline))
@@ -227,9 +252,6 @@ class MediaHost:
         self.stack.close()
         self.rtp.close()
         self.notify.close()
-
-
-_CONVERSATIONS = frozenset({Phase.TALKING, Phase.TRANSFERRING, Phase.JOINING, Phase.SURVEY, Phase.LEAVING})
 
 
 def read_arguments(facts: InviteFacts) -> tuple[Entry, QueueSettings]:

@@ -29,6 +29,7 @@ from kalibri.heartbeat import Heartbeat
 from kalibri.journal import JournalWriter
 from kalibri.prompt_index import INDEX
 from sems_apps.host.acd_port import SQL, AcdPort
+from sems_apps.host.dial_port import DialPort
 from sems_apps.host.host import HostOptions, MediaHost
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
@@ -66,6 +67,7 @@ class Program:
         self._rtp = RtpClient(self.loop, [(ports.address, ports.control) for ports in controllers])
         self._proxies = {config.proxy.listen_address, "127.0.0.1", "::1"}
         self._own_proxies = frozenset(self._proxies)
+        self._boot = uuid.uuid4()
         self._links: list[PgLink] = []
         self._links.extend(self._link(number) for number in range(media.connections))
         journal = JournalWriter(config.journal_directory, config.node_name, name)
@@ -88,11 +90,14 @@ class Program:
             supervision=Supervisors(media.listen_address),
             accepts=lambda host: host in self._proxies,
         )
+        self._dial_link = self._link_for_dialling()
+        self.dialling = DialPort(self.loop, self._node, self._dial_link, lambda: self.host, boot=self._boot)
+        self.host.dialling = self.dialling
         self._serial = 0
         self._stamp: object = None
 
     def _acd(self, journal: JournalWriter) -> AcdPort:
-        self.acd = AcdPort(self.loop, self._node, self._links, journal, self, boot=uuid.uuid4())
+        self.acd = AcdPort(self.loop, self._node, self._links, journal, self, boot=self._boot)
         return self.acd
 
     def _link(self, number: int) -> PgLink:
@@ -117,6 +122,24 @@ class Program:
             on_up=self._database_is_back if listens else None,
             on_notify=self._notified if listens else None,
         )
+
+    def _link_for_dialling(self) -> PgLink:
+        """A connection of its own: what campaigns tell must not delay what callers wait for."""
+
+        def open_connection() -> Any:
+            conn = connect(
+                self._config,
+                application_name=f"{self._node} dial",
+                connect_timeout_ms=CONNECT_MS,
+                statement_timeout_ms=STATEMENT_MS,
+            )
+            conn.execute("LISTEN dial_order")
+            return conn
+
+        def take() -> None:
+            self.loop.call_soon(lambda: self.dialling.take())
+
+        return PgLink(self.loop, self._workers.submit, open_connection, on_up=take, on_notify=take)
 
     def _database_is_back(self) -> None:
         self.loop.call_soon(lambda: self.acd.take())
@@ -157,6 +180,7 @@ class Program:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.loop.call_from_thread(self._stop))
         self.acd.begin()
+        self.dialling.begin()
         self.host.watch_silence()
         self._look()
         self._read_proxies()
@@ -166,7 +190,7 @@ class Program:
         log.info("%s listens at %s", self._node, self.host.stack.address)
         self.loop.run()
         self.host.close()
-        for link in self._links:
+        for link in (*self._links, self._dial_link):
             link.close()
         self._workers.close()
         self.loop.close()

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sems_apps import actions as do
 from sems_apps.acd_actions import ACD_ACTIONS
@@ -44,6 +44,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("media")
 
 
+class Machine(Protocol):
+    """An application: events in, actions out."""
+
+    @property
+    def is_conversation(self) -> bool:
+        """Whether a host that stops should wait for the call."""
+
+    def step(self, event: Event, now: float) -> list[Action]:
+        """Take an event at this moment (monotonic seconds) and return what to do, in this order."""
+
+
 @dataclass(slots=True)
 class _Playing:
     """What plays to one side."""
@@ -56,9 +67,10 @@ class _Playing:
 class Session:
     """One call."""
 
-    def __init__(self, host: MediaHost, entry: Entry, proxy: Address) -> None:
+    def __init__(self, host: MediaHost, entry: Entry, proxy: Address, machine: Machine | None = None) -> None:
+        """machine: the application; None: hold_queue."""
         self.host, self.entry, self.proxy = host, entry, proxy
-        self.machine = HoldQueue()
+        self.machine: Machine = machine or HoldQueue()
         self.legs: dict[str, SipLeg] = {}
         self.finished = False
         #: The leg whose media is on the other side.
@@ -476,11 +488,11 @@ class Session:
 
     def leg_failed(self, leg: SipLeg, code: int) -> None:
         """A final response that is none."""
-        self.tell("media.failed", leg=leg.name, code=code)
+        self.tell("media.failed", leg=leg.name, code=code, cause=leg.q850 or None)
         if leg.name.startswith(do.SUPERVISOR_PREFIX):
             self.host.acd.supervised(leg.name, f"the supervisor did not answer: {code}")
             self._free_place(leg.name)
-        self.post(LegFailed(leg.name, code))
+        self.post(LegFailed(leg.name, code, leg.q850, leg.refused_by_proxy))
 
     def leg_ended(self, leg: SipLeg, cause: str) -> None:
         """BYE or CANCEL, or the far end is gone."""
@@ -550,5 +562,6 @@ _PERFORM: dict[type[Action], Callable[[Session, Any], None]] = {
     do.Notify: Session._notify,
     do.Supervise: Session._supervise,
     do.Unsupervise: Session._unsupervise,
+    do.ReportDial: lambda session, action: session.host.dialling.report(action),
     do.Finish: Session._finish,
 }

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from callcore.agent import AgentState
+from callcore.attempt import AttemptState, Outcome
 from callcore.call_queue import (
     EntryEnd,
     EntryKind,
@@ -50,6 +51,8 @@ from kemi.ks_route.model import DestinationKind, Direction, PatternClass
 ENUMS: dict[str, type[StrEnum]] = {
     "agent_state": AgentState,
     "api_scope": ApiScope,
+    "attempt_outcome": Outcome,
+    "attempt_state": AttemptState,
     "campaign_mode": CampaignMode,
     "campaign_state": CampaignState,
     "delivery_state": DeliveryState,

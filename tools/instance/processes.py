@@ -68,6 +68,7 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
         "kamailio": _kamailio,
         "ks-cdr": _daemon,
         "ks-acd": _daemon,
+        **({"ks-dial": _daemon} if config.media_hosts else {}),
         "ks-rec": _recorder,
         **({"ks-api": _daemon} if config.api.enabled else {}),
         "ks-worker": _daemon,
