@@ -17,7 +17,10 @@ from kalibri import db
 from kalibri.config import Config
 from kalibri.db import Conn
 from kalibri.services import audit
+from kalibri.services import caller as callers
+from kalibri.services import card as cards
 from kalibri.services import event as event_stream
+from kalibri.services import form as forms
 from kalibri.services import token as api_tokens
 from kalibri.services import webhook as hooks
 
@@ -28,6 +31,8 @@ KEEP_CHANGES_DAYS = 14
 KEEP_CHANGES = 1000
 KEEP_RUNS_DAYS = 90
 KEEP_QUARANTINE_DAYS = 365
+#: Why campaigns were idle, second by second, and the daily calls of caller ids.
+KEEP_HOLDS_DAYS = 35
 #: Half-written files that are older belong to nobody any more, in seconds.
 ORPHAN_SECONDS = 86_400.0
 #: Names that processes give to files that are not whole yet (kalibri/files.py, tools/ksctl/csv_files.py).
@@ -78,6 +83,13 @@ def changes(conn: Conn, _config: Config) -> str:
     return f"{gone} changes, {runs} runs, {lines} lines in quarantine removed"
 
 
+def campaigns(conn: Conn, _config: Config) -> str:
+    """Remove old seconds in which campaigns were idle, and old days of caller ids."""
+    gone = db.execute(conn, SQL["forget_holds"], days=KEEP_HOLDS_DAYS)
+    used = db.execute(conn, SQL["forget_caller_id_use"], days=KEEP_HOLDS_DAYS)
+    return f"{gone} times of campaigns, {used} days of caller ids removed"
+
+
 def audit_log(conn: Conn, config: Config) -> str:
     """Remove what is past its period from the audit log."""
     return f"{audit.forget_old(conn, days=config.worker.keep_audit_days)} removed"
@@ -86,6 +98,13 @@ def audit_log(conn: Conn, config: Config) -> str:
 def webhooks(conn: Conn, _config: Config) -> str:
     """Remove deliveries that were given up long ago."""
     return f"{hooks.forget_dead(conn)} removed"
+
+
+def old_cards(conn: Conn, config: Config) -> str:
+    """Remove cards of calls that nobody works on any more, sheets past their period, and remembered callers."""
+    sheets = forms.forget_sheets(conn, default_days=config.worker.keep_calls_days)
+    gone = cards.forget_old(conn)
+    return f"{gone} cards, {sheets} sheets, {callers.forget_expired(conn)} looked-up callers removed"
 
 
 def orphan_files(_conn: Conn, config: Config) -> str:
@@ -103,8 +122,8 @@ def orphan_files(_conn: Conn, config: Config) -> str:
 
 def _half_written(config: Config) -> Iterator[Path]:
     folders = [config.etc_directory, config.index_directory, config.run_directory]
-    if config.worker.archive_directory is not None:
-        folders.append(config.worker.archive_directory)
+    if (config.worker.archive or "").startswith("dir:"):
+        folders.append(Path((config.worker.archive or "").removeprefix("dir:")))
     for folder in folders:
         for pattern in HALF_WRITTEN:
             yield from folder.rglob(pattern)
