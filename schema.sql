@@ -25,6 +25,7 @@
 \ir schema/62_campaign.sql
 \ir schema/63_lead.sql
 \ir schema/64_attempt.sql
+\ir schema/65_agent_campaign.sql
 \ir schema/66_fingerprint.sql
 \ir schema/67_ivr.sql
 \ir schema/68_account_service.sql

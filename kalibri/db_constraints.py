@@ -80,6 +80,10 @@ UNIQUE = {
     "campaign_name_key": "the tenant has a campaign of this name already",
     "do_not_call_number_key": "the number is on this do-not-call list already",
     "lead_external_id_key": "the campaign has a lead of this id already",
+    "attempt_id_key": "two attempts would have one id",
+    "attempt_open_idx": "the lead is being dialled already",
+    "attempt_pkey": "the attempt exists already",
+    "campaign_count_pkey": "the outcome is counted already",
     "lead_number_key": "another lead of the campaign has this number already",
     "retry_rule_pkey": "the retry table has a rule at this position already",
     "zone_set_zones_key": "this set of zones exists already",
@@ -329,6 +333,10 @@ CHECKS = {
     "lead_caller_id_check": "caller id: up to 20 digits, with or without +",
     "lead_consent_basis_check": "consent: at most 128 printing characters",
     "lead_consent_ref_check": "evidence of consent: at most 200 printing characters",
+    "attempt_ended_check": "an attempt that is over has a time of its end, another has none",
+    "attempt_settled_check": "a settled attempt has an outcome and a time, another is not settled",
+    "attempt_taken_check": "an attempt that a media host has taken has a time and a lease",
+    "campaign_count_attempts_check": "attempts are counted from 0",
     "lead_done_check": "a finished lead has a result and a time",
     "lead_external_id_check": "id: 1 to 128 printing characters, no blank at the ends",
     "lead_name_check": "name: at most 200 printing characters",
@@ -489,6 +497,10 @@ REFERENCES = {
         "there is no such campaign", "the campaign still has a do-not-call list"
     ),
     "do_not_call_tenant_fkey": Reference(_TENANT, "the tenant still has a do-not-call list"),
+    "attempt_lead_fkey": Reference("there is no such lead", "the lead has attempts"),
+    "campaign_count_campaign_fkey": Reference(
+        "there is no such campaign", "attempts of the campaign are counted"
+    ),
     "lead_campaign_fkey": Reference("there is no such campaign", "the campaign still has leads"),
     "lead_list_fkey": Reference("there is no such list", "the list still has leads"),
     "lead_number_lead_fkey": Reference("there is no such lead", "the lead still has numbers"),

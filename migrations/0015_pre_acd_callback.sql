@@ -84,7 +84,9 @@ BEGIN
     UPDATE queue_entry SET dials = dials + 1 WHERE tenant_id = p_offer.tenant_id AND entry_id = p_offer.entry_id RETURNING * INTO STRICT e;
     PERFORM acd_note(p_now, e.tenant_id, 'entry.dial', e.queue_id, e.entry_id, p_offer.offer_id, p_offer.agent_id, e.call_id,
                      jsonb_build_object('result', p_result, 'code', p_code, 'dials', e.dials));
-    IF e.dials >= q.callback_attempts THEN
+    PERFORM dial_unreached(e, p_code) WHERE e.variables ? 'dial';
+    -- Of a campaign: another try is another attempt, when its rules want one.
+    IF e.dials >= q.callback_attempts OR e.variables ? 'dial' THEN
         PERFORM acd_end_entry(e.tenant_id, e.entry_id, 'failed', 'system', jsonb_build_object('result', p_result), p_now);
     ELSE
         PERFORM acd_rewait(e.tenant_id, e.entry_id, 'callback: ' || p_result, q.callback_retry_seconds, p_now);

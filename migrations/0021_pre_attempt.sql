@@ -51,6 +51,7 @@ CREATE TABLE attempt (
     boot         uuid,
     lease_until  timestamptz,
     facts        jsonb NOT NULL DEFAULT '{}',
+    entry_id     bigint,
     CONSTRAINT attempt_pkey PRIMARY KEY (tenant_id, attempt_id),
     CONSTRAINT attempt_lead_fkey FOREIGN KEY (tenant_id, lead_id) REFERENCES lead ON DELETE CASCADE,
     CONSTRAINT attempt_taken_check CHECK (state NOT IN ('taken', 'answered') OR taken_at IS NOT NULL AND lease_until IS NOT NULL),
@@ -63,10 +64,11 @@ COMMENT ON COLUMN attempt.call_id IS 'Its call: the story is read by it (ksctl c
 COMMENT ON COLUMN attempt.expires_at IS 'An order that nobody has taken by then is withdrawn.';
 COMMENT ON COLUMN attempt.host IS 'Media host that took it, and the life of it (boot).';
 COMMENT ON COLUMN attempt.lease_until IS 'The host renews it while it holds the dial; when it is over the dial is lost.';
+COMMENT ON COLUMN attempt.entry_id IS 'Agent first: the callback in the queue that waits for the agent; null: media hosts take the order.';
 COMMENT ON COLUMN attempt.facts IS 'What the host told (sems_apps.actions.ReportDial): code, cause, ours, rang, verdict, heard_ms, key, choice …';
 CREATE UNIQUE INDEX attempt_open_idx ON attempt (lead_id) WHERE state <> 'settled';
 COMMENT ON INDEX attempt_open_idx IS 'A lead has at most one open attempt: nobody is rung twice at once.';
-CREATE INDEX attempt_ordered_idx ON attempt (attempt_id) WHERE state = 'ordered';
+CREATE INDEX attempt_ordered_idx ON attempt (attempt_id) WHERE state = 'ordered' AND entry_id IS NULL;
 COMMENT ON INDEX attempt_ordered_idx IS 'Orders that a media host may take.';
 CREATE INDEX attempt_held_idx ON attempt (host) WHERE state IN ('taken', 'answered');
 COMMENT ON INDEX attempt_held_idx IS 'Dials that a media host holds.';
@@ -140,7 +142,7 @@ DECLARE
     c campaign;
     v_listed text;
 BEGIN
-    FOR a IN SELECT t.* FROM attempt t WHERE t.state = 'ordered' ORDER BY t.attempt_id LIMIT p_room FOR UPDATE SKIP LOCKED LOOP
+    FOR a IN SELECT t.* FROM attempt t WHERE t.state = 'ordered' AND t.entry_id IS NULL ORDER BY t.attempt_id LIMIT p_room FOR UPDATE SKIP LOCKED LOOP
         SELECT x.* INTO STRICT c FROM campaign x WHERE x.tenant_id = a.tenant_id AND x.campaign_id = a.campaign_id;
         v_listed := do_not_call_scope(a.tenant_id, a.campaign_id, a.number, v_now);
         IF a.expires_at <= v_now THEN
@@ -240,7 +242,7 @@ DECLARE
 BEGIN
     FOR a IN
         SELECT t.* FROM attempt t JOIN campaign c USING (tenant_id, campaign_id)
-        WHERE t.state = 'ordered' AND (t.expires_at <= v_now OR c.state <> 'running') ORDER BY t.attempt_id LIMIT 500 FOR UPDATE OF t SKIP LOCKED
+        WHERE t.state = 'ordered' AND t.entry_id IS NULL AND (t.expires_at <= v_now OR c.state <> 'running') ORDER BY t.attempt_id LIMIT 500 FOR UPDATE OF t SKIP LOCKED
     LOOP
         PERFORM dial_end(a, CASE WHEN a.expires_at <= v_now THEN 'untaken' ELSE 'refused' END::attempt_outcome);
         v_count := v_count + 1;

@@ -40,6 +40,9 @@ class CallbackDue(Event):
     caller_id: str = ""
     target: str = ""
     ring_seconds: float = 20.0
+    #: How long the agent reads before the person is called, and how long the person's phone may ring.
+    reading_seconds: float = 0.0
+    caller_seconds: float = 45.0
 
 
 @dataclass(frozen=True, slots=True)

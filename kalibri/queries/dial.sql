@@ -8,7 +8,7 @@ SELECT pg_try_advisory_lock(hashtext('dial leader'));
 -- Campaigns that run, with what their calls use of the limits.
 SELECT c.tenant_id, c.campaign_id, c.name, c.mode::text, c.queue_id, c.priority, c.weight, c.lines,
        c.calls_per_second::double precision, c.load_limit::double precision, c.load_resume::double precision, c.gateway,
-       c.abandon_cap_percent::double precision, c.pacing, t.max_calls, coalesce(o.open, 0)::integer AS open, coalesce(o.ordered, 0)::integer AS ordered
+       c.abandon_cap_percent::double precision, c.pacing, c.keep_running, t.max_calls, coalesce(o.open, 0)::integer AS open, coalesce(o.ordered, 0)::integer AS ordered
 FROM campaign c
 JOIN tenant t USING (tenant_id)
 LEFT JOIN LATERAL (
@@ -30,6 +30,20 @@ WHERE n.kind = 'media' AND n.enabled AND NOT n.draining AND n.heartbeat_at > clo
 SELECT l.lead_id, l.position, n.number, n.region, l.caller_id, l.due_at
 FROM lead_take(%(tenant_id)s, %(campaign_id)s, %(sets)s::integer[], %(most)s) l
 JOIN lead_number n ON n.tenant_id = l.tenant_id AND n.lead_id = l.lead_id AND n.position = l.position;
+
+-- name: take_for_agents
+-- Leads whose turn it is, with their priority.
+SELECT l.lead_id, l.position, n.number, n.region, l.caller_id, l.due_at, l.priority
+FROM lead_take(%(tenant_id)s, %(campaign_id)s, %(sets)s::integer[], %(most)s) l
+JOIN lead_number n ON n.tenant_id = l.tenant_id AND n.lead_id = l.lead_id AND n.position = l.position;
+
+-- name: order_agents
+-- Puts them into the queue, for an agent to be called first.
+SELECT dial_order_agents(%(tenant_id)s, %(campaign_id)s, %(orders)s::jsonb);
+
+-- name: withdraw
+-- Takes tasks of campaigns that do not run any more out of their queues.
+SELECT dial_withdraw();
 
 -- name: order
 -- Orders their dials from the media hosts.

@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from callcore.attempt import DialFacts, Outcome, outcome_of
-from callcore.dial import DialReason
+from callcore.dial import DialReason, LeadPriority
+from callcore.dial_admission import Admission
 from callcore.dial_caller_id import NoCallerId, PoolNumber, choose_caller_id
 from callcore.dial_retry import AttemptFacts
 from kalibri import db
@@ -46,6 +47,8 @@ class RunningCampaign:
     gateway: str
     abandon_cap_percent: float
     pacing: Mapping[str, Any]
+    #: Goes on without leads: further ones are added while it runs.
+    keep_running: bool
     #: Calls at once of the tenant; None: any number.
     max_calls: int | None
     #: Attempts that are ordered, dialled or talked, and the ordered ones among them.
@@ -138,6 +141,7 @@ class _Taken:
     region: str
     caller_id: str | None
     due_at: datetime
+    priority: LeadPriority = LeadPriority.MEDIUM
 
 
 @dataclass(frozen=True)
@@ -192,21 +196,72 @@ def order(conn: Conn, campaign: RunningCampaign, sets: Sequence[int], most: int)
         if not taken:
             return 0
         shown = _caller_ids(conn, campaign, taken)
+        orders = [_order_of(lead, shown) for lead in taken if lead.lead_id in shown]
+        _put_back(conn, campaign, [lead for lead in taken if lead.lead_id not in shown])
+        return int(db.fetch_value(conn, SQL["order"], **ids, orders=json.dumps(orders)) or 0)
+
+
+def order_agents(
+    conn: Conn,
+    campaign: RunningCampaign,
+    sets: Sequence[int],
+    rooms: Mapping[LeadPriority, int],
+    preempting: frozenset[LeadPriority],
+) -> int:
+    """Take due leads and put them into the campaign's queue, so that an agent is called first; return how many.
+
+    rooms: how many of each priority may begin now, all of higher ones included. preempting: priorities that go
+    before callers who wait. One transaction, as `order`.
+    """
+    ids = {"tenant_id": campaign.tenant_id, "campaign_id": campaign.campaign_id}
+    with conn.transaction():
+        most = max(rooms.values())
+        taken = db.fetch_all(conn, _Taken, SQL["take_for_agents"], **ids, sets=list(sets), most=most)
+        admitted: list[_Taken] = []
+        for lead in taken:
+            if len(admitted) < rooms[lead.priority]:
+                admitted.append(lead)
+        shown = _caller_ids(conn, campaign, admitted) if admitted else {}
         orders = [
-            {
-                "lead_id": lead.lead_id,
-                "position": lead.position,
-                "number": lead.number,
-                "caller_id": shown[lead.lead_id],
-            }
-            for lead in taken
+            _order_of(lead, shown) | {"preempts": lead.priority in preempting}
+            for lead in admitted
             if lead.lead_id in shown
         ]
-        for lead in taken:
-            if lead.lead_id not in shown:
-                ids_of = {"tenant_id": campaign.tenant_id, "lead_id": lead.lead_id}
-                db.execute(conn, SQL["put_back"], **ids_of, position=lead.position, due_at=lead.due_at)
-        return int(db.fetch_value(conn, SQL["order"], **ids, orders=json.dumps(orders)) or 0)
+        _put_back(
+            conn, campaign, [lead for lead in taken if lead not in admitted or lead.lead_id not in shown]
+        )
+        if not orders:
+            return 0
+        return int(db.fetch_value(conn, SQL["order_agents"], **ids, orders=json.dumps(orders)) or 0)
+
+
+def _order_of(lead: _Taken, shown: Mapping[int, str]) -> dict[str, Any]:
+    return {
+        "lead_id": lead.lead_id,
+        "position": lead.position,
+        "number": lead.number,
+        "caller_id": shown[lead.lead_id],
+    }
+
+
+def _put_back(conn: Conn, campaign: RunningCampaign, leads: Sequence[_Taken]) -> None:
+    for lead in leads:
+        ids = {"tenant_id": campaign.tenant_id, "lead_id": lead.lead_id}
+        db.execute(conn, SQL["put_back"], **ids, position=lead.position, due_at=lead.due_at)
+
+
+def admission_of(conn: Conn, campaign: RunningCampaign) -> dict[LeadPriority, Admission]:
+    """Return when leads of each priority may take an agent."""
+    rows = campaigns.admission(conn, tenant_id=campaign.tenant_id, name=campaign.name)
+    return {
+        row.priority: Admission(float(row.max_queue_percent), row.min_free_agents, row.preempts)
+        for row in rows
+    }
+
+
+def withdraw(conn: Conn) -> int:
+    """Take tasks of campaigns that do not run any more out of their queues; return how many."""
+    return int(db.fetch_value(conn, SQL["withdraw"]) or 0)
 
 
 def _caller_ids(conn: Conn, campaign: RunningCampaign, taken: Sequence[_Taken]) -> dict[int, str]:
@@ -301,6 +356,7 @@ def settle(conn: Conn, *, now: datetime) -> list[Settled]:
     settled = []
     with conn.transaction():
         conn.execute(SQL["relaxed"])
+        rules = lead_outcome.RulesRead()
         for row in db.fetch_all(conn, _Ended, SQL["ended"], most=SETTLED_AT_ONCE):
             outcome = row.outcome or outcome_of(_dial_facts(row.facts))
             lead_outcome.settle(
@@ -310,6 +366,7 @@ def settle(conn: Conn, *, now: datetime) -> list[Settled]:
                 position=row.position,
                 attempt=_attempt_facts(outcome, row.facts),
                 now=now,
+                rules_read=rules,
             )
             ids = {"tenant_id": row.tenant_id, "attempt_id": row.attempt_id}
             db.fetch_value(conn, SQL["settled"], **ids, outcome=outcome.value)

@@ -53,8 +53,31 @@ class Settled:
     state: LeadState
 
 
+class RulesRead:
+    """Rules of campaigns, each read once: for those who settle many attempts in one transaction."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, str], tuple[list[RetryRule], RetryLimits]] = {}
+
+    def of(self, conn: Conn, tenant_id: int, campaign: str) -> tuple[list[RetryRule], RetryLimits]:
+        """Return the retry rules of a campaign, and what it says of all retries; raises NotFound."""
+        known = self._known.get((tenant_id, campaign))
+        if known is None:
+            found = campaigns.find(conn, tenant_id=tenant_id, name=campaign)
+            rules = retry_rule.find_table(conn, tenant_id=tenant_id, name=found.retry_table)
+            known = self._known[tenant_id, campaign] = rules, limits_of(found)
+        return known
+
+
 def settle(
-    conn: Conn, *, tenant_id: int, lead_id: int, position: int, attempt: AttemptFacts, now: datetime
+    conn: Conn,
+    *,
+    tenant_id: int,
+    lead_id: int,
+    position: int,
+    attempt: AttemptFacts,
+    now: datetime,
+    rules_read: RulesRead | None = None,
 ) -> Settled:
     """Do what follows for a lead from an attempt with its number `position`; raises NotFound.
 
@@ -63,9 +86,8 @@ def settle(
     with conn.transaction():
         ids = {"tenant_id": tenant_id, "lead_id": lead_id}
         lead = db.require(db.fetch_one(conn, _Lead, SQL["get_lead"], **ids), "lead", lead_id)
-        campaign = campaigns.find(conn, tenant_id=tenant_id, name=lead.campaign)
+        rules, limits = (rules_read or RulesRead()).of(conn, tenant_id, lead.campaign)
         numbers = db.fetch_all(conn, LeadNumber, SQL["numbers"], **ids, now=now)
-        rules = retry_rule.find_table(conn, tenant_id=tenant_id, name=campaign.retry_table)
         rule = choose(rules, attempt)
         history = LeadHistory(
             attempts=lead.attempts,
@@ -73,7 +95,7 @@ def settle(
             position=position,
             numbers={row.position: row.zones for row in numbers if row.state is LeadNumberState.GOOD},
         )
-        step = follow(rule, attempt, history, limits_of(campaign), now)
+        step = follow(rule, attempt, history, limits, now)
         counted = {"outcome": attempt.outcome, "charged": step.charged, "rule": rule.position}
         db.execute(conn, SQL["charge"], **ids, position=position, **counted)
         if lead.state is not LeadState.DONE:

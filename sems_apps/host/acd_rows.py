@@ -75,13 +75,17 @@ def offer_made(row: AcdRow) -> OfferMade:
 def callback_due(row: AcdRow) -> CallbackDue:
     """Return the callback of an offer_agent (agent first) or a dial (caller first)."""
     by_agent = row.kind == "offer_agent"
+    # What a campaign wants of it (schema/65_agent_campaign.sql).
+    dial = (row.data.get("variables") or {}).get("dial") or {}
     return CallbackDue(
         number=str(row.data.get("number") or ""),
         settings=settings_of(row),
         offer=row.offer if by_agent else 0,
-        caller_id=str(row.data.get("caller_id") or ""),
+        caller_id=str(dial.get("caller_id") or row.data.get("caller_id") or ""),
         target=address_of(row.data) if by_agent else "",
-        ring_seconds=float(row.data.get("ring_seconds") or 20),
+        ring_seconds=float(dial.get("agent_ring_seconds") or row.data.get("ring_seconds") or 20),
+        reading_seconds=float(dial.get("reading_seconds") or 0),
+        caller_seconds=float(dial.get("ring_seconds") or 45),
     )
 
 

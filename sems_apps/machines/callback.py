@@ -36,13 +36,14 @@ from sems_apps.machines.listening import Listening
 from sems_apps.machines.queue_call import LegState, Offer, Phase, QueueCall, outcome_of
 from sems_apps.sounds import music, prompt
 
-CALLER_SECONDS = 45.0
 CALLER_TIMER = "caller"
+READING = "reading"
 
 
 def due(call: QueueCall, event: CallbackDue) -> None:
     """Call the reserved agent first, or the caller first where the queue wants that."""
     call.settings, call.number, call.caller_id = event.settings, event.number, event.caller_id
+    call.reading_seconds, call.caller_seconds = event.reading_seconds, event.caller_seconds
     call.ear = Listening(event.settings, event.number)
     call.queued = True
     if not event.offer:
@@ -73,7 +74,11 @@ def agent_answered(call: QueueCall, event: LegAnswered) -> None:
         ReportOffer(offer.offer, OfferOutcome.ANSWERED, 200),
         Play(event.leg, sounds, call.settings.language),
     )
-    _call_caller(call)
+    if call.reading_seconds > 0:
+        call.phase = Phase.CALLING_CALLER
+        call.do(StartTimer(READING, call.reading_seconds))
+    else:
+        _call_caller(call)
 
 
 def agent_failed(call: QueueCall, event: LegFailed) -> None:
@@ -127,7 +132,7 @@ def _call_caller(call: QueueCall) -> None:
     call.phase = Phase.CALLING_CALLER
     call.do(
         Dial(CALLER, LegKind.CALLER, call.number, call.caller_id),
-        StartTimer(CALLER_TIMER, CALLER_SECONDS),
+        StartTimer(CALLER_TIMER, call.caller_seconds),
     )
 
 
@@ -155,14 +160,15 @@ def caller_failed(call: QueueCall, event: LegFailed) -> None:
     """The caller cannot be reached now: the ACD decides about another try."""
     call.legs[event.leg] = LegState.ENDED
     if event.leg == CALLER:
-        _unreached(
-            call, {408: "no_answer", 480: "no_answer", 486: "busy"}.get(event.code, "failed"), event.code
-        )
+        outcome = {408: "no_answer", 480: "no_answer", 486: "busy"}.get(event.code, "failed")
+        _unreached(call, "failed" if event.ours else outcome, 0 if event.ours else event.code)
 
 
 def caller_timer(call: QueueCall, event: TimerFired) -> None:
-    """The caller's phone rang too long."""
-    if event.name == CALLER_TIMER:
+    """The agent has read; or the caller's phone rang too long."""
+    if event.name == READING and call.joining is not None:
+        _call_caller(call)
+    elif event.name == CALLER_TIMER:
         call.do(CancelDial(CALLER, "no answer"))
         call.legs[CALLER] = LegState.ENDED
         _unreached(call, "no_answer", 408)

@@ -80,6 +80,8 @@ class QueueCall:
         self.settings = QueueSettings()
         self.number = ""
         self.caller_id = ""
+        #: Of a callback: the agent reads so long, then the caller's phone may ring so long.
+        self.reading_seconds, self.caller_seconds = 0.0, 45.0
         self.legs: dict[str, LegState] = {}
         self.offers: dict[int, Offer] = {}
         self.ear = Listening(self.settings, "")

@@ -12,6 +12,7 @@ import pytest
 
 from callcore.account_service import ForwardCondition, ForwardKind, HuntMode, ScreenList
 from callcore.agent import AgentState
+from callcore.attempt import AttemptState, Outcome
 from callcore.call_queue import (
     EntryEnd,
     EntryKind,
@@ -55,6 +56,8 @@ from kemi.ks_route.model import DestinationKind, Direction, PatternClass
 ENUMS: dict[str, type[StrEnum]] = {
     "agent_state": AgentState,
     "api_scope": ApiScope,
+    "attempt_outcome": Outcome,
+    "attempt_state": AttemptState,
     "campaign_mode": CampaignMode,
     "campaign_state": CampaignState,
     "card_lookup": CardLookup,

@@ -10,8 +10,30 @@ from typing import Any
 from kalibri.db import statements
 from sems_apps.host.pg_link import Rows
 
-SQL = statements("media_host")
-_NAMES = {text: name for name, text in SQL.items()}
+_NAMES = {text: name for noun in ("media_host", "dial_host") for name, text in statements(noun).items()}
+
+
+class HandLoop:
+    """A loop that the test turns."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+        self.later: list[Callable[[], None]] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        callback()
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self.later.append(callback)
+
+    def turn(self) -> None:
+        """Run everything that was asked for later."""
+        pending, self.later = self.later, []
+        for callback in pending:
+            callback()
 
 
 class FakeLink:

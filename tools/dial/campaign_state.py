@@ -12,6 +12,7 @@ from callcore.dial import DialReason
 from callcore.dial_brake import FailureBrake, LoadBrake, LoadLimit
 from callcore.dial_share import Rate, Wish
 from kalibri.services.dial import RunningCampaign
+from tools.dial.agent_first import AgentFirst
 from tools.dial.paced import Paced
 
 #: Orders of a campaign that no media host has taken: more would only wait.
@@ -27,6 +28,7 @@ class CampaignState:
         self.failures = FailureBrake()
         #: The pacing of a campaign with agents; made when it is first asked.
         self.paced: Paced | None = None
+        self.agent_first: AgentFirst | None = None
         #: Zone sets whose hours are open, and until when this is believed (monotonic seconds).
         self.sets: Sequence[int] = ()
         self.sets_until = 0.0
@@ -54,7 +56,7 @@ class CampaignState:
             weight=campaign.weight,
             lines=max(0, lines),
             rate=self.rate.allowed(campaign.calls_per_second, now),
-            uses=("hosts", f"tenant {campaign.tenant_id}"),
+            uses=("hosts", f"tenant {campaign.tenant_id}"),  # names of engine._shared
         )
 
     def _braked(

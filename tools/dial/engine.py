@@ -18,6 +18,7 @@ from callcore.dial_share import Grant, Shared, Shares, Wish
 from kalibri.db import Conn
 from kalibri.services import dial
 from kalibri.services.dial import HostRoom, RunningCampaign, Settled
+from tools.dial.agent_first import AgentFirst
 from tools.dial.campaign_state import CampaignState
 from tools.dial.paced import Allowed, Paced
 
@@ -27,6 +28,9 @@ IDLE_SECONDS = 1.0
 EXPIRE_SECONDS = 1.0
 #: Hours change at whole minutes; a change of the campaign's settings is obeyed so soon.
 SETS_SECONDS = 5.0
+#: The agent hears of the lead before the person is called. Preview is the same with a longer pause: who does not
+#: want the lead hangs up, and it goes to somebody else.
+AGENT_FIRST = frozenset({CampaignMode.AGENT_FIRST, CampaignMode.PREVIEW})
 #: A campaign without a due lead is looked at again after this.
 NO_LEAD_SECONDS = 1.0
 
@@ -60,6 +64,7 @@ class Engine:
         if now >= self._expire_at:
             self._expire_at = now + EXPIRE_SECONDS
             dial.expire(conn, leases=may_judge)
+            dial.withdraw(conn)
         self._settle(conn, now)
         campaigns = dial.running(conn)
         self._campaigns = {
@@ -111,8 +116,13 @@ class Engine:
 
     def _allowed(self, conn: Conn, campaign: RunningCampaign, state: CampaignState, now: float) -> Allowed:
         """Return how many calls the mode of the campaign allows now."""
-        if campaign.mode not in (CampaignMode.PROGRESSIVE, CampaignMode.PREDICTIVE):
+        if campaign.mode == CampaignMode.BROADCAST:
             return Allowed(campaign.lines, DialReason.LINES)
+        if campaign.mode in AGENT_FIRST:
+            if state.agent_first is None or now >= state.sets_until:
+                state.agent_first = AgentFirst(dial.admission_of(conn, campaign))
+            agents, waiting = dial.agents_of(conn, campaign), dial.waiting_in_queue(conn, campaign)
+            return state.agent_first.allowed(agents, waiting, campaign.ordered)
         if state.paced is None:
             before = dial.counted(conn, campaign)
             state.paced = Paced(campaign, answers=before.answers, abandoned=before.abandoned)
@@ -127,7 +137,11 @@ class Engine:
         if now >= state.sets_until:
             state.sets_until = now + SETS_SECONDS
             state.sets = dial.open_now(conn, campaign, self._now())
-        placed = dial.order(conn, campaign, state.sets, grant.calls)
+        if state.agent_first is not None:
+            rooms = {key: min(room, grant.calls) for key, room in state.agent_first.rooms.items()}
+            placed = dial.order_agents(conn, campaign, state.sets, rooms, state.agent_first.preempting)
+        else:
+            placed = dial.order(conn, campaign, state.sets, grant.calls)
         self.ordered += placed
         state.placed += placed
         state.rate.used(placed)
@@ -138,9 +152,12 @@ class Engine:
     def _idle(self, conn: Conn, campaign: RunningCampaign, state: CampaignState, now: float) -> None:
         """Find out why there were not enough leads, and end a campaign that has none left."""
         reason = dial.outlook(conn, campaign.campaign_id, state.sets).reason
+        if reason is DialReason.CALLER_ID_CAP and state.agent_first is not None:
+            reason = state.agent_first.reason  # leads are due whose priority is not admitted now
         state.reason = state.idle_reason = reason
         state.idle_until = now + NO_LEAD_SECONDS
-        if reason is DialReason.NO_LEADS and campaign.open == 0 and not state.placed:
+        done = reason is DialReason.NO_LEADS and campaign.open == 0 and not state.placed
+        if done and not campaign.keep_running:
             dial.finish(conn, campaign)
 
     def _note(self, conn: Conn, campaigns: list[RunningCampaign]) -> None:

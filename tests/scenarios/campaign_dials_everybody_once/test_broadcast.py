@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from callcore.attempt import Outcome
+from tests.scenarios.campaign_dials_everybody_once.conftest import outcomes, wait_for
 from tests.support.call_centre import CallCentre, assert_music
 from tests.support.dial_field import DialField
-from tests.support.dialled_people import People, install_prompts
+from tests.support.dialled_people import People
 from tests.support.fix_carriers import Carriers
 from tests.support.sip_plan import Plan
 from tests.support.switch import Switch
@@ -24,49 +23,6 @@ KEYS = {
     "3": {"action": "callback"},
     "9": {"action": "opt_out", "prompt": "goodbye"},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def prompts(live_switch: Switch) -> None:
-    install_prompts(live_switch, "sale", "goodbye", "callback-accepted")
-
-
-@pytest.fixture
-def carriers(live_switch: Switch, live_centre: CallCentre) -> Iterator[Carriers]:
-    made = Carriers(live_switch, live_centre.loop)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def field(live_switch: Switch) -> Iterator[DialField]:
-    with live_switch.connect() as conn:
-        conn.row_factory = None  # type: ignore[assignment]
-        field = DialField(tuple_rows(conn), tenant=live_switch.tenant_id)
-        yield field
-        field.conn.execute("UPDATE campaign SET state = 'stopped' WHERE state <> 'stopped'")
-
-
-def tuple_rows(conn: Any) -> Any:
-    """Rows as tuples: what DialField reads."""
-    from psycopg.rows import tuple_row
-
-    conn.row_factory = tuple_row
-    return conn
-
-
-def outcomes(field: DialField, campaign: int) -> dict[str, str]:
-    """Return number → outcome of its settled attempts, joined."""
-    found: dict[str, str] = {}
-    for attempt in field.attempts(campaign):
-        if attempt["state"] == "settled":
-            before = found.get(attempt["number"])
-            found[attempt["number"]] = f"{before} {attempt['outcome']}" if before else attempt["outcome"]
-    return found
-
-
-def wait_for(switch: Switch, condition: Callable[[], Any], what: str) -> Any:
-    return switch.wait(condition, PATIENCE, what)
 
 
 def test_each_answer_and_refusal_is_told_and_everybody_dialled_once(

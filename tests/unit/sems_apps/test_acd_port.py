@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,32 +31,9 @@ from sems_apps.host.acd_port import AcdPort
 from sems_apps.host.acd_rows import AcdRow
 from sems_apps.host.ports import Entry
 from sems_apps.settings import QueueSettings
-from tests.support.fake_link import FakeLink, row
+from tests.support.fake_link import FakeLink, HandLoop, row
 
 SETTINGS = {"tenant": 1, "queue": 7, "name": "sales", "music": "jazz"}
-
-
-class HandLoop:
-    """A loop that the test turns."""
-
-    def __init__(self) -> None:
-        self.time = 100.0
-        self.later: list[Callable[[], None]] = []
-
-    def now(self) -> float:
-        return self.time
-
-    def call_soon(self, callback: Callable[[], None]) -> None:
-        callback()
-
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
-        self.later.append(callback)
-
-    def turn(self) -> None:
-        """Run everything that was asked for later."""
-        pending, self.later = self.later, []
-        for callback in pending:
-            callback()
 
 
 class Desk:

@@ -1,0 +1,153 @@
+"""Agent first: a lead waits for an agent as a callback does, and its attempt follows; callers of the queue go first."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from callcore.dial import DialReason
+from kalibri.db import Conn
+from tests.support.acd_field import HOST, Field
+from tests.support.dial_field import DialField
+from tools.dial.engine import Engine
+
+ONE, TWO = "74951110001", "74951110002"
+
+
+class Centre:
+    """A queue with agents and a campaign that calls them first."""
+
+    def __init__(self, conn: Conn) -> None:
+        self.acd = Field(conn)
+        self.acd.host()
+        self.queue = self.acd.queue()
+        self.field = DialField(conn, tenant=self.acd.tenant)
+        conn.execute(
+            "UPDATE node SET heartbeat_at = now() + interval '1 hour',"
+            ' data = data || \'{"capacity": 99, "calls": 0}\''
+        )
+        self.now = time.monotonic()
+        self.engine = Engine(clock=lambda: self.now, load=lambda: 0.0)
+
+    def agent(self, name: str = "anna") -> int:
+        return self.acd.agent(name, self.queue)
+
+    def campaign(self, *numbers: str, **columns: Any) -> int:
+        values = {"mode": "agent_first", "prompt": "", "queue_id": self.queue, "reading_seconds": 7}
+        return self.field.campaign(leads=list(numbers), **(values | columns))
+
+    def look(self, times: int = 3) -> None:
+        for _ in range(times):
+            self.now += 1.0
+            self.engine.look(self.field.conn, may_judge=True)
+        self.field.check()
+
+    def offer(self) -> dict[str, Any]:
+        """Return the open offer, as the host takes it."""
+        rows = self.field.rows("SELECT * FROM acd_take(%s) WHERE kind = 'offer_agent'", HOST)
+        assert len(rows) == 1, rows
+        return rows[0]
+
+    def attempts(self, campaign: int) -> list[str | None]:
+        return [attempt["outcome"] for attempt in self.field.attempts(campaign)]
+
+
+@pytest.fixture
+def centre(db: Conn) -> Centre:
+    return Centre(db)
+
+
+def test_the_agent_is_offered_the_lead_and_talks(centre: Centre) -> None:
+    anna = centre.agent()
+    sale = centre.campaign(ONE)
+    centre.look()
+    offer = centre.offer()
+    data = offer["data"]
+    assert (data["first"], data["number"], data["variables"]["dial"]["reading_seconds"]) == ("agent", ONE, 7)
+    centre.acd.answer(offer["offer_id"])
+    centre.acd.acts("acd_dialled", offer["entry_id"], "reached", 200, "[]")
+    assert centre.acd.state(anna) == "busy"
+    centre.look()
+    assert centre.field.attempts(sale)[0]["state"] == "answered"
+    centre.acd.acts("acd_finish", offer["offer_id"], "agent")
+    centre.look()
+    assert centre.attempts(sale) == ["answered"]
+    assert centre.field.leads(sale)[0]["result"] == "reached"
+
+
+def test_who_is_not_reached_is_tried_by_the_rules_and_the_agent_is_free(centre: Centre) -> None:
+    anna = centre.agent()
+    sale = centre.campaign(ONE)
+    centre.look()
+    offer = centre.offer()
+    centre.acd.answer(offer["offer_id"])
+    centre.acd.acts("acd_dialled", offer["entry_id"], "busy", 486, "[]")
+    centre.look()
+    assert centre.attempts(sale) == ["busy"]
+    (lead,) = centre.field.leads(sale)
+    assert (lead["state"], lead["attempts"]) == ("waiting", 1)
+    assert centre.acd.state(anna) == "free"
+
+
+def test_an_agent_who_does_not_answer_consumes_no_lead(centre: Centre) -> None:
+    centre.agent()
+    sale = centre.campaign(ONE)
+    centre.look()
+    offer = centre.offer()
+    centre.acd.outcome(offer["offer_id"], "no_answer")
+    bella = centre.agent("bella")
+    centre.look()
+    assert centre.attempts(sale) == [None]
+    assert centre.acd.state(bella) in ("reserved", "ringing")
+    assert centre.field.leads(sale)[0]["attempts"] == 0
+
+
+def test_callers_of_the_queue_go_first(centre: Centre) -> None:
+    sale = centre.campaign(ONE)
+    centre.acd.enter(centre.queue)
+    anna = centre.agent()
+    centre.look()
+    assert centre.acd.state(anna) in ("reserved", "ringing")
+    assert not centre.field.attempts(sale)
+    reason = "SELECT reason::text FROM campaign_hold WHERE campaign_id = %s ORDER BY since DESC"
+    assert centre.field.value(reason, sale) == DialReason.AGENTS_BUSY
+
+
+def test_an_urgent_lead_goes_before_callers_who_wait(centre: Centre) -> None:
+    sale = centre.campaign()
+    anna = centre.agent()
+    first = centre.acd.enter(centre.queue)
+    centre.acd.answer(first.offer_id)
+    centre.acd.enter(centre.queue)
+    centre.field.lead(sale, ONE, priority="urgent", rank=3)
+    centre.look()
+    assert centre.attempts(sale) == [None]
+    centre.acd.acts("acd_finish", first.offer_id, "caller")
+    (offer,) = centre.field.rows("SELECT * FROM offer WHERE state <> 'ended'")
+    assert (offer["agent_id"], offer["entry_id"]) == (anna, centre.field.attempts(sale)[0]["entry_id"])
+
+
+def test_no_more_tasks_than_agents(centre: Centre) -> None:
+    centre.agent("anna")
+    centre.agent("bella")
+    sale = centre.campaign(ONE, TWO, "74951110003", "74951110004")
+    centre.look(5)
+    assert len(centre.field.attempts(sale)) <= 2
+
+
+def test_a_stopped_campaign_takes_its_tasks_out_of_the_queue(centre: Centre) -> None:
+    anna = centre.agent()
+    first = centre.acd.enter(centre.queue)
+    centre.acd.answer(first.offer_id)
+    sale = centre.campaign()
+    centre.field.lead(sale, ONE, priority="urgent", rank=3)
+    centre.look()
+    assert centre.attempts(sale) == [None]
+    centre.field.value("SELECT campaign_step(%s, %s, 'stop', 'test')::text", centre.acd.tenant, sale)
+    centre.look()
+    assert centre.attempts(sale) == ["no_agent"]
+    assert centre.field.leads(sale)[0]["state"] == "waiting"
+    centre.acd.acts("acd_finish", first.offer_id, "caller")
+    assert centre.acd.state(anna) == "free"
