@@ -20,6 +20,7 @@ from api.events.socket import socket_resource
 from api.execution import Executor
 from api.http import HealthResource, LimitedSite, RpcResource, tree
 from api.pages import Pages
+from api.phone_book import PhoneBookResource
 from api.registry import all_methods
 from api.rpc import RpcServer
 from api.webhooks import WebhookSender
@@ -54,6 +55,7 @@ class App:
                     "v1/rpc": RpcResource(api, server),
                     "v1/events": StreamResource(api, server, feed),
                     "v1/events/poll": PollResource(api, server, feed, reactor),
+                    "v1/addressbook": PhoneBookResource(api, server),
                     "v1/socket": socket_resource(api, server, feed),
                     "agent": Pages("agent"),
                 }

@@ -32,6 +32,7 @@ from sems_apps.host.acd_port import SQL, AcdPort
 from sems_apps.host.dial_port import DialPort
 from sems_apps.host.ears import EarsClient
 from sems_apps.host.host import HostOptions, MediaHost
+from sems_apps.host.ivr_port import IvrPort
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
 from sems_apps.host.pg_link import PgLink, Rows
@@ -47,6 +48,8 @@ log = logging.getLogger("media")
 LOOK_SECONDS = 2.0
 PROXIES_SECONDS = 5.0
 CONNECT_MS = 1000
+#: Web servers that are asked at once.
+LOOKUP_WORKERS = 32
 #: A call leaves few circles behind (sippy breaks its own): the collector looks less often than by default.
 GC_THRESHOLDS = (20_000, 20, 20)
 STATEMENT_MS = 1500
@@ -60,6 +63,8 @@ class Program:
         self._config, self._name = config, name
         self.loop = Loop(_report)
         self._workers = Workers(self.loop)
+        #: Web servers of scenarios may be slow: what waits for them must not keep files waiting.
+        self._lookups = Workers(self.loop, LOOKUP_WORKERS)
         self._beat = Heartbeat(config.run_directory, name)
         self._node = f"{config.node_name}-{name}"
         media = config.media
@@ -85,6 +90,7 @@ class Program:
             rtp=self._rtp,
             notify=NotifyServer(self.loop, address),
             acd=self._acd(journal),
+            ivr=IvrPort(self.loop, self._links, journal, self._rpc, self._lookups.submit),
             prompts=self._files,
             journal=journal,
             rpc=self._rpc,
@@ -197,6 +203,7 @@ class Program:
         for link in (*self._links, self._dial_link):
             link.close()
         self._workers.close()
+        self._lookups.close()
         self.loop.close()
 
     def _stop(self) -> None:

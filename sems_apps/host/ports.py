@@ -76,6 +76,13 @@ class NoDialling:
         """Nothing is known."""
 
 
+class Ivr(Protocol):
+    """What scenarios ask of the world."""
+
+    def perform(self, caller: Session, action: Action) -> None:
+        """Take an action of IVR_ACTIONS; answers come as events to the session, later."""
+
+
 class Journal(Protocol):
     """Where the story of the call is written."""
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 import psycopg
 import pytest
 
+from callcore.account_service import ForwardCondition, ForwardKind, HuntMode, ScreenList
 from callcore.agent import AgentState
 from callcore.call_queue import (
     EntryEnd,
@@ -36,6 +37,7 @@ from callcore.dial import (
 from callcore.ears_verdict import HangupReason
 from callcore.inventory import NumberState
 from callcore.recording import RecordingReason, RecordingState
+from callcore.star_code import StarAction
 from callcore.states import (
     ApiScope,
     DeliveryState,
@@ -63,8 +65,11 @@ ENUMS: dict[str, type[StrEnum]] = {
     "entry_end": EntryEnd,
     "entry_kind": EntryKind,
     "entry_state": EntryState,
+    "forward_condition": ForwardCondition,
+    "forward_kind": ForwardKind,
     "gateway_health": GatewayHealth,
     "hangup_reason": HangupReason,
+    "hunt_mode": HuntMode,
     "job_outcome": JobOutcome,
     "lead_number_state": LeadNumberState,
     "lead_priority": LeadPriority,
@@ -86,6 +91,8 @@ ENUMS: dict[str, type[StrEnum]] = {
     "retry_action": RetryAction,
     "report_every": ReportEvery,
     "route_direction": Direction,
+    "screen_list": ScreenList,
+    "star_action": StarAction,
 }
 
 REMEDY = (

@@ -27,6 +27,8 @@ LOCAL = {
     "backup.verify": "reads files of the machine",
     "completion": "the script of a shell",
     "doctor": "looks at the machine on which it runs",
+    "ivr.edit": "opens an editor; ivr.export and ivr.add",
+    "ivr.test": "a person types the keys",
     "schema.apply": "changes tables: needs their owner, and a person who watches",
 }
 
