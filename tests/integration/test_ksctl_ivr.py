@@ -90,6 +90,7 @@ def test_the_terminal_tells_what_would_be_heard(ksctl: Ksctl, menu: None) -> Non
 def test_the_shipped_scenarios_are_imported_and_run(ksctl: Ksctl, tmp_path: Path) -> None:
     for name in ("sales", "support"):
         ksctl.ok(f"queue add {name} -t acme")
+    ksctl.ok("domain add acme.example -t acme")
     (tmp_path / "password").write_text("secret password 1\n")
     ksctl.ok(f"account add 100 -t acme --password-file {tmp_path / 'password'}")
     for host in ("billing.example.org", "weather.example.org"):
