@@ -92,6 +92,8 @@ _OF_QUEUE = (
     OfferWithdrawn,
     PositionKnown,
 )
+#: What a scenario asked for.
+_OF_SCENARIO = (WorldAnswered, QueueFound, ScenarioLoaded, MessageFailed)
 #: The end of the call, whatever the scenario would do next.
 _FINAL = (HostStopping, MediaLost)
 
@@ -150,7 +152,10 @@ class IvrMenu:
 
     def _take(self, event: Event) -> None:
         if self._queue is not None and (self._in_queue or isinstance(event, _OF_QUEUE)):
-            if not (isinstance(event, TimerFired) and event.name == TIMER):
+            # An answer that comes when the scenario has gone on to the queue is late; the queue knows no such thing.
+            if not (
+                isinstance(event, _OF_SCENARIO) or (isinstance(event, TimerFired) and event.name == TIMER)
+            ):
                 self._through_queue(event)
             return
         handler = _HANDLERS.get(type(event))
