@@ -116,6 +116,11 @@ bench-media-host: install ## Cost of a held and of a joined call in a media host
 bench-lead-import: install ## A list of 100,000 leads imported, again, and taken from: bench/out/lead_import.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.lead_import
 
+.PHONY: bench-ivr
+bench-ivr: install ## Calls a second through a scenario of three menus: table and bench/out/ivr.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.ivr
+
+.PHONY: bench-dial
 bench-dial: install ## Automatic dialling, every lead accounted for: table and bench/out/dial.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.dial
 
