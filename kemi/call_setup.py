@@ -72,7 +72,7 @@ def invite(worker: Worker, sip: SipRequest) -> None:
     worker.port.table_set("seen", sip.transaction_key, call_id)
     worker.port.new_transaction()
     request = _route_request(worker, sip, sender, call_id)
-    hidden_once = None
+    hidden_once = spoken = None
     if sender.account is not None and request.b_number[:1] in _CODE_SIGNS:
         dialled = star_codes.dialled_code(worker, request)
         if dialled is not None:
@@ -80,10 +80,12 @@ def invite(worker: Worker, sip: SipRequest) -> None:
             if wish is None:
                 worker.journal.flush()
                 return
-            request, hidden_once = wish.request, wish.hidden
+            request, hidden_once, spoken = wish.request, wish.hidden, wish.spoken
     if sender.leg is not None:
         decision = application_calls.decision(worker, sender.leg, request)
         arrived = Arrived(decision)
+    elif spoken is not None:
+        decision, arrived = spoken, Arrived(spoken)
     else:
         way = decide(request, worker.directory.routes, make_world(worker))
         if not way.emergency and _hides(worker, sip, sender, hidden_once):
