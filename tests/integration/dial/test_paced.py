@@ -26,7 +26,8 @@ class Centre:
         self.agents = [self.acd.agent(f"a{number}", self.queue) for number in range(agents)]
         self.field = DialField(conn, tenant=self.acd.tenant)
         conn.execute(
-            "UPDATE node SET heartbeat_at = now() + interval '1 hour', data = data || '{\"capacity\": 99, \"calls\": 0}'"
+            "UPDATE node SET heartbeat_at = now() + interval '1 hour',"
+            """ data = data || '{"capacity": 99, "calls": 0}'"""
         )
         self.host = PlayedHost(self.field, "here-media-1")
         self.now = time.monotonic()
