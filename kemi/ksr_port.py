@@ -39,7 +39,7 @@ SANITY_URIS = 7
 #: What a BYE of our own to the callee is made of ($dlg; "from" is the caller, "to" the callee).
 #: The native route of conf/kamailio.cfg that a dialog runs when its time is up (KEMI has no callback of its own: in
 #: Kamailio 5.6 the event "dialog:timeout" is prepared and never raised).
-DIALOG_TIMEOUT_ROUTE = "KS_DIALOG_TIMEOUT"
+DIALOG_TIMEOUT_ROUTE = "DIALOG_TIMEOUT"
 _BYE_PARTS = (
     "callid",
     "from_uri",
