@@ -115,7 +115,3 @@ SELECT audio FROM media_cluster WHERE cluster_id = %(cluster_id)s;
 -- What a cluster is from now on.
 UPDATE media_cluster SET fingerprint_id = %(fingerprint_id)s
 WHERE tenant_id = %(tenant_id)s AND cluster_id = %(cluster_id)s;
-
--- name: find_fingerprint
--- A fingerprint of this tenant by name.
-SELECT fingerprint_id FROM fingerprint WHERE tenant_id = %(tenant_id)s AND name = %(name)s;
