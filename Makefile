@@ -24,6 +24,10 @@ help: ## List the targets
 install venv: ## Install what is missing: Debian packages (root or sudo) and .venv
 	@tools/install.sh
 
+.PHONY: install-tests
+install-tests: ## As install, and the browser that tests drive
+	@tools/install.sh --tests
+
 demo: run ## Start everything on loopback, place real calls, say what happened; leaves it running
 	@tools/launch.sh tools.demo
 
@@ -43,7 +47,7 @@ check: lint type test-unit schema-check ## Lint, types, unit tests, schema = sum
 
 # Tests of calls share few cores with the servers they start. What failed beside others runs once more, alone and one
 # after the other; what fails then is broken, and what passed is named above all the same.
-test: install lint type ## All that continuous integration runs: check, integration, scenarios
+test: install-tests lint type ## All that continuous integration runs: check, integration, scenarios
 	@$(PYTEST) $(PARALLEL) tests || { [ $$? -eq 1 ] && echo "once more, alone:" && \
 	  $(PYTEST) --last-failed --last-failed-no-failures none --maxfail 5 tests; }
 
@@ -61,7 +65,7 @@ type: install ## Types (mypy --strict)
 test-unit: install ## Tests without server, socket or sleep
 	@$(PYTEST) tests/unit
 
-test-integration: install ## Tests with real PostgreSQL, RTPProxy, Kamailio
+test-integration: install-tests ## Tests with real PostgreSQL, RTPProxy, Kamailio
 	@$(PYTEST) $(PARALLEL) tests/integration
 
 test-scenarios: install ## SIP end to end, each scenario with an instance of its own
@@ -76,12 +80,15 @@ fuzz: install ## Property tests with many more examples (FUZZ_SECONDS for each, 
 
 # ---- measure
 
-.PHONY: bench-route bench-acd bench-api bench-proxy bench-pacing bench-media-host bench-rtp
+.PHONY: bench-route bench-acd bench-api bench-proxy bench-pacing bench-ears bench-media-host bench-rtp
 bench-route: install ## Routing core: table and bench/out/route.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.route
 
 bench-pacing: install ## Predictive pacing against other rules: bench/out/pacing.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.pacing
+
+bench-ears: install ## Tones, messages, people and machines in noise (minutes): table and bench/out/ears.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.ears $(if $(SCALE),--scale $(SCALE))
 
 bench-acd: install ## Call distribution under load (real SIP and RTP): table and bench/out/acd.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.acd
@@ -104,6 +111,10 @@ bench-acd-match: install ## Match function, 5,000 agents and 1,000 waiting: tabl
 
 bench-media-host: install ## Cost of a held and of a joined call in a media host: table and bench/out/media_host.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.media_host
+
+.PHONY: bench-dial
+bench-dial: install ## Automatic dialling, every lead accounted for: table and bench/out/dial.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.dial
 
 .PHONY: clean
 clean: ## Remove the Python environment and caches; run data (KALIBRI_HOME) stays

@@ -22,6 +22,13 @@
 \ir schema/59_acd_access.sql
 \ir schema/60_recording.sql
 \ir schema/61_prompt.sql
+\ir schema/62_campaign.sql
+\ir schema/63_lead.sql
+\ir schema/64_attempt.sql
+\ir schema/66_fingerprint.sql
+\ir schema/67_ivr.sql
+\ir schema/68_account_service.sql
 \ir schema/70_report.sql
 \ir schema/71_report_fold.sql
+\ir schema/72_form.sql
 \ir schema/80_publish.sql

@@ -173,6 +173,14 @@ class Pacer:
         self._tally = _Tally(self.RECENT_SECONDS)
         self.allowance = self.settings.abandon_cap / 2
         self._corrected_at: float | None = None
+        #: Answers that another pacer has counted: they count for the cap, and teach nothing.
+        self._seeded = 0
+
+    def seed(self, answers: int, abandoned: int) -> None:
+        """Begin with what was counted of the campaign before; the warm-up begins anew."""
+        self._tally.answers += answers
+        self._tally.abandoned += abandoned
+        self._seeded += answers
 
     # ---- what happened
 
@@ -205,7 +213,7 @@ class Pacer:
         """Return how many calls to place now."""
         self._correct(facts.now)
         plain = max(0, facts.idle - facts.waiting - len(facts.ring_ages))
-        if self._tally.answers < self.settings.warm_up_answers:
+        if self._tally.answers - self._seeded < self.settings.warm_up_answers:
             return self._limit(facts, plain, Constraint.WARM_UP, 0.0)
         budget = self._budget(facts.now)
         if budget <= 0.0:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from kemi.ksr_own import OwnRequests
 from kemi.sip_request import SipRequest
 
 #: Ours only: whoever else sends one is lying (contracts.md 3). POSIX regex on the header name.
@@ -81,7 +82,7 @@ _REQUEST = Fields(
 _NULL = "<null>"
 
 
-class KsrPort:
+class KsrPort(OwnRequests):
     """Everything that kemi/ asks of Kamailio."""
 
     def __init__(self, ksr: Any) -> None:
@@ -288,6 +289,10 @@ class KsrPort:
         """Answer the request, within its transaction if it has one."""
         self._ksr.sl.send_reply(int(code), reason)
 
+    def mark_own_reply(self) -> None:
+        """Let a media host know that the next reply is made here and that no carrier refused (contracts.md 3)."""
+        self.append_reply_header("X-KS-By: proxy")
+
     def new_transaction(self) -> bool:
         """Create the transaction, so that retransmissions are absorbed from here on."""
         return bool(self._ksr.tm.t_newtran() > 0)
@@ -398,6 +403,18 @@ class KsrPort:
         """Make the contacts of an AoR the targets of the request; False when there is none."""
         return bool(self._ksr.registrar.lookup_uri("location", aor) > 0)
 
+    def add_contacts(self, aor: str) -> bool:
+        """Add the contacts of a further AoR to the targets of the request; False when there is none."""
+        return bool(self._ksr.registrar.lookup_to_dset("location", aor) > 0)
+
+    def add_to_transaction(self, index: int, label: int, aor: str) -> bool:
+        """Send the INVITE of another transaction to the contacts of an AoR too; False if it does not ring any more."""
+        return bool(self._ksr.tsilo.ts_append_to_uri(index, label, "location", aor) > 0)
+
+    def is_registered(self, aor: str) -> bool:
+        """Tell whether an AoR has a contact at this proxy."""
+        return bool(self._ksr.registrar.registered_uri("location", aor) > 0)
+
     def branch_is_nated(self) -> bool:
         """Tell whether the contact of this branch registered from behind NAT."""
         return bool(self._ksr.isbflagset(BRANCH_FLAG_NAT))
@@ -405,6 +422,10 @@ class KsrPort:
     def send_from(self, socket: str) -> None:
         """Send from the listen socket of this name (conf/kamailio.cfg: public, internal)."""
         self._ksr.corex.set_send_socket_name(socket)
+
+    def remove_header(self, name: str) -> None:
+        """Remove all headers of this name."""
+        self._ksr.textops.remove_hf(name)
 
     def replace_header(self, name: str, value: str) -> None:
         """Put one header in the place of all of this name; "" only removes them."""

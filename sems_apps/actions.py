@@ -222,6 +222,9 @@ class Unsupervise(Action):
 class EnterQueue(Action):
     """Make the entry; while the database is away it is made later, with this moment as its beginning."""
 
+    #: The queue; 0: the one that the call came for.
+    queue: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class LeaveQueue(Action):
@@ -299,6 +302,50 @@ class ReportTransfer(Action):
     kind: str
     target: str
     succeeded: bool
+
+
+# ---- campaigns (performed by the dial port, off the SIP loop)
+
+
+class DialStage(StrEnum):
+    """What is told of a dial."""
+
+    #: Somebody, or something, answered.
+    ANSWERED = "answered"
+    #: A key was chosen that has an effect of its own: opt-out, callback.
+    CHOSEN = "chosen"
+    #: Over; told exactly once.
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportDial(Action):
+    """Tell how a dial of a campaign goes; facts only, what they mean is decided elsewhere (callcore/attempt.py)."""
+
+    attempt: int
+    stage: DialStage
+    #: Final response and Q.850 cause of a call that was not answered; 0: none.
+    code: int = 0
+    cause: int = 0
+    #: Our own proxy refused, or a fault of ours ended it.
+    ours: bool = False
+    #: 180 or 183 was seen.
+    rang: bool = False
+    answered: bool = False
+    #: What was recognised; "": nothing.
+    verdict: str = ""
+    #: How much of the message was said to the person.
+    heard_ms: int = 0
+    heard_all: bool = False
+    #: Last key of the menu, and what it does; "": none.
+    key: str = ""
+    choice: str = ""
+    #: Queue of a callback.
+    queue: int = 0
+    #: Answered, and no agent in time.
+    abandoned: bool = False
+    #: The conversation with an agent took place.
+    talked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

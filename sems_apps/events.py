@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sems_apps.actions import SupervisionMode
+from sems_apps.dial_order import DialOrder
 from sems_apps.settings import QueueSettings
 
 
@@ -24,6 +25,8 @@ class CallerArrived(Event):
     number: str
     #: What is known of the queue without asking the database.
     settings: QueueSettings
+    #: He was answered already, by what he went through before.
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,22 @@ class CallbackDue(Event):
     caller_id: str = ""
     target: str = ""
     ring_seconds: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class DialDue(Event):
+    """A lead of a campaign is to be dialled."""
+
+    order: DialOrder
+
+
+@dataclass(frozen=True, slots=True)
+class CallerHandedOver(Event):
+    """A caller who is answered already comes to a queue: somebody whom a campaign has called."""
+
+    number: str
+    #: As far as known; the ACD brings the rest with the entry.
+    settings: QueueSettings
 
 
 # ---- legs
@@ -63,6 +82,10 @@ class LegFailed(Event):
     leg: str
     #: Final response code; 408 when nobody answered at all.
     code: int
+    #: Q.850 cause of the response's Reason; 0: none.
+    cause: int = 0
+    #: Our own proxy refused: no carrier was asked, or none could be.
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +142,15 @@ class PromptEnded(Event):
 @dataclass(frozen=True, slots=True)
 class MediaLost(Event):
     """The RTP session is gone and could not be had again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised(Event):
+    """What is heard from a leg was recognised: a tone, an operator's message, a machine, a person."""
+
+    leg: str
+    #: A verdict as callcore.attempt knows them: "busy", "invalid", "machine", "human" …
+    verdict: str
 
 
 # ---- the ACD

@@ -17,7 +17,10 @@ from kalibri import db
 from kalibri.config import Config
 from kalibri.db import Conn
 from kalibri.services import audit
+from kalibri.services import caller as callers
+from kalibri.services import card as cards
 from kalibri.services import event as event_stream
+from kalibri.services import form as forms
 from kalibri.services import token as api_tokens
 from kalibri.services import webhook as hooks
 
@@ -88,6 +91,13 @@ def webhooks(conn: Conn, _config: Config) -> str:
     return f"{hooks.forget_dead(conn)} removed"
 
 
+def old_cards(conn: Conn, config: Config) -> str:
+    """Remove cards of calls that nobody works on any more, sheets past their period, and remembered callers."""
+    sheets = forms.forget_sheets(conn, default_days=config.worker.keep_calls_days)
+    gone = cards.forget_old(conn)
+    return f"{gone} cards, {sheets} sheets, {callers.forget_expired(conn)} looked-up callers removed"
+
+
 def orphan_files(_conn: Conn, config: Config) -> str:
     """Remove files that a killed process left half written."""
     gone = 0
@@ -103,8 +113,8 @@ def orphan_files(_conn: Conn, config: Config) -> str:
 
 def _half_written(config: Config) -> Iterator[Path]:
     folders = [config.etc_directory, config.index_directory, config.run_directory]
-    if config.worker.archive_directory is not None:
-        folders.append(config.worker.archive_directory)
+    if (config.worker.archive or "").startswith("dir:"):
+        folders.append(Path((config.worker.archive or "").removeprefix("dir:")))
     for folder in folders:
         for pattern in HALF_WRITTEN:
             yield from folder.rglob(pattern)

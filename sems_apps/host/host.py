@@ -18,23 +18,30 @@ from urllib.parse import unquote
 from callcore.errors import BadInput
 from callcore.ids import uuid7
 from sems_apps.actions import CALLER
-from sems_apps.events import CallbackDue, CallerArrived, Event, HostStopping
+from sems_apps.dial_order import DialOrder
+from sems_apps.events import CallbackDue, CallerArrived, DialDue, Event, HostStopping
 from sems_apps.host import sdp
 from sems_apps.host.acd_rows import AcdRow, callback_due
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
-from sems_apps.host.ports import Acd, Entry, Journal, Prompts, Rpc, Supervision
+from sems_apps.host.ports import Acd, Dialling, Entry, Ivr, Journal, NoDialling, Prompts, Rpc, Supervision
 from sems_apps.host.rtp_client import RtpClient
 from sems_apps.host.session import Session
 from sems_apps.host.sip_leg import SipLeg
 from sems_apps.host.sip_stack import Address, InviteFacts, SipStack, Verdict, invite_facts
-from sems_apps.machines.queue_call import Phase
+from sems_apps.ivr_actions import ScenarioCalled
+from sems_apps.machines.autodial import AutoDial
+from sems_apps.machines.hold_queue import HoldQueue
+from sems_apps.machines.ivr_menu import IvrMenu
+from sems_apps.machines.table import Machine
 from sems_apps.settings import QueueSettings, settings_from
 
 log = logging.getLogger("media")
 
 #: How often every call is looked at for sides that have fallen silent.
 SILENCE_LOOK_SECONDS = 2.0
+#: Part of the capacity that calls of campaigns may fill.
+DIAL_SHARE = 0.9
 #: How often a draining host looks whether its last call has ended.
 DRAIN_SECONDS = 0.2
 
@@ -77,6 +84,7 @@ class MediaHost:
         rtp: RtpClient,
         notify: NotifyServer,
         acd: Acd,
+        ivr: Ivr,
         prompts: Prompts,
         journal: Journal,
         rpc: Rpc,
@@ -89,10 +97,12 @@ class MediaHost:
         next_hop: (proxy that the call came from, target) to the proxy through which a leg is called.
         """
         self.options, self.loop, self.owner = options, loop, options.name
-        self.rtp, self.notify, self.acd = rtp, notify, acd
+        self.rtp, self.notify, self.acd, self.ivr = rtp, notify, acd, ivr
         self.prompts, self.journal, self.rpc, self.supervision = prompts, journal, rpc, supervision
         self.next_hop = next_hop
         self.sessions: dict[str, Session] = {}
+        #: Told how dials of campaigns go; the program puts its port here.
+        self.dialling: Dialling = NoDialling()
         self.draining = False
         self.served = 0
         #: Told to stop: nobody can undo the draining any more.
@@ -115,6 +125,13 @@ class MediaHost:
         }
 
     @property
+    def room(self) -> int:
+        """How many calls more it may begin by itself; callers who come in are left a part of it."""
+        if self.draining:
+            return 0
+        return max(0, int(self.options.capacity * DIAL_SHARE) - len(self.sessions))
+
+    @property
     def load(self) -> Load:
         """How much this host carries now."""
         return Load(len(self.sessions), self.options.capacity, self.draining)
@@ -127,16 +144,17 @@ class MediaHost:
         if self.draining or len(self.sessions) >= self.options.capacity:
             return request.genResponse(503, "Service Unavailable"), None, None
         try:
-            entry, settings = read_arguments(facts)
+            entry, machine, first = read_call(facts)
         except BadInput as error:
             log.warning("refused %s: %s", facts.call_id, error.message)
             return request.genResponse(400, "Bad Arguments"), None, None
         if entry.call in self.sessions:  # the proxy repeated it on another branch
             return request.genResponse(482, "Call Exists"), None, None
-        return self._begin(request, transaction, entry, settings)
+        session = Session(self, entry, request.getSource(), machine)
+        return self._begin(request, transaction, session, first)
 
-    def _begin(self, request: Any, transaction: Any, entry: Entry, settings: QueueSettings) -> Verdict:
-        session = Session(self, entry, request.getSource())
+    def _begin(self, request: Any, transaction: Any, session: Session, first: Event) -> Verdict:
+        entry = session.entry
         try:
             leg, verdict = SipLeg.incoming(self.stack, session, CALLER, request, transaction)
             session.legs[CALLER] = leg
@@ -147,13 +165,13 @@ class MediaHost:
             return request.genResponse(488, "Not Acceptable Here"), None, None
         self.sessions[entry.call] = session
         self.served += 1
-        session.tell("media.arrive", a=entry.caller, queue=entry.queue, host=self.owner)
-        self.loop.call_soon(lambda: session.post(CallerArrived(entry.caller, settings)))
+        session.tell("media.arrive", a=entry.caller, queue=entry.queue or None, host=self.owner)
+        self.loop.call_soon(lambda: session.post(first))
         return verdict
 
     def begin_callback(self, entry: Entry, due: CallbackDue, proxy: Address) -> Session:
         """Begin a callback: nobody has called."""
-        session = Session(self, entry, proxy)
+        session = Session(self, entry, proxy, HoldQueue())
         self.sessions[entry.call] = session
         self.served += 1
         session.prepare_media()
@@ -172,8 +190,21 @@ class MediaHost:
         self.begin_callback(entry, due, self.options.proxy)
         return entry
 
+    def dial(self, order: DialOrder) -> Session:
+        """Dial a lead of a campaign: nobody has called."""
+        entry = Entry(order.call, order.tenant, order.queue, order.number, since=time.time())
+        entry.options = {"variables": dict(order.variables)} if order.variables else {}
+        session = Session(self, entry, self.options.proxy, AutoDial())
+        self.sessions[entry.call] = session
+        self.served += 1
+        session.prepare_media()
+        session.tell("media.originate", b=order.number, campaign=order.campaign, host=self.owner)
+        session.post(DialDue(order))
+        return session
+
     def session_ended(self, session: Session) -> None:
         """A session is over."""
+        self.dialling.forget(session.entry.call)
         if self.sessions.get(session.entry.call) is session:
             del self.sessions[session.entry.call]
         self.acd.forget(session.entry)
@@ -213,7 +244,7 @@ class MediaHost:
         late = self.loop.now() >= deadline
         for session in list(self.sessions.values()):
             # Who only waits is served sooner elsewhere: another host has his place.
-            if late or session.machine.phase not in _CONVERSATIONS:
+            if late or not session.machine.is_conversation:
                 session.post(HostStopping())
         if self.sessions:
             self.loop.call_later(DRAIN_SECONDS, lambda: self._wait_drained(deadline))
@@ -229,19 +260,43 @@ class MediaHost:
         self.notify.close()
 
 
-_CONVERSATIONS = frozenset({Phase.TALKING, Phase.TRANSFERRING, Phase.JOINING, Phase.SURVEY, Phase.LEAVING})
+def read_call(facts: InviteFacts) -> tuple[Entry, Machine, Event]:
+    """Read which application an INVITE of the proxy wants, and its first event; raises BadInput."""
+    arguments = read_arguments(facts)
+    application = facts.headers.get("x-ks-app", "hold_queue").strip()
+    if application == "ivr_menu":
+        entry = _entry(facts, arguments, queue=0)
+        return entry, IvrMenu(), _scenario_called(entry, arguments)
+    if application != "hold_queue":
+        raise BadInput(f"there is no application {application[:40]!r}")
+    entry = _entry(facts, arguments, _number(arguments, "queue"))
+    known = {name: value for name, value in arguments.items() if name not in ("tenant", "queue")}
+    settings = settings_from(known, QueueSettings(tenant=entry.tenant, queue=entry.queue))
+    return entry, HoldQueue(), CallerArrived(entry.caller, settings)
 
 
-def read_arguments(facts: InviteFacts) -> tuple[Entry, QueueSettings]:
-    """Read X-KS-Call and X-KS-Arg of an INVITE of the proxy; raises BadInput."""
+def _scenario_called(entry: Entry, arguments: dict[str, str]) -> ScenarioCalled:
+    scenario, prompt = arguments.get("scenario", ""), arguments.get("prompt", "")
+    if bool(scenario) == bool(prompt):
+        raise BadInput("X-KS-Arg names neither a scenario nor a prompt")
+    called = arguments.get("called", "")
+    return ScenarioCalled(entry.caller, called, entry.caller_name, scenario, prompt, entry.tenant)
+
+
+def read_arguments(facts: InviteFacts) -> dict[str, str]:
+    """Read X-KS-Arg of an INVITE of the proxy."""
     arguments: dict[str, str] = {}
     for item in facts.headers.get("x-ks-arg", "").split(";"):
         name, found, value = item.partition("=")
         if found:
             arguments[name.strip()] = unquote(value.strip())
-    tenant, queue = _number(arguments, "tenant"), _number(arguments, "queue")
+    return arguments
+
+
+def _entry(facts: InviteFacts, arguments: dict[str, str], queue: int) -> Entry:
+    tenant = _number(arguments, "tenant")
     caller = arguments.get("caller", facts.caller)
-    entry = Entry(
+    return Entry(
         facts.headers.get("x-ks-call") or str(uuid7(time.time_ns() // 1_000_000, os.urandom(10))),
         tenant,
         queue,
@@ -249,9 +304,8 @@ def read_arguments(facts: InviteFacts) -> tuple[Entry, QueueSettings]:
         caller_name=arguments.get("caller_name", facts.caller_name),
         since=time.time(),
         proxy=arguments.get("proxy", ""),
+        called=arguments.get("called", ""),
     )
-    known = {name: value for name, value in arguments.items() if name not in ("tenant", "queue")}
-    return entry, settings_from(known, QueueSettings(tenant=tenant, queue=queue))
 
 
 def _number(arguments: dict[str, str], name: str) -> int:

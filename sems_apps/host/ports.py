@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sems_apps.actions import Action, Supervise
+from sems_apps.actions import Action, ReportDial, Supervise
 from sems_apps.events import Event
 from sems_apps.sounds import Sound
 
@@ -37,6 +37,10 @@ class Entry:
     whispers: bool = False
     #: This is a callback: nobody has called.
     is_callback: bool = False
+    #: More that the entry is made with: variables, priority.
+    options: dict[str, object] = field(default_factory=dict)
+    #: The number that was dialled, for the agent's screen.
+    called: str = ""
 
 
 class Acd(Protocol):
@@ -50,6 +54,33 @@ class Acd(Protocol):
 
     def supervised(self, leg: str, error: str) -> None:
         """Tell how the supervision of this leg began: "" or why it did not."""
+
+
+class Dialling(Protocol):
+    """The campaign behind a dialled call."""
+
+    def report(self, action: ReportDial) -> None:
+        """Tell how a dial goes."""
+
+    def forget(self, call: str) -> None:
+        """The session of this call is over; a dial whose end was not reported is reported as a fault of ours."""
+
+
+class NoDialling:
+    """For hosts that dial no campaigns."""
+
+    def report(self, action: ReportDial) -> None:
+        """Nobody listens."""
+
+    def forget(self, call: str) -> None:
+        """Nothing is known."""
+
+
+class Ivr(Protocol):
+    """What scenarios ask of the world."""
+
+    def perform(self, caller: Session, action: Action) -> None:
+        """Take an action of IVR_ACTIONS; answers come as events to the session, later."""
 
 
 class Journal(Protocol):

@@ -36,7 +36,8 @@ from sems_apps.host.media import CALLER_SIDE, FOR_EVER, OTHER_SIDE, MediaSession
 from sems_apps.host.ports import Clip, Entry
 from sems_apps.host.sip_leg import SipLeg
 from sems_apps.host.sip_stack import Address
-from sems_apps.machines.hold_queue import HoldQueue
+from sems_apps.ivr_actions import IVR_ACTIONS
+from sems_apps.machines.table import Machine
 
 if TYPE_CHECKING:
     from sems_apps.host.host import MediaHost
@@ -56,9 +57,8 @@ class _Playing:
 class Session:
     """One call."""
 
-    def __init__(self, host: MediaHost, entry: Entry, proxy: Address) -> None:
-        self.host, self.entry, self.proxy = host, entry, proxy
-        self.machine = HoldQueue()
+    def __init__(self, host: MediaHost, entry: Entry, proxy: Address, machine: Machine) -> None:
+        self.host, self.entry, self.proxy, self.machine = host, entry, proxy, machine
         self.legs: dict[str, SipLeg] = {}
         self.finished = False
         #: The leg whose media is on the other side.
@@ -119,6 +119,8 @@ class Session:
     def _perform(self, action: Action) -> None:
         if isinstance(action, ACD_ACTIONS):
             self.host.acd.perform(self.entry, action)
+        elif isinstance(action, IVR_ACTIONS):
+            self.host.ivr.perform(self, action)
         else:
             _PERFORM[type(action)](self, action)
 
@@ -476,11 +478,11 @@ class Session:
 
     def leg_failed(self, leg: SipLeg, code: int) -> None:
         """A final response that is none."""
-        self.tell("media.failed", leg=leg.name, code=code)
+        self.tell("media.failed", leg=leg.name, code=code, cause=leg.q850 or None)
         if leg.name.startswith(do.SUPERVISOR_PREFIX):
             self.host.acd.supervised(leg.name, f"the supervisor did not answer: {code}")
             self._free_place(leg.name)
-        self.post(LegFailed(leg.name, code))
+        self.post(LegFailed(leg.name, code, leg.q850, leg.refused_by_proxy))
 
     def leg_ended(self, leg: SipLeg, cause: str) -> None:
         """BYE or CANCEL, or the far end is gone."""
@@ -550,5 +552,6 @@ _PERFORM: dict[type[Action], Callable[[Session, Any], None]] = {
     do.Notify: Session._notify,
     do.Supervise: Session._supervise,
     do.Unsupervise: Session._unsupervise,
+    do.ReportDial: lambda session, action: session.host.dialling.report(action),
     do.Finish: Session._finish,
 }

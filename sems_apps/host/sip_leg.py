@@ -7,6 +7,7 @@ sippy's own callback would leave before the ACK that is due. Decides nothing abo
 from __future__ import annotations
 
 import logging
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -80,6 +81,9 @@ class SipLeg:
         self.remote: sdp.Description | None = None
         self.is_incoming = False
         self.answered = self.ended = False
+        #: Of the response that refused our call: Q.850 cause (0: none), and whether our own proxy made it.
+        self.q850 = 0
+        self.refused_by_proxy = False
         self._body: MsgBody | None = None
         self._probing = False
         #: NOTIFYs that wait for the answer to the one before; a BYE that waits for them.
@@ -360,6 +364,13 @@ class _Agent(UA):
             log.exception("%s could not be handled", request.getMethod())
             return self.reply(request, 500, "Server Internal Error")
 
+    def recvResponse(self, resp: Any, trans: Any) -> None:  # sippy's name
+        """Note who refuses: the proxy marks what it answers itself, and takes such marks off everything else."""
+        if self.leg is not None and resp.getSCode()[0] >= 300:
+            self.leg.refused_by_proxy = resp.countHFs("x-ks-by") > 0
+            self.leg.q850 = max((q850_cause(str(body)) for body in resp.getHFBodys("reason")), default=0)
+        super().recvResponse(resp, trans)
+
     def isYours(self, req: Any = None, **words: Any) -> Any:  # sippy's name
         """Whether a request belongs to this dialog; before the answer sippy takes none but BYE as its own."""
         if req is not None and req.getMethod() in _EARLY:
@@ -493,6 +504,15 @@ def _caught(leg: SipLeg) -> Callable[[Any, Any], None]:
             leg.soon(lambda: leg.owner.leg_ended(leg, "internal error"))
 
     return take
+
+
+def q850_cause(reason: str) -> int:
+    """Return the Q.850 cause of a Reason header (RFC 3326), 0: there is none."""
+    found = _Q850.search(reason)
+    return int(found[1]) if found else 0
+
+
+_Q850 = re.compile(r"Q\.850\s*;(?:[^,]*;)?\s*cause\s*=\s*([0-9]{1,3})", re.IGNORECASE)
 
 
 def info_digit(kind: str, body: str) -> str:

@@ -23,6 +23,7 @@ from sems_apps.events import (
     AcdAway,
     CallbackTaken,
     CallerArrived,
+    CallerHandedOver,
     Diverted,
     Dtmf,
     Entered,
@@ -52,14 +53,24 @@ def arrived(call: QueueCall, event: CallerArrived) -> None:
     """A caller: ask for an entry, and answer him at once where the queue wants that."""
     call.settings, call.number = event.settings, event.number
     call.ear = Listening(event.settings, event.number)
-    call.legs[CALLER] = LegState.INCOMING
+    call.legs[CALLER] = LegState.UP if event.answered else LegState.INCOMING
     call.queued = True
     call.phase = Phase.ENTERING
     call.do(EnterQueue())
-    if event.settings.answer_at_once:
+    if event.settings.answer_at_once or event.answered:
         wait_with_music(call)
     else:
         call.do(StartTimer(ENTERING, ENTERING_SECONDS))
+
+
+def handed_over(call: QueueCall, event: CallerHandedOver) -> None:
+    """A caller whom a campaign has called, answered already: he waits with music from now on."""
+    call.settings, call.number = event.settings, event.number
+    call.ear = Listening(event.settings, event.number)
+    call.legs[CALLER] = LegState.UP
+    call.queued = True
+    call.do(EnterQueue(event.settings.queue))
+    wait_with_music(call)
 
 
 def entered(call: QueueCall, event: Entered) -> None:

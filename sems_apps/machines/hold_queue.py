@@ -18,6 +18,7 @@ from sems_apps.events import (
     CallbackDue,
     CallbackTaken,
     CallerArrived,
+    CallerHandedOver,
     Diverted,
     Dtmf,
     Entered,
@@ -37,6 +38,7 @@ from sems_apps.events import (
     PlayAsked,
     PositionKnown,
     PromptEnded,
+    Recognised,
     RecordAsked,
     SuperviseAsked,
     SupervisionEnded,
@@ -104,7 +106,11 @@ _WAITING: Row = {
 }
 
 TABLE: Mapping[Phase, Row] = {
-    Phase.NEW: {CallerArrived: entering.arrived, CallbackDue: callback.due},
+    Phase.NEW: {
+        CallerArrived: entering.arrived,
+        CallerHandedOver: entering.handed_over,
+        CallbackDue: callback.due,
+    },
     Phase.ENTERING: {
         **_OFFERS,
         AcdAway: entering.entry_late,
@@ -193,6 +199,7 @@ ANY_PHASE: Row = {
             OfferWithdrawn,
             PositionKnown,
             PromptEnded,
+            Recognised,
             RecordAsked,
             SuperviseAsked,
             SupervisionEnded,
@@ -205,6 +212,9 @@ ANY_PHASE: Row = {
 }
 
 
+_CONVERSATIONS = frozenset({Phase.TALKING, Phase.TRANSFERRING, Phase.JOINING, Phase.SURVEY, Phase.LEAVING})
+
+
 class HoldQueue:
     """One queue call."""
 
@@ -215,6 +225,11 @@ class HoldQueue:
     def phase(self) -> Phase:
         """Where the call stands."""
         return self.call.phase
+
+    @property
+    def is_conversation(self) -> bool:
+        """Whether a host that stops should wait for this call; who only waits is served sooner elsewhere."""
+        return self.call.phase in _CONVERSATIONS
 
     def step(self, event: Event, now: float) -> list[Action]:
         """Take an event at this moment (monotonic seconds) and return what to do, in this order.

@@ -10,6 +10,7 @@ from enum import StrEnum
 import psycopg
 import pytest
 
+from callcore.account_service import ForwardCondition, ForwardKind, HuntMode, ScreenList
 from callcore.agent import AgentState
 from callcore.call_queue import (
     EntryEnd,
@@ -21,8 +22,22 @@ from callcore.call_queue import (
     QueueStaffing,
     QueueStrategy,
 )
+from callcore.card import CardLookup, PopMoment
+from callcore.dial import (
+    CampaignMode,
+    CampaignState,
+    DialReason,
+    DoNotCallScope,
+    LeadNumberState,
+    LeadPriority,
+    LeadResult,
+    LeadState,
+    RetryAction,
+)
+from callcore.ears_verdict import HangupReason
 from callcore.inventory import NumberState
 from callcore.recording import RecordingReason, RecordingState
+from callcore.star_code import StarAction
 from callcore.states import (
     ApiScope,
     DeliveryState,
@@ -40,18 +55,32 @@ from kemi.ks_route.model import DestinationKind, Direction, PatternClass
 ENUMS: dict[str, type[StrEnum]] = {
     "agent_state": AgentState,
     "api_scope": ApiScope,
+    "campaign_mode": CampaignMode,
+    "campaign_state": CampaignState,
+    "card_lookup": CardLookup,
     "delivery_state": DeliveryState,
     "destination_kind": DestinationKind,
+    "dial_reason": DialReason,
+    "do_not_call_scope": DoNotCallScope,
     "entry_end": EntryEnd,
     "entry_kind": EntryKind,
     "entry_state": EntryState,
+    "forward_condition": ForwardCondition,
+    "forward_kind": ForwardKind,
     "gateway_health": GatewayHealth,
+    "hangup_reason": HangupReason,
+    "hunt_mode": HuntMode,
     "job_outcome": JobOutcome,
+    "lead_number_state": LeadNumberState,
+    "lead_priority": LeadPriority,
+    "lead_result": LeadResult,
+    "lead_state": LeadState,
     "node_kind": NodeKind,
     "number_state": NumberState,
     "offer_outcome": OfferOutcome,
     "offer_state": OfferState,
     "pattern_class": PatternClass,
+    "pop_moment": PopMoment,
     "queue_anchor": QueueAnchor,
     "queue_staffing": QueueStaffing,
     "queue_strategy": QueueStrategy,
@@ -59,8 +88,11 @@ ENUMS: dict[str, type[StrEnum]] = {
     "recording_state": RecordingState,
     "registration_state": RegistrationState,
     "relay_mode": RelayMode,
+    "retry_action": RetryAction,
     "report_every": ReportEvery,
     "route_direction": Direction,
+    "screen_list": ScreenList,
+    "star_action": StarAction,
 }
 
 REMEDY = (
@@ -142,6 +174,15 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
     ).fetchall()
     keys: dict[str, str] = dict(rows)
     owned = ["account", "account_domain", "address_book_entry", "caller_id", "domain", "route", "schedule"]
+    owned += [
+        "agent_card",
+        "caller_cache",
+        "caller_lookup",
+        "form",
+        "form_sheet",
+        "form_version",
+        "screen_pop",
+    ]
     owned += ["music_class", "prompt", "recording", "recording_event", "recording_file", "recording_policy"]
     owned += ["agent", "agent_live", "agent_leg", "agent_skill", "last_agent", "leg", "offer", "pause_reason"]
     owned += [
@@ -156,4 +197,6 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
         "skill",
     ]
     owned += ["recording", "recording_event", "recording_file", "recording_policy"]
+    owned += ["campaign", "campaign_list", "campaign_caller_id", "campaign_admission", "campaign_hold"]
+    owned += ["caller_id_use", "do_not_call", "lead", "lead_number", "retry_rule"]
     assert {keys[table] for table in owned} == {"tenant_id"}

@@ -35,11 +35,11 @@ class App:
     @cached_property
     def conn(self) -> Conn:
         """An autocommit connection to the database; raises Unavailable."""
-        person = f"{_person()}@{self.config.node_name}"
+        actor = f"{person()}@{self.config.node_name}"
         return connect_tool(
             self.config,
             application_name="ksctl",
-            settings={"kalibri.actor": person, "kalibri.origin": "ksctl"},
+            settings={"kalibri.actor": actor, "kalibri.origin": "ksctl"},
         )
 
     def tenant_id(self, name: str) -> int:
@@ -56,7 +56,7 @@ class App:
             self.conn.close()
 
 
-def _person() -> str:
+def person() -> str:
     """Return who runs ksctl, also behind sudo: the audit log names him."""
     return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
 

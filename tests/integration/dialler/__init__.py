@@ -1,0 +1,1 @@
+"""Campaigns, lists, leads, do-not-call lists on a real PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Parts of ks-dial, the campaign engine."""
