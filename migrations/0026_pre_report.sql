@@ -311,6 +311,9 @@ COMMENT ON INDEX report_gateway_slot_time_idx IS 'All gateways in a time.';
 CREATE INDEX call_updated_idx ON call USING brin (updated_at) WITH (pages_per_range = 32);
 COMMENT ON INDEX call_updated_idx IS 'Calls that changed since facts were built; nearly free for who inserts.';
 
+CREATE INDEX attempt_time_idx ON attempt (tenant_id, ordered_at);
+COMMENT ON INDEX attempt_time_idx IS 'Dials of a time: the report of campaigns counts them themselves, they are facts already.';
+
 -- ------------------------------------------------------------------------------------- scheduled reports
 
 CREATE TABLE report_schedule (

@@ -34,6 +34,7 @@ METHODS = (
     Method("report.callbacks", report.callbacks, Scope.SUPERVISOR, Tenancy.ONE, WHEN),
     Method("report.calls", report_calls.calls, Scope.SUPERVISOR, Tenancy.FILTER, WHEN),
     Method("report.gateway", report_calls.gateway, Scope.SUPERVISOR, Tenancy.FILTER, WHEN),
+    Method("report.campaign", report_calls.campaign, Scope.SUPERVISOR, Tenancy.ONE, WHEN),
     Method("report.attempts", report_calls.attempts, Scope.SUPERVISOR, Tenancy.ONE, WHEN),
     Method("report.states", report_calls.states, Scope.SUPERVISOR, Tenancy.ONE, WHEN),
     Method("report.missed", report_calls.missed, Scope.SUPERVISOR, Tenancy.ONE, WHEN),

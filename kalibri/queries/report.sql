@@ -129,6 +129,21 @@ WHERE (%(tenant_id)s::integer IS NULL OR s.tenant_id = %(tenant_id)s)
   AND (%(weekdays)s::integer[] IS NULL OR extract(isodow FROM s.slot AT TIME ZONE %(zone)s) = ANY (%(weekdays)s))
 GROUP BY 1, 2, 3, 4;
 
+-- name: campaign_sums
+-- Dials of campaigns by outcome ('' : not known yet).
+SELECT width_bucket(s.slot, %(starts)s::timestamptz[]) AS period, s.campaign_id, coalesce(c.name, 'campaign ' || s.campaign_id) AS campaign,
+       coalesce(s.outcome::text, '') AS outcome, count(*) AS dials, count(DISTINCT s.lead_id) AS leads,
+       coalesce(sum(report_between(s.taken_at, s.answered_at)), 0)::bigint AS ring_ms, count(s.answered_at) AS picked_up,
+       coalesce(sum(report_between(s.answered_at, s.ended_at)), 0)::bigint AS talk_ms
+FROM (SELECT *, ordered_at AS slot FROM attempt) AS s
+LEFT JOIN campaign c ON c.tenant_id = s.tenant_id AND c.campaign_id = s.campaign_id
+WHERE s.tenant_id = %(tenant_id)s AND (%(names)s::text[] IS NULL OR c.name = ANY (%(names)s))
+  AND s.slot >= %(start)s AND s.slot < %(until)s
+  AND (%(opens)s::time IS NULL OR (s.slot AT TIME ZONE %(zone)s)::time >= %(opens)s)
+  AND (%(closes)s::time IS NULL OR (s.slot AT TIME ZONE %(zone)s)::time < %(closes)s)
+  AND (%(weekdays)s::integer[] IS NULL OR extract(isodow FROM s.slot AT TIME ZONE %(zone)s) = ANY (%(weekdays)s))
+GROUP BY 1, 2, 3, 4;
+
 -- name: attempts
 -- One row an offer, the oldest first.
 SELECT a.made_at AS at, coalesce(q.name, 'queue ' || a.queue_id) AS queue, a.caller, coalesce(g.name, 'agent ' || a.agent_id) AS agent,

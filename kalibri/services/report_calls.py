@@ -135,6 +135,59 @@ def gateway(
     )
 
 
+#: Outcomes of a dial that never was one.
+_NOT_DIALLED = ("refused", "untaken")
+
+
+def campaign(
+    conn: Conn,
+    *,
+    tenant_id: int,
+    campaigns: Sequence[str] = (),
+    clock: Clock | None = None,
+    **when: Any,
+) -> Report:
+    """Return what became of the dials of each campaign; raises BadPeriod."""
+    span = span_of(conn, tenant_id, when, clock)
+    names = list(campaigns) or None
+    parts: dict[tuple[int, str], dict[str, Mapping[str, Any]]] = defaultdict(dict)
+    for row in rows_of(conn, "campaign_sums", tenant_id=tenant_id, names=names, **span.params):
+        parts[row["period"], row["campaign"]][row["outcome"]] = row
+    rows = [
+        {**span.heads(number), "campaign": name, **_campaign_figures(parts[number, name])}
+        for number, name in sorted(parts)
+    ]
+    columns = [*span.heads(1), "campaign", "dials", "picked_up", "answered", "answered_percent", "machine"]
+    columns += ["abandoned", "abandoned_percent", "busy", "no_answer", "average_talk_seconds"]
+    notes = [
+        "a dial counts when it was ordered; answered: a person heard it or talked; its share: of dials",
+        "abandoned: answered, and no agent was there in time; its share: of answered + abandoned",
+    ]
+    return finished(conn, "campaign", span, rows, tenant_id=tenant_id, columns=columns, notes=notes)
+
+
+def _campaign_figures(found: Mapping[str, Mapping[str, Any]]) -> Row:
+    count = {outcome: row["dials"] for outcome, row in found.items()}
+    dials = sum(dialled for outcome, dialled in count.items() if outcome not in _NOT_DIALLED)
+    answered, abandoned = count.get("answered", 0), count.get("abandoned", 0)
+    picked_up = sum(row["picked_up"] for row in found.values())
+    talk_ms = found["answered"]["talk_ms"] if answered else 0
+    others = ("machine", "unheard", "busy", "no_answer", "declined", "invalid", "opted_out", "congested")
+    return {
+        "dials": dials,
+        "picked_up": picked_up,
+        "answered": answered,
+        "answered_percent": percent(answered, dials),
+        "abandoned": abandoned,
+        "abandoned_percent": percent(abandoned, answered + abandoned),
+        **{outcome: count.get(outcome, 0) for outcome in (*others, "no_agent", "ours", *_NOT_DIALLED)},
+        "open": count.get("", 0),
+        "average_ring_seconds": mean_seconds(sum(row["ring_ms"] for row in found.values()), picked_up),
+        "average_talk_seconds": mean_seconds(talk_ms, answered),
+        "outcomes": {outcome: number for outcome, number in sorted(count.items()) if outcome},
+    }
+
+
 # -------------------------------------------------------------------------------------------- listings
 
 

@@ -161,6 +161,7 @@ _DRAWN: Mapping[str, tuple[tuple[str, ...], str | None]] = {
     "callbacks": (("requested", "dialled", "reached", "joined"), "joined_percent"),
     "calls": (("calls", "answered"), "answered_percent"),
     "gateway": (("calls", "answered"), "answered_percent"),
+    "campaign": (("dials", "answered", "machine"), "answered_percent"),
 }
 
 
@@ -213,7 +214,7 @@ def _label(report: Report, row: Row) -> str:
 
 
 #: What tells rows of a period apart.
-_ABOUT_ROW = ("agent", "queue", "gateway", "way", "reason", "direction", "cause")
+_ABOUT_ROW = ("agent", "queue", "gateway", "way", "campaign", "reason", "direction", "cause")
 
 
 def _clock(report: Report, moment: datetime) -> str:

@@ -43,13 +43,14 @@ REPORTS: Mapping[str, Callable[..., Report]] = {
     "callbacks": report.callbacks,
     "calls": report_calls.calls,
     "gateway": report_calls.gateway,
+    "campaign": report_calls.campaign,
     "attempts": report_calls.attempts,
     "states": report_calls.states,
     "missed": report_calls.missed,
 }
 #: Options that are words of a list.
 _WORDS: Mapping[str, Callable[[str], Any]] = {"step": Step, "level": LevelVariant, "group": CallGroup}
-_NAMES = ("queues", "agents", "gateways")
+_NAMES = ("queues", "agents", "gateways", "campaigns")
 FORMATS = ("xlsx", "csv", "json")
 FIRST_RETRY = timedelta(minutes=1)
 LONGEST_RETRY = timedelta(hours=1)

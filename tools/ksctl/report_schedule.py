@@ -62,7 +62,7 @@ class Option(click.ParamType[tuple[str, Any]]):
         try:
             return key, json.loads(text)
         except ValueError:
-            return key, text.split(",") if key in ("queues", "agents", "gateways") else text
+            return key, text.split(",") if key in ("queues", "agents", "gateways", "campaigns") else text
 
 
 EVERY = click.Choice([every.value for every in ReportEvery])

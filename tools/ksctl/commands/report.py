@@ -260,6 +260,16 @@ def gateway(app: App, tenant: str | None, **options: Any) -> None:
     _run(report_calls.gateway, app, tenant, options)
 
 
+@cli.command("campaign")
+@tenant_option
+@click.option("--campaign", "campaigns", multiple=True, help="Only this campaign (may be repeated).")
+@time_options
+@pass_app
+def campaign(app: App, tenant: str, **options: Any) -> None:
+    """Show what became of the dials of each campaign."""
+    _run(report_calls.campaign, app, tenant, options)
+
+
 @cli.command("attempts")
 @tenant_option
 @queue_option
