@@ -24,6 +24,10 @@ help: ## List the targets
 install venv: ## Install what is missing: Debian packages (root or sudo) and .venv
 	@tools/install.sh
 
+.PHONY: install-tests
+install-tests: ## As install, and the browser that tests drive
+	@tools/install.sh --tests
+
 demo: run ## Start everything on loopback, place real calls, say what happened; leaves it running
 	@tools/launch.sh tools.demo
 
@@ -43,7 +47,7 @@ check: lint type test-unit schema-check ## Lint, types, unit tests, schema = sum
 
 # Tests of calls share few cores with the servers they start. What failed beside others runs once more, alone and one
 # after the other; what fails then is broken, and what passed is named above all the same.
-test: install lint type ## All that continuous integration runs: check, integration, scenarios
+test: install-tests lint type ## All that continuous integration runs: check, integration, scenarios
 	@$(PYTEST) $(PARALLEL) tests || { [ $$? -eq 1 ] && echo "once more, alone:" && \
 	  $(PYTEST) --last-failed --last-failed-no-failures none --maxfail 5 tests; }
 
@@ -61,7 +65,7 @@ type: install ## Types (mypy --strict)
 test-unit: install ## Tests without server, socket or sleep
 	@$(PYTEST) tests/unit
 
-test-integration: install ## Tests with real PostgreSQL, RTPProxy, Kamailio
+test-integration: install-tests ## Tests with real PostgreSQL, RTPProxy, Kamailio
 	@$(PYTEST) $(PARALLEL) tests/integration
 
 test-scenarios: install ## SIP end to end, each scenario with an instance of its own

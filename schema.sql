@@ -26,4 +26,10 @@
 \ir schema/63_lead.sql
 \ir schema/64_attempt.sql
 \ir schema/65_agent_campaign.sql
+\ir schema/66_fingerprint.sql
+\ir schema/67_ivr.sql
+\ir schema/68_account_service.sql
+\ir schema/70_report.sql
+\ir schema/71_report_fold.sql
+\ir schema/72_form.sql
 \ir schema/80_publish.sql

@@ -12,12 +12,15 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from api import openrpc
+from api.cards import CardMaker
 from api.connections import Connections
 from api.events.feed import Feed
 from api.events.http import PollResource, StreamResource
 from api.events.socket import socket_resource
 from api.execution import Executor
 from api.http import HealthResource, LimitedSite, RpcResource, tree
+from api.pages import Pages
+from api.phone_book import PhoneBookResource
 from api.registry import all_methods
 from api.rpc import RpcServer
 from api.webhooks import WebhookSender
@@ -52,12 +55,15 @@ class App:
                     "v1/rpc": RpcResource(api, server),
                     "v1/events": StreamResource(api, server, feed),
                     "v1/events/poll": PollResource(api, server, feed, reactor),
+                    "v1/addressbook": PhoneBookResource(api, server),
                     "v1/socket": socket_resource(api, server, feed),
+                    "agent": Pages("agent"),
                 }
             ),
             api,
         )
         self.webhooks = WebhookSender(config)
+        self.cards = CardMaker(config)
         self.port: Any = None
 
     def start(self) -> None:
@@ -65,6 +71,7 @@ class App:
         self._pool.start()
         self.feed.start()
         self.webhooks.start()
+        self.cards.start()
         api = self._config.api
         self.port = self._reactor.listenTCP(api.port, self.site, interface=api.listen_address, backlog=511)
         log.info("answers on http://%s:%d", api.listen_address, self.port.getHost().port)
@@ -91,5 +98,6 @@ class App:
             await self.port.stopListening()
         await Deferred.fromFuture(asyncio.ensure_future(self.feed.stop()))
         await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self.webhooks.stop)
+        await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self.cards.stop)
         await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._pool.stop)
         self._connections.close()

@@ -7,11 +7,8 @@ reads no answer but its first line.
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import logging
-import socket
-import ssl
 import threading
 import time
 from collections import Counter
@@ -24,8 +21,9 @@ import psycopg
 from callcore.errors import KalibriError
 from kalibri.config import Config
 from kalibri.db import Conn, connect
+from kalibri.outbound_http import NotFetched, Reach, connected, hung_up_after
 from kalibri.services import webhook as webhooks
-from kalibri.services.webhook import AT_ONCE_EACH, Claim, is_public, signature
+from kalibri.services.webhook import AT_ONCE_EACH, Claim, signature
 
 log = logging.getLogger("ks-api")
 
@@ -57,45 +55,28 @@ def post(claim: Claim, *, private_allowed: bool, now: Callable[[], float] = time
         "X-Kalibri-Signature": signature(claim.secret, int(now()), claim.body),
     }
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    reach = Reach(everywhere=private_allowed)
     try:
-        wire = _connected(host, port, parts.scheme == "https", private_allowed)
+        wire = connected(
+            host, port, tls=parts.scheme == "https", reach=reach, timeout_seconds=TIMEOUT_SECONDS
+        )
+    except NotFetched as error:
+        raise NotSent(f"{error} (api.webhooks_to_private_addresses)") from error
     except (OSError, ValueError) as error:
         raise NotSent(f"{type(error).__name__}: {error}") from error
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+    connection = http.client.HTTPConnection(host, port)
     connection.sock = wire
-    late = threading.Timer(LONGEST_SECONDS, _hang_up, [wire])
-    late.daemon = True
-    late.start()
+    wire.settimeout(TIMEOUT_SECONDS)
     try:
-        connection.request("POST", path, body, headers)
-        status = connection.getresponse().status
+        with hung_up_after(wire, LONGEST_SECONDS):
+            connection.request("POST", path, body, headers)
+            status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         raise NotSent(f"{type(error).__name__}: {error}") from error
     finally:
-        late.cancel()
         connection.close()
     if not 200 <= status < 300:
         raise NotSent(f"answered {status}")
-
-
-def _hang_up(wire: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # closed meanwhile
-        wire.shutdown(socket.SHUT_RDWR)
-
-
-def _connected(host: str, port: int, tls: bool, private_allowed: bool) -> socket.socket:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    allowed = [entry for entry in found if private_allowed or is_public(str(entry[4][0]))]
-    if not allowed:
-        raise NotSent(f"{host} has no public address (api.webhooks_to_private_addresses)")
-    wire = socket.create_connection((str(allowed[0][4][0]), port), TIMEOUT_SECONDS)
-    if not tls:
-        return wire
-    try:
-        return ssl.create_default_context().wrap_socket(wire, server_hostname=host)
-    except OSError:
-        wire.close()
-        raise
 
 
 class WebhookSender:

@@ -21,9 +21,12 @@ from pathlib import Path
 import click
 
 from bench.acd_centre import Centre
-from bench.acd_loads import freezes, held, match_time, steady, vanishing
+from bench.acd_loads import freezes, held, steady, vanishing
+from bench.acd_match import match_figures
 from bench.report import write_report
 
+#: Measured matches of each layout.
+MATCH_ROUNDS = 200
 LOADS = ("L1", "L2", "L3", "L4", "L5", "match")
 
 
@@ -125,9 +128,7 @@ def _l5(folder: Path, seconds: int, callers: list[int], agents: int) -> Mapping[
 
 
 def _match(folder: Path, seconds: int, callers: list[int], agents: int) -> Mapping[str, float]:
-    metrics: dict[str, float] = {}
-    _with_centre({}, lambda centre: metrics.update(match_time(centre, agents=5000, waiting=1000)))
-    return metrics
+    return match_figures(MATCH_ROUNDS)
 
 
 _RUN: Mapping[str, Run] = {"L1": _l1, "L2": _l2, "L3": _l3, "L4": _l4, "L5": _l5, "match": _match}

@@ -1,4 +1,4 @@
-"""The loads of bench/acd.py: waiting callers, steady arrivals, freezes, vanished far ends, the match function."""
+"""The loads of bench/acd.py: waiting callers, steady arrivals, freezes, vanished far ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import itertools
 import math
 import os
 import signal
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -274,43 +273,3 @@ def _vanish(side: Callers | Agents, number: int) -> None:
     talking = [leg for leg in side.legs.values() if leg.answered and not leg.ended]
     for leg in talking[:number]:
         side.vanish(leg)
-
-
-# ----------------------------------------------------------------------------------------------------- match
-
-
-def match_time(centre: Centre, *, agents: int, waiting: int) -> Mapping[str, float]:
-    """Time a caller's way through SQL with so many agents, all busy but one, and so many waiting callers."""
-    tenant, durations = centre.switch.tenant_id, []
-    with centre.switch.connect() as conn:
-        conn.execute(
-            "INSERT INTO agent (tenant_id, name, number) "
-            "SELECT %s, 'm' || n, '7000' || lpad(n::text, 7, '0') FROM generate_series(1, %s) n",
-            [tenant, agents],
-        )
-        queue = centre.add_queue("match", ())
-        conn.execute(
-            "INSERT INTO queue_member (tenant_id, queue_id, agent_id) "
-            "SELECT tenant_id, %s, agent_id FROM agent WHERE tenant_id = %s AND name LIKE 'm%%'",
-            [queue.queue_id, tenant],
-        )
-        for number in range(waiting):
-            _enter(conn, tenant, queue.queue_id, f"w{number}")
-        ids = [
-            row["agent_id"]
-            for row in conn.execute(
-                "SELECT agent_id FROM agent WHERE tenant_id = %s AND name LIKE 'm%%'", [tenant]
-            )
-        ]
-        for agent in ids[:waiting]:
-            began = time.perf_counter()
-            conn.execute("SELECT acd_login(%s, %s, 'bench')", [tenant, agent])
-            durations.append(1000 * (time.perf_counter() - began))
-    durations.sort()
-    return {"match_p50_ms": statistics.median(durations), "match_p95_ms": quantile(durations, 0.95)}
-
-
-def _enter(conn: object, tenant: int, queue: int, caller: str) -> None:
-    conn.execute(  # type: ignore[attr-defined]
-        "SELECT acd_enter(%s, %s, gen_random_uuid(), 'bench', true, %s)", [tenant, queue, caller]
-    )

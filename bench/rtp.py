@@ -127,6 +127,21 @@ class TheirRelay:
         self._names.clear()
 
 
+def plain_relay_cpu(load: Load, folder: Path, calls: int, seconds: int) -> float:
+    """Return what the same packets cost a program that only receives and sends, in CPU seconds of a call-minute."""
+    program = folder / "rtp_plain"
+    subprocess.run(["gcc", "-O2", "-Wall", "-o", program, HERE / "rtp_plain.c"], check=True)
+    command = [str(program), str(calls), *map(str, load.ports)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        pairs = [(int(a), int(b)) for a, b in (process.stdout.readline().split() for _ in range(calls))]
+        used, _ = load.measure(process.pid, pairs, seconds)
+        process.stdin.close()
+    print(f"        plain C   relay     {used * 1000:7.2f} ms CPU a call-minute")
+    return used
+
+
 def relay_figures(calls: int, rounds: int, seconds: int) -> dict[str, float]:
     """Measure relay and recording of both, in interleaved rounds."""
     figures: dict[tuple[str, bool], list[float]] = {}
@@ -142,7 +157,9 @@ def relay_figures(calls: int, rounds: int, seconds: int) -> dict[str, float]:
             "node": (OurRelay(system, load.ports), system.processes["rtp-1"].pid),
             "rtpengine": (TheirRelay(engine, load.ports), engine.process.pid),
         }
+        plain: list[float] = []
         for number in range(rounds):
+            plain.append(plain_relay_cpu(load, Path(folder), calls, seconds))
             for record in (False, True):
                 for name, (relay, pid) in sorted(relays.items(), reverse=bool(number % 2)):
                     pairs = [relay.call(record) for _ in range(calls)]
@@ -153,7 +170,10 @@ def relay_figures(calls: int, rounds: int, seconds: int) -> dict[str, float]:
                     what = "recording" if record else "relay"
                     told = f"{used * 1000:7.2f} ms CPU a call-minute, lost {missing:.4%}"
                     print(f"round {number + 1} {name:9} {what:9} {told}")
-    return _compared(figures) | {"relay_packets_lost_ratio_max": max(lost)}
+    return _compared(figures) | {
+        "relay_packets_lost_ratio_max": max(lost),
+        "relay_cpu_s_per_call_minute_plain_c": statistics.median(plain),
+    }
 
 
 def _compared(figures: dict[tuple[str, bool], list[float]]) -> dict[str, float]:

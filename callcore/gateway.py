@@ -75,6 +75,8 @@ class Gateway:
     #: Not even a provisional response within this time: the next gateway is tried.
     no_reply_timeout_ms: int = 2000
     ring_timeout_seconds: int = 120
+    #: P-Asserted-Identity is believed from it and shown to it (RFC 3325).
+    trusted: bool = False
     trunk: Trunk | None = None
     #: By prefix.
     rates: Mapping[str, Rate] = field(default_factory=dict)
@@ -105,7 +107,7 @@ class Gateway:
 _TRUNK_KEYS = tuple(entry.name for entry in fields(Trunk))
 _PLAIN_KEYS = (
     "gateway_id", "tenant_id", "name", "host", "port", "transport", "source_port", "max_calls", "region",
-    "probe", "media_relay", "no_reply_timeout_ms", "ring_timeout_seconds",
+    "probe", "media_relay", "no_reply_timeout_ms", "ring_timeout_seconds", "trusted",
 )  # fmt: skip
 
 

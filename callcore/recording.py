@@ -71,6 +71,8 @@ class RecordingReason(StrEnum):
     DEMAND = "demand"
     #: Another program.
     API = "api"
+    #: A caller leaves a message.
+    MESSAGE = "message"
 
 
 _S, _E = RecordingState, RecordingStep

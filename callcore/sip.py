@@ -36,6 +36,8 @@ class SipCode(IntEnum):
     REQUEST_TIMEOUT = 408
     #: 21.4.14
     UNSUPPORTED_URI_SCHEME = 416
+    #: RFC 5079
+    ANONYMITY_DISALLOWED = 433
     #: 21.4.18
     TEMPORARILY_UNAVAILABLE = 480
     #: 21.4.19
@@ -83,6 +85,7 @@ REASON_PHRASES: dict[int, str] = {
     SipCode.PROXY_AUTHENTICATION_REQUIRED: "Proxy Authentication Required",
     SipCode.REQUEST_TIMEOUT: "Request Timeout",
     SipCode.UNSUPPORTED_URI_SCHEME: "Unsupported URI Scheme",
+    SipCode.ANONYMITY_DISALLOWED: "Anonymity Disallowed",
     SipCode.TEMPORARILY_UNAVAILABLE: "Temporarily Unavailable",
     SipCode.NO_SUCH_CALL: "Call/Transaction Does Not Exist",
     SipCode.LOOP_DETECTED: "Loop Detected",

@@ -49,6 +49,7 @@ UNITS: Mapping[str, Gender] = {
     "dollar": Gender.MASCULINE,
     "cent": Gender.MASCULINE,
     "euro": Gender.MASCULINE,
+    "degree": Gender.MASCULINE,
     "thousand": Gender.FEMININE,
     "million": Gender.MASCULINE,
     "billion": Gender.MASCULINE,

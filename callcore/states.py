@@ -82,3 +82,14 @@ class ApiScope(StrEnum):
     SUPERVISOR = "supervisor"
     #: Everything of the tenant, configuration included.
     ADMIN = "admin"
+
+
+class ReportEvery(StrEnum):
+    """How often a scheduled report is sent (SQL enum report_every)."""
+
+    #: Each morning, about the day before.
+    DAY = "day"
+    #: On Mondays, about the week before.
+    WEEK = "week"
+    #: On the first of a month, about the month before.
+    MONTH = "month"

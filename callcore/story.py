@@ -13,6 +13,7 @@ from typing import Any
 
 from callcore.cdr import CAUSE_TEXTS, code_of, id_of, in_order, list_of, text_of
 from callcore.event import Event
+from callcore.story_media import host_event, leg_name, media_text
 
 #: Reason phrases of RFC 3261 section 21, for replies whose own phrase was not noted.
 PHRASES: Mapping[int, str] = {
@@ -215,9 +216,7 @@ def _refer(event: Event, _: Names) -> Told:
 
 
 def _media(event: Event, _: Names) -> Told:
-    told = sorted(event.data.items())
-    known = [f"{key.replace('_', ' ')} {value}" for key, value in told if key != "raw"]
-    return "·", "RTP: " + (", ".join(known) or text_of(event.data.get("raw")))
+    return "·", f"RTP: {media_text(event.data)}"
 
 
 def _media_lost(event: Event, _: Names) -> Told:
@@ -242,7 +241,38 @@ def _end(event: Event, _: Names) -> Told:
     return "×", f"{method or 'end'} by {_by(event)}{code}: {CAUSE_TEXTS.get(cause, cause)}".rstrip(": ") + why
 
 
+def _leg_start(event: Event, _: Names) -> Told:
+    data = event.data
+    numbers = f"{text_of(data.get('a'))} calls {text_of(data.get('b'))}"
+    return (
+        "→",
+        f"{_leg(event)}INVITE from {text_of(data.get('src'))} {text_of(data.get('transport'))}: {numbers}",
+    )
+
+
+def _leg_route(event: Event, names: Names) -> Told:
+    targets = ", ".join(_target(target, names) for target in list_of(event.data.get("targets")))
+    return "·", f"{_leg(event)}to {targets or 'nobody'}: {text_of(event.data.get('reason'))}".rstrip(": ")
+
+
+def _of_leg(teller: Callable[[Event, Names], Told]) -> Callable[[Event, Names], Told]:
+    """Tell an event of a further leg in the words of the call's own, with the name of the leg."""
+
+    def tell_leg(event: Event, names: Names) -> Told:
+        arrow, text = teller(event, names)
+        return arrow, f"{_leg(event)}{text}"
+
+    return tell_leg
+
+
+def _leg(event: Event) -> str:
+    return f"leg to the {leg_name(event.data)}: " if event.data.get("leg") else "leg: "
+
+
 def _other(event: Event, _: Names) -> Told:
+    told = host_event(event.kind, event.data)
+    if told is not None:
+        return told
     data = ", ".join(f"{key} {value}" for key, value in sorted(event.data.items()))
     return "·", f"{event.kind}: {data}".rstrip(": ")
 
@@ -273,4 +303,13 @@ _TELLERS: Mapping[str, Callable[[Event, Names], Told]] = {
     "call.media_lost": _media_lost,
     **{f"recording.{what}": _recording for what in ("started", "paused", "resumed", "stopped", "failed")},
     "call.end": _end,
+    "leg.start": _leg_start,
+    "leg.route": _leg_route,
+    "leg.attempt": _of_leg(_attempt),
+    "leg.ring": _of_leg(_ring),
+    "leg.attempt_end": _of_leg(_attempt_end),
+    "leg.answer": _of_leg(_answer),
+    "leg.update": _of_leg(_update),
+    "leg.refer": _of_leg(_refer),
+    "leg.end": _of_leg(_end),
 }

@@ -1,7 +1,7 @@
-"""The second storage for recordings: a directory (another disk, NFS) or an S3-compatible store.
+"""The second storage, for old recordings and old calls: a directory (another disk, NFS) or an S3-compatible store.
 
 Puts, fetches, checks and deletes files by key; what it has put is there whole, with the checksum that it was
-given, or not at all. Knows nothing of recordings, tenants or the database.
+given, or not at all. Knows nothing of recordings, calls, tenants or the database.
 """
 
 from __future__ import annotations
@@ -33,6 +33,14 @@ class ArchiveStore(ABC):
     url: str
 
     @abstractmethod
+    def check(self) -> None:
+        """Make sure that the archive is there; raises Unavailable."""
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Tell whether there is a file of this key; raises Unavailable, OSError."""
+
+    @abstractmethod
     def put(self, source: Path, key: str) -> None:
         """Copy a file there; raises Unavailable, OSError."""
 
@@ -56,10 +64,17 @@ class DirectoryArchive(ArchiveStore):
         self.url = url
         self._root = Path(url.removeprefix("dir:"))
 
-    def put(self, source: Path, key: str) -> None:
+    def check(self) -> None:
         # A disk that is not mounted must not look like an empty archive: the root is not made.
         if not self._root.is_dir():
-            raise Unavailable(f"the archive {self._root} is not there")
+            raise Unavailable(f"the archive {self._root} is not there (make the directory once)")
+
+    def exists(self, key: str) -> bool:
+        self.check()
+        return (self._root / key).exists()
+
+    def put(self, source: Path, key: str) -> None:
+        self.check()
         target = self._root / key
         make_directory(target.parent)
         copy_replacing(source, target)
@@ -71,8 +86,7 @@ class DirectoryArchive(ArchiveStore):
         return sha256_of(self._existing(key))
 
     def delete(self, key: str) -> None:
-        if not self._root.is_dir():
-            raise Unavailable(f"the archive {self._root} is not there")
+        self.check()
         (self._root / key).unlink(missing_ok=True)
 
     def _existing(self, key: str) -> Path:
@@ -100,6 +114,21 @@ class S3Archive(ArchiveStore):
             config=BotoConfig(connect_timeout=5, read_timeout=60, retries={"max_attempts": 3}),
             **_credentials(settings.s3_credentials_file),
         )
+
+    def check(self) -> None:
+        try:
+            with _s3_errors(self.url, "bucket"):
+                self._client.head_bucket(Bucket=self._bucket)
+        except NotFound as error:
+            raise Unavailable(f"the archive {self.url} is not there (make the bucket once)") from error
+
+    def exists(self, key: str) -> bool:
+        try:
+            with _s3_errors(self.url, key):
+                self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+        except NotFound:
+            return False
+        return True
 
     def put(self, source: Path, key: str) -> None:
         with _s3_errors(self.url, key):

@@ -29,9 +29,11 @@ from kalibri.config_sections import (
     ApiConfig,
     ControllerPorts,
     DatabaseConfig,
+    EarsConfig,
     IndexConfig,
     JournalConfig,
     LogConfig,
+    MailConfig,
     MediaConfig,
     PromptConfig,
     ProxyConfig,
@@ -80,8 +82,10 @@ class Config:
     index: IndexConfig = field(default_factory=IndexConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
+    ears: EarsConfig = field(default_factory=EarsConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
+    mail: MailConfig = field(default_factory=MailConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
     @property
@@ -161,6 +165,16 @@ class Config:
     def rtp_spool_directory(self) -> Path:
         """Where RTPProxy writes recordings that are still going on."""
         return self.home / "rtp" / "spool"
+
+    @property
+    def ears_socket(self) -> Path:
+        """Where ks-ears is asked to listen (docs/ears.md)."""
+        return self.run_directory / "ks-ears.sock"
+
+    @property
+    def ears_directory(self) -> Path:
+        """What ks-ears keeps: a copy of the known recordings, early media that waits for the database."""
+        return self.home / "ears"
 
     @property
     def rtp_recording_directory(self) -> Path:
@@ -467,6 +481,11 @@ def _check_together(config: Config) -> None:
             "proxy.tls_port": (proxy.listen_address, proxy.tls_port, 1),
             "proxy.internal_port": (proxy.listen_address, proxy.internal_port, 1),
             "media.base_port": (config.media.listen_address, config.media.base_port, config.media.hosts),
+            "ears.base_port": (
+                config.ears.listen_address,
+                config.ears.base_port,
+                config.ears.max_calls if config.ears.enabled and config.ears.base_port else 0,
+            ),
             "api.port": (config.api.listen_address, config.api.port if config.api.enabled else 0, 1),
             "stun.port": (proxy.listen_address, config.stun.port if config.stun.enabled else 0, 1),
             "rtp.control_base_port": (rtp.listen_address, rtp.control_base_port, config.rtp_nodes),

@@ -32,6 +32,16 @@ def ip_address(value: str) -> str | None:
     return None
 
 
+def networks(value: str) -> str | None:
+    """Networks or addresses with blanks between; empty: none."""
+    try:
+        for word in value.replace(",", " ").split():
+            ipaddress.ip_network(word)
+    except ValueError:
+        return "networks with blanks between, as 10.1.0.0/16 192.168.7.5"
+    return None
+
+
 #: Part of the names of journal files, where "-" separates the parts.
 node_name = pattern(r"[A-Za-z0-9][A-Za-z0-9_.]{0,31}", "1 to 32 letters, digits, _ or . (no hyphen)")
 level = one_of(*LOG_LEVELS)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kalibri.config_checks import Check, ip_address, level, one_of, pattern
+from kalibri.config_checks import Check, ip_address, level, networks, one_of, pattern
 
 
 def key(
@@ -19,6 +19,9 @@ def key(
 ) -> Any:
     """Declare one configuration key: default, allowed range (both ends included), further check."""
     return field(default=default, metadata={"minimum": minimum, "maximum": maximum, "check": check})
+
+
+_ARCHIVE = pattern(r"dir:/.+|s3://[a-z0-9.-]+(/.*)?", "dir:/path or s3://bucket/prefix")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,9 +162,7 @@ class RecordingConfig:
     #: Less free space than this raises an alarm; 0: never.
     alarm_free_mb: int = key(1024, minimum=0, maximum=1_000_000_000)
     #: dir:/path or s3://bucket/prefix; None: there is none.
-    archive: str | None = key(
-        None, check=pattern(r"dir:/.+|s3://[a-z0-9.-]+(/.*)?", "dir:/path or s3://bucket/prefix")
-    )
+    archive: str | None = key(None, check=_ARCHIVE)
     s3_endpoint: str | None = key(None, check=pattern(r"https?://.+", "a URL"))
     s3_region: str = key("us-east-1")
     #: Two lines: access key id, secret access key; None: as boto3 finds them.
@@ -177,6 +178,21 @@ class PromptConfig:
     #: Loudness of speech, in dB below full scale (RMS of what is not silence).
     speech_dbfs: int = key(-20, minimum=-40, maximum=-6)
     music_dbfs: int = key(-26, minimum=-50, maximum=-6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarsConfig:
+    """Section `ears`: ks-ears."""
+
+    enabled: bool = key(True)
+    #: Where RTP nodes send the copies that are listened to.
+    listen_address: str = key("127.0.0.1", check=ip_address)
+    #: Legs listened to at once.
+    max_calls: int = key(100, minimum=1, maximum=2000)
+    #: First of as many UDP ports; 0: whatever is free.
+    base_port: int = key(0, minimum=0, maximum=65_535)
+    #: Country of the tones (conf/tones.yaml), unless whoever asks names another.
+    tones: str = key("ru", check=pattern(r"[a-z][a-z0-9_-]{0,15}", "a country of tones.yaml"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +216,10 @@ class ApiConfig:
     #: Whose X-Forwarded-For is believed; None: nobody's.
     trusted_proxy: str | None = key(None, check=ip_address)
     webhooks_to_private_addresses: bool = key(False)
+    #: Where look-ups of callers may lead besides public addresses, with blanks between; None: nowhere.
+    lookup_networks: str | None = key(None, check=networks)
+    #: Look-ups of callers that one ks-api does at once.
+    lookups_at_once: int = key(8, minimum=1, maximum=128)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,13 +229,30 @@ class WorkerConfig:
     partitions_ahead_days: int = key(7, minimum=1, maximum=366)
     keep_calls_days: int = key(1826, minimum=1, maximum=36_500)
     keep_audit_days: int = key(1826, minimum=1, maximum=36_500)
+    keep_reports_days: int = key(3653, minimum=1, maximum=36_500)
     keep_events_hours: int = key(48, minimum=1, maximum=8760)
-    #: None: nothing is archived.
-    archive_directory: Path | None = key(None)
+    #: dir:/path or s3://bucket/prefix (endpoint and keys: those of recordings); None: nothing is archived.
+    archive: str | None = key(None, check=_ARCHIVE)
     archive_after_days: int = key(35, minimum=1, maximum=36_500)
     #: None: no backup is made by itself.
     backup_directory: Path | None = key(None)
     keep_backups: int = key(7, minimum=1, maximum=1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailConfig:
+    """Section `mail`: how e-mail leaves."""
+
+    #: None: no e-mail is sent.
+    host: str | None = key(None)
+    port: int = key(25, minimum=1, maximum=65_535)
+    security: str = key("plain", check=one_of("plain", "starttls", "tls"))
+    #: None: without authentication.
+    user: str | None = key(None)
+    #: A file with the password in its first line, relative to home.
+    password_file: Path | None = key(None)
+    sender: str = key("kalibri@localhost", check=pattern(r"[^@\s<>,]+@[^@\s<>,]+", "an e-mail address"))
+    timeout_seconds: int = key(30, minimum=1, maximum=600)
 
 
 @dataclass(frozen=True, kw_only=True)

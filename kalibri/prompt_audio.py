@@ -73,7 +73,7 @@ def speak(text: str, *, voice: str, words_per_minute: int = 150) -> Signal:
     """Let espeak-ng speak a text; silence around it is cut off. Raises BadPrompt, Unavailable."""
     if not text.strip() or len(text) > LONGEST_TEXT:
         raise BadPrompt(f"text: 1 to {LONGEST_TEXT} characters")
-    if not re.fullmatch(r"[a-z]{2,3}(-[a-zA-Z0-9+-]{1,32})?", voice):
+    if not re.fullmatch(r"[a-z]{2,3}([-+][a-zA-Z0-9+-]{1,32})?", voice):
         raise BadPrompt(f"{voice!r} is no voice of espeak-ng")
     command = ["espeak-ng", "-v", voice, "-s", str(words_per_minute), "--stdin", "--stdout"]
     try:

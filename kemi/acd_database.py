@@ -50,6 +50,10 @@ class AcdDatabase:
         """Return the living media hosts, least loaded first. Raises Unavailable."""
         return tuple(self._run(lambda conn: db.fetch_all(conn, MediaHost, _SQL["hosts"])))
 
+    def run(self, work: Callable[[db.Conn], Any]) -> Any:
+        """Do a use case of kalibri.services on the connection. Raises Unavailable, and what the use case raises."""
+        return self._run(work)
+
     def _run(self, work: Callable[[db.Conn], Any]) -> Any:
         if not self._breaker.allows(self._clock()):
             raise Unavailable("the database did not answer a moment ago")

@@ -76,6 +76,26 @@ def begin_legs(worker: Worker, tenant_id: int, accounts: tuple[tuple[int, str], 
     worker.later.append(lambda: _tell_legs(worker, told, sip_call_id, confirmed=False))
 
 
+def change_callee(worker: Worker, tenant_id: int, account_id: int | None, peer: str) -> None:
+    """The call goes on to somebody else before an answer: the agent who was called is free of it.
+
+    account_id: of the agent who is called now, None: no agent.
+    """
+    told = decode(worker.port.dialog(ACD) or "")
+    before = told.accounts if told is not None else ()
+    staying = tuple(entry for entry in before if entry[1] != "in")
+    gone = tuple(entry for entry in before if entry[1] == "in")
+    sip_call_id = worker.port.text("$ci")
+    if told is not None and gone:
+        left = AgentDialog("legs", told.tenant_id, 0, gone, told.peer)
+        worker.later.append(lambda: _end_legs(worker, left, sip_call_id))
+    accounts = staying if account_id is None else (*staying, (account_id, "in"))
+    if accounts:
+        begin_legs(worker, tenant_id, accounts, peer)
+    elif told is not None:
+        forget(worker)
+
+
 def _mark(worker: Worker, told: AgentDialog) -> None:
     port = worker.port
     port.set_dialog(ACD, told.encode())

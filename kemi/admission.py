@@ -11,6 +11,7 @@ from callcore.sip import SipCode
 from callcore.value import value
 from kemi.directory import AccountRecord
 from kemi.ks_acd.media_host import BadHeader, HostLeg, read_leg
+from kemi.presentation import ANONYMOUS_HOST, identity_in
 from kemi.sip_request import SipRequest
 from kemi.tenancy import Tenant, ha1, is_trusted_node, tenant_by_id, tenant_of_domain
 from kemi.worker import Worker
@@ -58,11 +59,15 @@ def identify(worker: Worker, sip: SipRequest) -> Sender | None:
             tenant=tenant_by_id(directory.system, gateway.tenant_id) if gateway.tenant_id else None,
             gateway=gateway,
         )
-    tenant = tenant_of_domain(directory.system, sip.from_host)
+    identity = (sip.from_user, sip.from_host)
+    if sip.from_host == ANONYMOUS_HOST:  # he tells us alone who he is (RFC 3325 section 9.2)
+        preferred = identity_in(worker.port.header("P-Preferred-Identity") or "")
+        identity = (preferred.user, preferred.host) if preferred is not None else identity
+    tenant = tenant_of_domain(directory.system, identity[1])
     if tenant is None:
         worker.port.reply(SipCode.FORBIDDEN, "Domain Not Served")
         return None
-    account = authenticate(worker, sip, tenant, identity=(sip.from_user, sip.from_host))
+    account = authenticate(worker, sip, tenant, identity=identity)
     return None if account is None else Sender(tenant=tenant, account=account)
 
 

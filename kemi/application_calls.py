@@ -24,6 +24,8 @@ from kemi.worker import Worker
 
 #: A media host ends the ringing itself, by CANCEL; this is only for a host that died meanwhile.
 RING_SECONDS = 300
+#: Where a host's leg may lead by name, besides accounts.
+_SERVICES = (DestinationKind.QUEUE, DestinationKind.IVR, DestinationKind.ANNOUNCEMENT)
 _UNLIMITED = frozenset({"agent", "supervisor", PEER})
 
 
@@ -39,10 +41,9 @@ def decision(worker: Worker, leg: HostLeg, request: RouteRequest) -> Decision:
             options=RouteOptions(ring_timeout_seconds=RING_SECONDS),
             reason=f"{leg.leg} leg of a media host",
         )
-    if leg.to_kind == DestinationKind.QUEUE:
-        return ToService(
-            kind=DestinationKind.QUEUE, name=b_sent, tenant_id=tenant_id, a_sent=a_sent, b_sent=b_sent
-        )
+    if leg.to_kind in _SERVICES:
+        kind = DestinationKind(leg.to_kind)
+        return ToService(kind=kind, name=b_sent, tenant_id=tenant_id, a_sent=a_sent, b_sent=b_sent)
     return decide(request, worker.directory.routes, make_world(worker))
 
 

@@ -6,15 +6,18 @@ The decision (does this code fail over, is the gateway penalised) is callcore.ga
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from callcore.cdr import cause_of
+from callcore.diversion import Diversion, headers
 from callcore.gateway import penalty_after_failures, should_fail_over
 from callcore.sip import SipCode, reason_phrase
 from kemi import media_policy, media_relay, peers
 from kemi.call_state import END_TOLD, CallState, Target, decode
 from kemi.leg import kind_of
 from kemi.proxy_start import is_settling
+from kemi.tenancy import tenant_by_id
 from kemi.worker import Worker
 
 
@@ -53,6 +56,13 @@ _CHALLENGES = (SipCode.UNAUTHORIZED, SipCode.PROXY_AUTHENTICATION_REQUIRED)
 RELAYED = "ks_relay_"
 #: In place of the number: the branch wants a relay, but the callee will make the offer, in its reply.
 LATE_OFFER = "late"
+#: Begins the key in table "ring" of a call that is being taken at another phone (kemi/pickup.py).
+TAKEN_BY = "taken\n"
+#: Asks a phone to answer by itself, in the words of the two sorts that there are.
+ANSWER_AT_ONCE = (
+    "Call-Info: <sip:pickup@kalibri.invalid>;answer-after=0",
+    "Alert-Info: <http://kalibri.invalid>;info=alert-autoanswer;delay=0",
+)
 #: Transaction variable: a branch was not sent, because the relay that it needs could not be had.
 _NO_MEDIA = "ks_no_media"
 
@@ -67,12 +77,24 @@ def store(worker: Worker, state: CallState) -> None:
     worker.port.set_avp(STATE, state.encode())
 
 
-def try_next(worker: Worker, state: CallState) -> bool:
-    """Send the call to its next target that can be sent to; answer it and return False when there is none."""
+#: Sends a call that its target did not take elsewhere; False: it goes nowhere else.
+Divert = Callable[[Worker, CallState, AttemptEnd], bool]
+
+
+def _nowhere_else(worker: Worker, state: CallState, end: AttemptEnd) -> bool:
+    return False
+
+
+def try_next(worker: Worker, state: CallState, divert: Divert = _nowhere_else) -> None:
+    """Send the call to its next target that can be sent to; else where `divert` sends it; else answer it."""
     exhausted = try_targets(worker, state, HOSTED if state.hosted else CALL)
-    if exhausted is not None:
+    if exhausted is None:
+        return
+    unreachable = AttemptEnd(
+        int(SipCode.TEMPORARILY_UNAVAILABLE), "not registered", failover=False, silent=False, alerted=False
+    )
+    if lacks_media(worker) or not divert(worker, exhausted, unreachable):
         _give_up(worker, exhausted)
-    return exhausted is None
 
 
 def try_targets(worker: Worker, state: CallState, routes: Routes) -> CallState | None:
@@ -128,10 +150,23 @@ def _aim(worker: Worker, state: CallState, target: Target) -> bool:
         # Kamailio would answer a media host's call from the socket that it came in on, or where the last host was.
         port.send_from("public")
     if target.kind == "account":
+        if target.also:
+            return _aim_at_all(worker, target)
         return port.set_ruri(target.uri) and port.lookup_contacts(target.uri)
     if target.next_hop:
         port.set_next_hop(target.next_hop)
     return port.set_ruri(target.uri)
+
+
+def _aim_at_all(worker: Worker, target: Target) -> bool:
+    """Point the request at the contacts of several accounts; False when none of them has one."""
+    port, found = worker.port, False
+    for uri in (target.uri, *target.also.split(" ")):
+        if found:
+            port.add_contacts(uri)
+        else:
+            found = port.set_ruri(uri) and port.lookup_contacts(uri)
+    return found
 
 
 def _send(worker: Worker, target: Target, routes: Routes) -> bool:
@@ -199,6 +234,14 @@ def branch(worker: Worker) -> None:
     if state.current.kind == peers.PEER:
         for line in peers.headers(state):
             port.append_header(line)
+    if state.current.asserted:
+        port.append_header(state.current.asserted)
+    if state.pickup and port.table_text("ring", f"{TAKEN_BY}{state.call_id}") is not None:
+        for line in ANSWER_AT_ONCE:
+            port.append_header(line)
+    if state.diversions:
+        for line in _told_diversions(worker, state, state.current):
+            port.append_header(line)
     modes = (state.media_relay, state.current.media_relay)
     if not media_policy.relay_wanted(
         caller_nat=state.caller_nat, callee_nat=port.branch_is_nated(), modes=modes
@@ -217,8 +260,16 @@ def branch(worker: Worker) -> None:
         port.drop_branch()
 
 
-def failure(worker: Worker) -> None:
-    """The last branch of an attempt failed: go on to the next target or let the caller have the response."""
+def _told_diversions(worker: Worker, state: CallState, target: Target) -> tuple[str, ...]:
+    tenant = tenant_by_id(worker.directory.system, state.tenant_id or 0)
+    host = tenant.realm if tenant is not None else worker.port.text("$fd")
+    done = tuple(Diversion.decode(text) for text in state.diversions)
+    outside = target.kind not in ("account", peers.PEER)
+    return headers(done, host, outside=outside, target=target.uri)
+
+
+def failure(worker: Worker, divert: Divert = _nowhere_else) -> None:
+    """The last branch of an attempt failed: the next target, another destination, or the response for the caller."""
     port = worker.port
     state = load(worker)
     if state is None or state.current is None:
@@ -235,9 +286,22 @@ def failure(worker: Worker) -> None:
     end = judge(worker, state, code)
     if end.failover:
         next_target(worker, state)
-        try_next(worker, state)
-    else:
+        try_next(worker, _without_his_other_ways(state, end), divert)
+    elif not divert(worker, state, end):
         conclude(worker, state, end)
+
+
+def _without_his_other_ways(state: CallState, end: AttemptEnd) -> CallState:
+    """Leave out the other proxies for a member of a hunt group whose phone has answered here."""
+    current = state.current
+    if current is None or not current.group or (end.silent and not end.alerted):
+        return state
+    left = (
+        target
+        for target in state.remaining
+        if target.kind != peers.PEER or target.username != current.username
+    )
+    return state.evolve(remaining=tuple(left))
 
 
 def cancelled(worker: Worker, state: CallState) -> None:
@@ -257,7 +321,9 @@ def judge(worker: Worker, state: CallState, code: int) -> AttemptEnd:
         retry_after_seconds=_retry_after(worker),
     )
     _judge_gateway(worker, state, verdict.penalty_seconds, verdict.gateway_failed, code)
-    failover = (verdict.try_next or peers.has_no_contact(state, code)) and bool(state.remaining)
+    hunting = state.current is not None and state.current.group != ""
+    wanted = verdict.try_next or hunting or peers.has_no_contact(state, code)
+    failover = wanted and bool(state.remaining)
     _journal_end(worker, state, code, verdict.reason, failover=failover)
     return AttemptEnd(code, verdict.reason, failover, silent, alerted)
 

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from callcore.cdr import cause_of
+from callcore.diversion import Diversion
 from callcore.sip import SipCode, reason_phrase
-from kemi import acd_events, application_calls, attempts, call_token, hosted_media, limits, queue_calls
+from kemi import (
+    acd_events,
+    application_calls,
+    attempts,
+    call_token,
+    forwarding,
+    hosted_media,
+    limits,
+    pickup,
+    queue_calls,
+    service_calls,
+    star_codes,
+)
 from kemi.admission import Sender, identify, is_internal
 from kemi.call_state import CallState, Target
+from kemi.forwarding import Arrived
 from kemi.ks_acd.model import QueueRecord
 from kemi.ks_route.decide import decide
 from kemi.ks_route.model import (
@@ -23,6 +39,15 @@ from kemi.ks_route.model import (
 )
 from kemi.ksr_port import NAT_TESTS_MEDIA
 from kemi.leg import kind_of, write_dialog
+from kemi.presentation import (
+    ANONYMOUS_HOST,
+    ANONYMOUS_NAME,
+    ANONYMOUS_URI,
+    IDENTITY_HEADERS,
+    identity_in,
+    is_hidden,
+    wants_hiding,
+)
 from kemi.proxy_start import RECOVERED, RECOVERED_LEG
 from kemi.recording_choice import ROUTE, with_recording
 from kemi.routing_facts import make_world
@@ -46,27 +71,59 @@ def invite(worker: Worker, sip: SipRequest) -> None:
     worker.port.table_set("seen", sip.transaction_key, call_id)
     worker.port.new_transaction()
     request = _route_request(worker, sip, sender, call_id)
+    hidden_once = None
+    if sender.account is not None and request.b_number[:1] in _CODE_SIGNS:
+        dialled = star_codes.dialled_code(worker, request)
+        if dialled is not None:
+            wish = star_codes.serve(worker, sip, sender.account, request, dialled)
+            if wish is None:
+                worker.journal.flush()
+                return
+            request, hidden_once = wish.request, wish.hidden
     if sender.leg is not None:
         decision = application_calls.decision(worker, sender.leg, request)
+        arrived = Arrived(decision)
     else:
-        decision = with_recording(
-            worker, sender, decide(request, worker.directory.routes, make_world(worker))
-        )
+        way = decide(request, worker.directory.routes, make_world(worker))
+        if not way.emergency and _hides(worker, sip, sender, hidden_once):
+            way = replace(way, hidden=True)
+        arrived = forwarding.arrive(worker, way, call_id)
+        decision = with_recording(worker, sender, arrived.decision)
     _journal_start(worker, sip, sender, request, decision, call_id)
-    _follow(worker, sip, sender, decision, call_id)
+    if arrived.diversions:
+        forwarding.tell(worker, call_id, decision.tenant_id, arrived.diversions, decision.b_sent)
+    _follow(worker, sip, sender, decision, call_id, arrived)
     worker.journal.flush()
 
 
-def _follow(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str) -> None:
+#: A user part that may be a code: * and #, the latter mostly escaped.
+_CODE_SIGNS = ("*", "#", "%")
+
+
+def _hides(worker: Worker, sip: SipRequest, sender: Sender, once: bool | None) -> bool:
+    """Tell whether the caller hides his number from the called."""
+    asked = wants_hiding(worker.port.header("Privacy") or "", sip.from_host)
+    always = False
+    if sender.account is not None:
+        services = worker.directory.services(sender.account.tenant_id, sender.account.username)
+        always = services is not None and services.hide_number
+    return is_hidden(asked=asked, always=always, once=once)
+
+
+def _follow(
+    worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str, arrived: Arrived
+) -> None:
     """Do what was decided."""
     queue = queue_of(worker, decision)
     if queue is not None:
         worker.journal.flush()  # the database may keep us waiting
         _to_queue(worker, sip, sender, decision, call_id, queue)
+    elif service_calls.serves(decision):
+        _to_service(worker, sip, sender, decision, call_id)
     elif isinstance(decision, RejectCall | RedirectCall | ToService):
         _answer(worker, decision, call_id, sender.leg_name)
     else:
-        _relay(worker, sip, sender, decision, call_id)
+        _relay(worker, sip, sender, decision, call_id, arrived)
 
 
 def queue_of(worker: Worker, decision: Decision) -> QueueRecord | None:
@@ -100,6 +157,10 @@ def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: str
     b_number = sip.ruri_user
     tenant_id = sender.tenant.tenant_id if sender.tenant else 0
     direction = Direction.APPLICATION
+    a_number = sender.account.username if sender.account else sip.from_user
+    if sender.gateway is not None and sender.gateway.trusted:
+        identity = identity_in(worker.port.header("P-Asserted-Identity") or "")
+        a_number = identity.user if identity is not None else a_number
     if sender.gateway is not None:
         direction = Direction.GATEWAY
         trunk = sender.gateway.trunk
@@ -114,7 +175,7 @@ def _route_request(worker: Worker, sip: SipRequest, sender: Sender, call_id: str
     return RouteRequest(
         tenant_id=tenant_id,
         direction=direction,
-        a_number=sender.account.username if sender.account else sip.from_user,
+        a_number=a_number,
         a_host=sip.from_host,
         b_number=b_number,
         b_host=sip.ruri_host,
@@ -239,9 +300,12 @@ def finish(
     worker.port.reply(code, phrase)
 
 
-def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str) -> None:
+def _relay(
+    worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str, arrived: Arrived
+) -> None:
     """Open the dialog, keep the limits, and try the first target."""
     targets = targets_of(worker, decision, others=application_calls.may_go_on(sender.leg))
+    targets = forwarding.shorten(targets, arrived.ring_seconds)
     if not targets:
         code = SipCode.TEMPORARILY_UNAVAILABLE
         finish(
@@ -255,13 +319,17 @@ def _relay(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, 
             leg=sender.leg_name,
         )
         return
-    state = _open(worker, sip, sender, decision, call_id, targets)
+    state = _open(
+        worker, sip, sender, decision, call_id, targets, arrived.diversions, pickup_allowed=arrived.pickup
+    )
     if state is None:
         return
     agents = _agents_in(sender, targets)
     if agents:
         acd_events.begin_legs(worker, decision.tenant_id, agents, decision.b_sent)
-    attempts.try_next(worker, state)
+    if arrived.pickup and isinstance(decision, RelayToAccount):
+        pickup.note(worker, state, decision.username)
+    attempts.try_next(worker, state, forwarding.divert)
 
 
 def _to_queue(
@@ -272,7 +340,16 @@ def _to_queue(
         call_id = worker.new_call_id()  # a call waits in one queue; this leg's call may have an entry already
     state = _open(worker, sip, sender, decision, call_id, ())
     if state is not None:
-        queue_calls.begin(worker, state, queue, decision.a_sent)
+        queue_calls.begin(worker, state, queue, decision.a_sent, decision.b_sent)
+
+
+def _to_service(worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, call_id: str) -> None:
+    """Open the dialog, keep the limits, and let a media host run the scenario."""
+    if sender.leg is not None:
+        call_id = worker.new_call_id()  # a host runs one application a call; this leg's call has one already
+    state = _open(worker, sip, sender, decision, call_id, ())
+    if state is not None:
+        service_calls.begin(worker, state, decision)
 
 
 def _open(
@@ -282,6 +359,9 @@ def _open(
     decision: Decision,
     call_id: str,
     targets: tuple[Target, ...],
+    diversions: tuple[Diversion, ...] = (),
+    *,
+    pickup_allowed: bool = False,
 ) -> CallState | None:
     """Open the dialog of a call; None when it breaks a limit, and was answered."""
     port, options = worker.port, decision.options
@@ -295,6 +375,9 @@ def _open(
         media_relay=_media_mode(decision, sender),
         leg=sender.leg_name,
         hosted=sender.leg is not None and application_calls.is_hosted(sender.leg),
+        diversions=tuple(entry.encode() for entry in diversions),
+        hidden=decision.hidden,
+        pickup=pickup_allowed,
     )
     # Who came through another proxy has his alias from there.
     if application_calls.may_go_on(sender.leg) and port.is_behind_nat():
@@ -303,6 +386,8 @@ def _open(
     refusal = None
     if sender.leg is None or application_calls.is_limited(sender.leg):
         refusal = limits.enter(worker, decision, account=sender.account, tenant=sender.tenant)
+    if refusal is None and diversions:
+        refusal = forwarding.enter(worker, decision.tenant_id, diversions)
     if refusal is not None:
         attempts.end_call(worker, state, int(SipCode.FORBIDDEN), by="system", reason=refusal)
         if state.leg:
@@ -370,9 +455,14 @@ def _present(worker: Worker, sip: SipRequest, decision: Decision) -> None:
     port = worker.port
     if is_internal(worker, sip):  # from others they are gone since the first look
         port.remove_internal_headers()
-    if decision.a_sent != sip.from_user and isinstance(
-        decision, RelayToGateways | RelayToUri | RelayToAccount
-    ):
-        port.replace_from("", f"sip:{decision.a_sent}@{sip.from_host}")
+    relayed = isinstance(decision, RelayToGateways | RelayToUri | RelayToAccount)
+    for name in IDENTITY_HEADERS:
+        port.remove_header(name)
+    if decision.hidden and relayed:
+        port.replace_from(ANONYMOUS_NAME, ANONYMOUS_URI)
+        port.replace_header("Privacy", "id")
+    elif relayed and decision.a_sent != sip.from_user:
+        host = sip.from_host if sip.from_host != ANONYMOUS_HOST else sip.ruri_host
+        port.replace_from("", f"sip:{decision.a_sent}@{host}")
     if decision.options.codecs and port.has_body():
         port.keep_codecs(",".join(decision.options.codecs))

@@ -17,6 +17,8 @@ from kemi.ks_acd.model import QueueCall
 
 #: Dialog variable that is "1" once the end of the call was told: what comes later tells nothing.
 END_TOLD = "ks_ended"
+#: A phone that gives no reply at all is unreachable after this time; its transaction retransmits meanwhile.
+PHONE_NO_REPLY_MS = 8_000
 
 
 class BadCallState(KalibriError):
@@ -41,6 +43,12 @@ class Target:
     agent_account: int | None = None
     #: Sent there, whatever the URI says.
     next_hop: str = ""
+    #: Header line that tells a trusted gateway who calls.
+    asserted: str = ""
+    #: Hunt group by which it is rung; after it the next member is.
+    group: str = ""
+    #: Addresses of record that ring at the same time, separated by blanks.
+    also: str = ""
 
 
 @value
@@ -68,6 +76,12 @@ class CallState:
     #: Header lines for the media host that the call is brought to.
     host_headers: tuple[str, ...] = ()
     queue: QueueCall | None = None
+    #: Forwardings so far, as callcore.diversion.Diversion.encode wrote them.
+    diversions: tuple[str, ...] = ()
+    #: The caller hides his number from the called (RFC 3323).
+    hidden: bool = False
+    #: A colleague may take it while it rings.
+    pickup: bool = False
 
     def next_attempt(self) -> CallState | None:
         """Return the state with the next target as current one; None when there is none left."""
@@ -123,7 +137,13 @@ def decode(text: str | None) -> CallState | None:
         return CallState(
             current=Target(*current) if current else None,
             remaining=tuple(Target(*target) for target in remaining),
-            **(values | {"host_headers": tuple(values["host_headers"])}),
+            **(
+                values
+                | {
+                    "host_headers": tuple(values["host_headers"]),
+                    "diversions": tuple(values["diversions"]),
+                }
+            ),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadCallState(f"state of a call in set-up cannot be read: {error}") from error

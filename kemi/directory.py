@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from callcore.account_service import AccountServices, HuntGroup
 from callcore.gateway import Gateway
 from callcore.value import value
 from kalibri.hashfile import HashFile
@@ -178,8 +179,25 @@ class Directory:
         return AccountRecord(**{**known, "domains": tuple(record["domains"])})
 
     def account_exists(self, tenant_id: int, username: str) -> bool:
-        """Tell whether a tenant has an enabled account of this name."""
-        return self._entry(f"a:{tenant_id}:{username}") is not None
+        """Tell whether a tenant has an enabled account, or a hunt group, of this name."""
+        if self._entry(f"a:{tenant_id}:{username}") is not None:
+            return True
+        return self._entry(f"h:{tenant_id}:{username}") is not None
+
+    def services(self, tenant_id: int, username: str) -> AccountServices | None:
+        """Return the supplementary services of an account; None: it has none."""
+        record = self._entry(f"s:{tenant_id}:{username}")
+        return None if record is None else AccountServices.from_json(record)
+
+    def hunt_group(self, tenant_id: int, name: str) -> HuntGroup | None:
+        """Return a hunt group, or None."""
+        record = self._entry(f"h:{tenant_id}:{name}")
+        return None if record is None else HuntGroup.from_json(record)
+
+    def pickup_group(self, tenant_id: int, name: str) -> tuple[str, ...]:
+        """Return the user names of a pickup group."""
+        record = self._entry(f"p:{tenant_id}:{name}")
+        return () if record is None else tuple(record["members"])
 
     def queue(self, tenant_id: int, name: str) -> QueueRecord | None:
         """Return a queue of an enabled tenant by its name, or None."""

@@ -25,10 +25,13 @@ from kemi import (  # noqa: E402
     application_calls,
     attempts,
     events,
+    forwarding,
+    messages,
     queue_calls,
     recovery,
     replies,
     request_route,
+    stored_messages,
     watch,
 )
 from kemi.ksr_port import KsrPort  # noqa: E402
@@ -123,7 +126,15 @@ class Kalibri:
 
     def ksr_failure_manage(self, msg: Any) -> int:
         """Decide what follows a failed attempt."""
-        return self._guard("failure", attempts.failure)
+        return self._guard("failure", lambda worker: attempts.failure(worker, forwarding.divert))
+
+    def ksr_failure_message(self, msg: Any) -> int:
+        """Keep a message that no phone of the account took."""
+        return self._guard("failure_message", messages.failure)
+
+    def ksr_uac_event(self, msg: Any, name: str) -> int:
+        """Note what became of a message that was kept."""
+        return self._guard("uac", stored_messages.reply)
 
     def ksr_dialog_event(self, msg: Any, name: str) -> int:
         """Note that a dialog began or ended."""

@@ -8,6 +8,7 @@ Decides nothing; imports nothing of Kamailio: kamailio.py hands the module in.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from kemi.sip_request import SipRequest
@@ -402,6 +403,28 @@ class KsrPort:
         """Make the contacts of an AoR the targets of the request; False when there is none."""
         return bool(self._ksr.registrar.lookup_uri("location", aor) > 0)
 
+    def add_contacts(self, aor: str) -> bool:
+        """Add the contacts of a further AoR to the targets of the request; False when there is none."""
+        return bool(self._ksr.registrar.lookup_to_dset("location", aor) > 0)
+
+    def add_to_transaction(self, index: int, label: int, aor: str) -> bool:
+        """Send the INVITE of another transaction to the contacts of an AoR too; False if it does not ring any more."""
+        return bool(self._ksr.tsilo.ts_append_to_uri(index, label, "location", aor) > 0)
+
+    def is_registered(self, aor: str) -> bool:
+        """Tell whether an AoR has a contact at this proxy."""
+        return bool(self._ksr.registrar.registered_uri("location", aor) > 0)
+
+    def send_request(self, request: Mapping[str, str]) -> bool:
+        """Send a request of our own by the uac module ($uac_req: method, ruri, furi, turi, hdrs, body, ouri, sock).
+
+        Its final response comes as event uac:reply, with `evparam` of the request.
+        """
+        for name, value in request.items():
+            self._ksr.pv.sets(f"$uac_req({name})", value)
+        self._ksr.pv.seti("$uac_req(evroute)", 1)
+        return bool(self._ksr.uac.uac_req_send() > 0)
+
     def branch_is_nated(self) -> bool:
         """Tell whether the contact of this branch registered from behind NAT."""
         return bool(self._ksr.isbflagset(BRANCH_FLAG_NAT))
@@ -409,6 +432,10 @@ class KsrPort:
     def send_from(self, socket: str) -> None:
         """Send from the listen socket of this name (conf/kamailio.cfg: public, internal)."""
         self._ksr.corex.set_send_socket_name(socket)
+
+    def remove_header(self, name: str) -> None:
+        """Remove all headers of this name."""
+        self._ksr.textops.remove_hf(name)
 
     def replace_header(self, name: str, value: str) -> None:
         """Put one header in the place of all of this name; "" only removes them."""

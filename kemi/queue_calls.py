@@ -14,7 +14,7 @@ from dataclasses import replace
 from callcore.cdr import cause_of
 from callcore.errors import KalibriError
 from callcore.sip import SipCode, reason_phrase
-from kemi import acd_events, attempts, hosted_media, media_hosts, peers
+from kemi import acd_events, attempts, hosted_media, media_hosts, peers, service_calls
 from kemi.accounts import aor
 from kemi.attempts import Routes
 from kemi.call_state import CallState, Target
@@ -41,9 +41,9 @@ _MOST_STEPS = 20
 _HOST_FAILURES = range(500, 600)
 
 
-def begin(worker: Worker, state: CallState, record: QueueRecord, caller: str) -> None:
-    """Serve a caller of a queue; his dialog is open already."""
-    call = QueueCall(record.tenant_id, record.queue_id, record.name, caller)
+def begin(worker: Worker, state: CallState, record: QueueRecord, caller: str, called: str) -> None:
+    """Serve a caller of a queue; his dialog is open already. called: the number that he dialled."""
+    call = QueueCall(record.tenant_id, record.queue_id, record.name, caller, called=called)
     state = state.evolve(queue=call)
     perform(worker, state, _enter(worker, state, call, record))
 
@@ -53,7 +53,12 @@ def _enter(worker: Worker, state: CallState, call: QueueCall, record: QueueRecor
     if record.anchored or state.leg or _is_jammed(worker, call):
         return ToHost(0)
     name = worker.port.text("$fn").strip('"')
-    options = {"proxy": acd_events.proxy_name(worker)} | ({"caller_name": name} if name else {})
+    options: dict[str, object] = {
+        "proxy": acd_events.proxy_name(worker),
+        "variables": {"called": call.called},
+    }
+    if name:
+        options["caller_name"] = name
     step = _asked(
         worker,
         state,
@@ -216,7 +221,9 @@ def _leave(worker: Worker, state: CallState, step: Leave) -> tuple[CallState, St
     )
     decision = destination(worker, call, step, state.call_id) if step.to_kind else None
     targets = _ordinary_targets(worker, decision)
-    if targets:
+    if decision is not None and service_calls.serves(decision):
+        service_calls.begin(worker, state, decision)
+    elif targets:
         attempts.try_next(worker, state.evolve(queue=None, host_headers=(), remaining=targets))
     elif isinstance(decision, RedirectCall):
         for contact in decision.contacts:
@@ -282,11 +289,13 @@ def failure(worker: Worker) -> None:
     """The last branch failed: the outcome of an offer, or a media host that did not take the call."""
     port = worker.port
     state = attempts.load(worker)
-    if state is None or state.current is None or state.queue is None:
+    if state is None or state.current is None:
         return
     worker.refresh_directory()
     code = port.number("$T_reply_code")
-    if port.is_cancelled():
+    if state.queue is None:
+        service_calls.failure(worker, state, code)
+    elif port.is_cancelled():
         _caller_gone(worker, state)
     elif state.queue.stage is Stage.RINGING:
         _agent_failed(worker, state, code)

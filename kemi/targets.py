@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from kemi import peers
+from kemi import hunting, peers
 from kemi.accounts import aor
-from kemi.call_state import Target
+from kemi.call_state import PHONE_NO_REPLY_MS, Target
 from kemi.ks_route.model import Decision, GatewayTarget, RelayToAccount, RelayToGateways, RelayToUri
+from kemi.presentation import ANONYMOUS_HOST, asserted
 from kemi.tenancy import tenant_by_id
 from kemi.worker import Worker
 
 #: An account rings this long when nothing else is said.
 DEFAULT_RING_SECONDS = 60
-#: A phone that gives no reply at all is unreachable after this time; its transaction retransmits meanwhile.
-PHONE_NO_REPLY_MS = 8_000
 #: RFC 3261 section 19.1.2: characters that may stand unescaped in a user part.
 _USER_CHARACTERS = frozenset(
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()&=+$,;?/"
@@ -40,13 +39,19 @@ def targets_of(worker: Worker, decision: Decision, *, others: bool = True) -> tu
     """
     ring = decision.options.ring_timeout_seconds
     if isinstance(decision, RelayToGateways):
-        return tuple(_gateway(target, decision.b_sent, ring) for target in decision.targets)
+        line = _asserted(worker, decision)
+        return tuple(
+            _gateway(target, decision.b_sent, ring, line if target.gateway.trusted else "")
+            for target in decision.targets
+        )
     if isinstance(decision, RelayToUri):
         return (Target("uri", decision.uri, ring_timeout_ms=1000 * (ring or DEFAULT_RING_SECONDS)),)
     if isinstance(decision, RelayToAccount):
         account = worker.directory.account(decision.tenant_id, decision.username)
         tenant = tenant_by_id(worker.directory.system, decision.tenant_id)
-        if account is None or tenant is None:
+        if account is None:
+            return hunting.targets(worker, decision, tenant, others=others)
+        if tenant is None:
             return ()
         seconds = ring or account.ring_timeout_seconds or DEFAULT_RING_SECONDS
         target = Target(
@@ -62,7 +67,14 @@ def targets_of(worker: Worker, decision: Decision, *, others: bool = True) -> tu
     return ()
 
 
-def _gateway(target: GatewayTarget, b_sent: str, ring: int | None) -> Target:
+def _asserted(worker: Worker, decision: RelayToGateways) -> str:
+    if not any(target.gateway.trusted for target in decision.targets):
+        return ""
+    tenant = tenant_by_id(worker.directory.system, decision.tenant_id)
+    return asserted(decision.a_sent, tenant.realm if tenant is not None else ANONYMOUS_HOST)
+
+
+def _gateway(target: GatewayTarget, b_sent: str, ring: int | None, identity: str) -> Target:
     gateway = target.gateway
     return Target(
         "gateway",
@@ -72,4 +84,5 @@ def _gateway(target: GatewayTarget, b_sent: str, ring: int | None) -> Target:
         no_reply_timeout_ms=gateway.no_reply_timeout_ms,
         media_relay=gateway.media_relay,
         cost=None if target.cost is None else str(target.cost),
+        asserted=identity,
     )

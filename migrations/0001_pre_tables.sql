@@ -161,12 +161,14 @@ CREATE TABLE gateway (
     health_reason    text NOT NULL DEFAULT '',
     health_changed_at timestamptz,
     note             text NOT NULL DEFAULT '',
+    trusted          boolean NOT NULL DEFAULT false,
     CONSTRAINT gateway_name_key UNIQUE (tenant_id, name)
 );
 COMMENT ON TABLE gateway IS 'One SIP next hop.';
 COMMENT ON COLUMN gateway.source_networks IS 'Requests from these addresses come from this gateway (no digest); empty: nothing is accepted by address.';
 COMMENT ON COLUMN gateway.source_port IS 'Also require this source port; null: any.';
 COMMENT ON COLUMN gateway.no_reply_timeout_ms IS 'Not even a provisional response within this time: the next gateway is tried.';
+COMMENT ON COLUMN gateway.trusted IS 'P-Asserted-Identity is believed from it and shown to it (RFC 3325), of callers who hide their number too.';
 COMMENT ON COLUMN gateway.health IS 'Written by ks_cdr from the proxy''s journal; the live state is in the proxy.';
 
 CREATE TABLE gateway_rate (

@@ -80,7 +80,8 @@ BEGIN
     WHERE tenant_id = p_entry.tenant_id AND entry_id = p_entry.entry_id;
     PERFORM acd_note(p_now, p_entry.tenant_id, 'entry.move', p_queue.queue_id, p_entry.entry_id, NULL, NULL, p_entry.call_id,
         jsonb_build_object('from', p_entry.queue_id, 'to', p_queue.queue_id, 'by', p_by, 'cause', p_cause,
-                           'waited_seconds', acd_ms(p_entry.entered_at, p_now) / 1000.0));
+                           'waited_seconds', acd_ms(p_entry.entered_at, p_now) / 1000.0,
+                           'service_level_seconds', p_queue.service_level_seconds, 'short_abandon_seconds', p_queue.short_abandon_seconds));
     IF p_entry.anchored THEN
         PERFORM acd_send(p_entry.holder, p_entry.tenant_id, 'move', p_entry.entry_id, NULL, jsonb_build_object(
             'settings', acd_settings(p_queue.tenant_id, p_queue.queue_id), 'reason', p_cause));
@@ -314,7 +315,8 @@ BEGIN
             v_sticky, CASE WHEN v_sticky IS NOT NULL THEN v_since + acd_seconds(q.sticky_seconds) END, coalesce(p_options -> 'variables', '{}'))
     RETURNING entry_id INTO v_entry;
     PERFORM acd_note(p_now, p_tenant, 'entry.enter', p_queue, v_entry, NULL, NULL, p_call, jsonb_build_object(
-        'caller', p_caller, 'priority', q.priority + v_priority, 'since', v_since, 'anchored', p_anchored, 'sticky', v_sticky));
+        'caller', p_caller, 'priority', q.priority + v_priority, 'since', v_since, 'anchored', p_anchored, 'sticky', v_sticky,
+        'service_level_seconds', q.service_level_seconds, 'short_abandon_seconds', q.short_abandon_seconds));
     RETURN v_entry;
 END $$;
 COMMENT ON FUNCTION acd_new_entry(integer, integer, uuid, text, boolean, text, jsonb, timestamptz) IS 'Makes a waiting entry; not matched yet.';

@@ -43,7 +43,7 @@ CREATE TABLE archive_file (
     made_at     timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE archive_file IS 'Compressed CSV files of old days, a file for each table, day and tenant; tenant null: rows of no tenant.';
-COMMENT ON COLUMN archive_file.path IS 'Below worker.archive_directory.';
+COMMENT ON COLUMN archive_file.path IS 'Key in the archive (worker.archive).';
 CREATE INDEX archive_file_day_idx ON archive_file (noun, day);
 COMMENT ON INDEX archive_file_day_idx IS 'Is a day of a table archived?';
 

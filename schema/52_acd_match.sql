@@ -104,13 +104,16 @@ BEGIN
     drawn := random();
     among := 1;
     IF p_entry.sticky_until IS NULL OR p_entry.sticky_until <= p_now THEN
+        -- Counted and then stepped to: both run along the index, thousands of equals are never put into an array.
+        SELECT count(*) INTO among FROM ready_agent r
+        WHERE r.queue_id = p_entry.queue_id AND r.tier = v_first.tier AND r.penalty = v_first.penalty
+          AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting);
         agents := ARRAY(
             SELECT r.agent_id FROM ready_agent r
             WHERE r.queue_id = p_entry.queue_id AND r.tier = v_first.tier AND r.penalty = v_first.penalty
               AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting)
-            ORDER BY r.tier, r.penalty, r.rank, r.agent_id);
-        among := cardinality(agents);
-        agents := ARRAY[agents[1 + floor(drawn * among)::integer]];
+            ORDER BY r.tier, r.penalty, r.rank, r.agent_id
+            OFFSET floor(drawn * among)::integer LIMIT 1);
     END IF;
 END $$;
 COMMENT ON FUNCTION acd_draw(queue_entry, timestamptz) IS 'Strategy random: the agent is number floor(drawn x among) of the equals, counted from 0.';

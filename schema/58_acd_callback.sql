@@ -237,7 +237,8 @@ BEGIN
             INSERT INTO queue_entry (tenant_id, queue_id, state, call_id, caller, since, entered_at, order_class, order_at, holder, anchored, state_at, due_at)
             VALUES (l.tenant, l.queue, 'lost', l.call, coalesce(l.caller, ''), l.at, l.at, 0, l.at, l.holder, true, l.at, clock_timestamp() + interval '10 min')
             RETURNING * INTO e;
-            PERFORM acd_note(l.at, l.tenant, 'entry.enter', l.queue, e.entry_id, NULL, NULL, l.call, jsonb_build_object('caller', l.caller, 'since', l.at, 'replayed', l.event_id));
+            PERFORM acd_note(l.at, l.tenant, 'entry.enter', l.queue, e.entry_id, NULL, NULL, l.call, jsonb_build_object('caller', l.caller, 'since', l.at, 'replayed', l.event_id,
+                'service_level_seconds', l.service_level_seconds, 'short_abandon_seconds', l.short_abandon_seconds));
         ELSIF l.kind = 'end' AND FOUND AND e.state <> 'ended' THEN
             IF e.state <> 'talking' THEN
                 PERFORM acd_close_offers(l.tenant, e.entry_id, 'caller_gone', 'told late', 'system', clock_timestamp());

@@ -18,7 +18,8 @@ CREATE TYPE recording_reason AS ENUM (
     'queue',    -- option of a queue
     'account',  -- option of an account, or of its tenant
     'demand',   -- a person, by ksctl
-    'api'       -- another program
+    'api',      -- another program
+    'message'   -- a caller leaves a message
 );
 
 -- --------------------------------------------------------------------------------------------- tables

@@ -222,7 +222,7 @@ class Unsupervise(Action):
 class EnterQueue(Action):
     """Make the entry; while the database is away it is made later, with this moment as its beginning."""
 
-    #: Where the caller comes to; 0: the queue that the call came for.
+    #: The queue; 0: the one that the call came for.
     queue: int = 0
 
 

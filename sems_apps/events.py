@@ -25,6 +25,8 @@ class CallerArrived(Event):
     number: str
     #: What is known of the queue without asking the database.
     settings: QueueSettings
+    #: He was answered already, by what he went through before.
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -358,6 +358,7 @@ def begin(ivr: Any, session: Any, headers: str, background: Background, mailbox:
     call = ivr.getHeader(headers, "X-KS-Call").strip() or str(session.dialog.callid)
     caller = arguments.get("caller", "")
     entry = Entry(call, tenant, queue, caller, arguments.get("caller_name", ""), time.time())
+    entry.called = arguments.get("called", "")
     shell = Shell(ivr, session, background, mailbox, entry)
     shell.post(CallerArrived(caller, settings_from(arguments, QueueSettings(tenant=tenant, queue=queue))))
     return shell

@@ -12,11 +12,13 @@ _KEPT = frozenset({"KALIBRI_FUZZ_SECONDS", "KALIBRI_STORM_OPERATIONS"})
 # A module comes after those that it imports: pytest rewrites assertions only at the first import.
 pytest_plugins = [
     "tests.support.fix_api",
+    "tests.support.fix_ears",
     "tests.support.fix_instance",
     "tests.support.fix_ksctl",
     "tests.support.fix_leftovers",
     "tests.support.fix_pg",
     "tests.support.fix_phones",
+    "tests.support.fix_s3",
     "tests.support.fix_switch",
     "tests.support.fix_carriers",
     "tests.support.fix_call_centre",

@@ -2,6 +2,7 @@
 # Installs what Kalibri needs and this machine lacks: Debian packages, and the Python environment .venv with
 # exactly the pins of pyproject.toml. Does nothing, in well under two seconds, when all of it is there.
 #   tools/install.sh              packages (by root, or by sudo) and environment
+#   tools/install.sh --tests      also the browser that tests drive (not needed to run Kalibri)
 #   tools/install.sh --packages   packages only, as root
 #   tools/install.sh --user       only the system user as whom everything runs that root starts, as root
 # No service of those packages is started or left enabled: Kalibri runs its own processes as an ordinary user.
@@ -22,6 +23,8 @@ packages=(
   sip-tester baresip-core # SIPp and baresip: phones and carriers of the demo and of the tests
   python3-venv openssl rsync procps
 )
+# What only the tests need: chromedriver and the browser that it drives.
+test_packages=(chromium chromium-driver)
 # Debian starts these when they are installed; ours run without them.
 services=(kamailio postgresql coturn rsync)
 
@@ -119,7 +122,7 @@ packages_by_anyone() {
     install_packages
   elif command -v sudo >/dev/null; then
     say "Debian packages are missing; installing them needs root, so sudo is asked"
-    sudo "$top/tools/install.sh" --packages ||
+    sudo "$top/tools/install.sh" "${with_tests[@]}" --packages ||
       fail "not allowed to become root. Let root run once: $top/tools/install.sh --packages"
   else
     fail "Debian packages are missing (${missing[*]}) and this user is not root and has no sudo." \
@@ -202,6 +205,12 @@ environment() {
 
 command -v dpkg-query >/dev/null || fail "this is not Debian: see the list of packages in $0"
 did=0
+with_tests=()
+if [ "${1:-}" = --tests ]; then
+  with_tests=(--tests)
+  packages+=("${test_packages[@]}")
+  shift
+fi
 case ${1:-} in
   --packages | --user)
     [ "$(id -u)" -eq 0 ] || fail "$1 needs root"

@@ -18,6 +18,7 @@ from kalibri.services import call as calls
 from kalibri.services import entry as entries
 from kalibri.services.call import Call, CallStory, LiveCall
 from kalibri.services.destination import parse_destination
+from kalibri.services.entry import Reassigned
 
 Side = Literal["caller", "agent", "both"]
 Limit = Annotated[int, Field(ge=1, le=1000)]
@@ -80,12 +81,16 @@ def live(context: Context, *, tenant_id: int | None, limit: Limit = 100, page: P
 
 
 def _order(conn: Conn, tenant_id: int, call: str, kind: str, **data: object) -> int:
-    """Order something of the media host that has a call, named by its id or by that of its entry."""
-    if re.fullmatch(r"[0-9]{1,18}", call, re.ASCII):
-        entry_id = int(call)
-    else:
-        entry_id = entries.of_call(conn, tenant_id=tenant_id, call_id=calls.find_id(conn, text=call))
+    """Order something of the media host that has a call."""
+    entry_id = _entry(conn, tenant_id, call)
     return entries.command(conn, tenant_id=tenant_id, entry_id=entry_id, kind=kind, **data)
+
+
+def _entry(conn: Conn, tenant_id: int, call: str) -> int:
+    """Return the entry of a queue call, named by its id or by that of the call; raises NotFound, BadInput."""
+    if re.fullmatch(r"[0-9]{1,18}", call, re.ASCII):
+        return int(call)
+    return entries.of_call(conn, tenant_id=tenant_id, call_id=calls.find_id(conn, text=call))
 
 
 def _target(to: str) -> dict[str, str]:
@@ -126,7 +131,17 @@ def transfer(conn: Conn, *, tenant_id: int, call: str, to: str) -> int:
     return _order(conn, tenant_id, call, "transfer", **_target(to))
 
 
+def reassign(conn: Conn, *, tenant_id: int, call: str, agent: str) -> Reassigned:
+    """Give the caller of a queue call to another agent, whether he waits or talks with somebody.
+
+    Raises NotFound, TooLate, AgentGone, Refused.
+    """
+    entry_id = _entry(conn, tenant_id, call)
+    return entries.reassign(conn, tenant_id=tenant_id, entry_id=entry_id, agent=agent)
+
+
 METHODS = (
+    Method("call.reassign", reassign, Scope.SUPERVISOR, Tenancy.ONE),
     Method("call.listen", listen, Scope.SUPERVISOR, Tenancy.ONE),
     Method("call.whisper", whisper, Scope.SUPERVISOR, Tenancy.ONE),
     Method("call.barge", barge, Scope.SUPERVISOR, Tenancy.ONE),

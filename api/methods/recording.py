@@ -1,4 +1,4 @@
-"""Methods recording.*, prompt.* and music.*: stored audio of calls, and what callers hear.
+"""Methods recording.*, prompt.* and music.*: recording of calls and what was recorded, and what callers hear.
 
 Files themselves are not sent here (ksctl plays and exports them); a prompt comes in as base64 or as text to speak.
 """
@@ -26,8 +26,11 @@ from kalibri.services import call as calls
 from kalibri.services import prompt as prompts
 from kalibri.services import recording as recordings
 from kalibri.services import recording_archive as archives
+from kalibri.services import recording_control as control
+from kalibri.services.call import GoingOn
 from kalibri.services.prompt import MusicClass, Prompt
 from kalibri.services.recording import AuditEvent, Recording, RecordingFile, TenantPolicy, Verdict
+from kalibri.services.recording_control import Ordered
 
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Text = Annotated[str, Field(max_length=1000)]
@@ -137,6 +140,44 @@ def policy(conn: Conn, *, tenant_id: int, default: bool = False, **changes: obje
     return recordings.policy(conn, tenant_id=tenant_id)
 
 
+# --------------------------------------------------------------------------------------- calls that go on
+# The RTP controllers of this machine are asked: on several machines, the ks-api of the one that has the call.
+
+
+def _going_on(context: Context, tenant_id: int, call: Text) -> GoingOn:
+    """Return the call that is meant; an agent who logged in means his own ones only. Raises NotFound."""
+    return calls.going_on(context.conn, tenant_id=tenant_id, text=call, account=context.principal.account)
+
+
+def start(context: Context, *, tenant_id: int, call: Text) -> Ordered:
+    """Record a call that goes on, from now on or from its first media on. Raises NotFound, Unavailable."""
+    found = _going_on(context, tenant_id, call)
+    return control.start(
+        context.config, call=str(found.call_id), by="api", tenant=tenant_id, a=found.a, b=found.b
+    )
+
+
+def stop(context: Context, *, tenant_id: int, call: Text) -> Ordered:
+    """Stop recording a call; what was recorded is kept. Raises NotFound, NotRecorded, Unavailable."""
+    found = _going_on(context, tenant_id, call)
+    return control.stop(context.config, call=str(found.call_id), by=context.principal.actor)
+
+
+def pause(context: Context, *, tenant_id: int, call: Text) -> Ordered:
+    """Pause a recording, as while a card number is said: nothing is written, the gap is marked.
+
+    Raises NotFound, NotRecorded, Unavailable.
+    """
+    found = _going_on(context, tenant_id, call)
+    return control.pause(context.config, call=str(found.call_id), by=context.principal.actor)
+
+
+def resume(context: Context, *, tenant_id: int, call: Text) -> Ordered:
+    """Go on with a paused recording. Raises NotFound, NotRecorded, Unavailable."""
+    found = _going_on(context, tenant_id, call)
+    return control.resume(context.config, call=str(found.call_id), by=context.principal.actor)
+
+
 # --------------------------------------------------------------------------------------- prompts, music
 
 
@@ -222,6 +263,11 @@ def remove_music(context: Context, *, tenant_id: int, name: str) -> None:
 
 
 METHODS = (
+    Method("recording.start", start, Scope.SUPERVISOR, Tenancy.ONE),
+    Method("recording.stop", stop, Scope.SUPERVISOR, Tenancy.ONE),
+    Method("recording.pause", pause, Scope.AGENT, Tenancy.ONE),
+    Method("recording.resume", resume, Scope.AGENT, Tenancy.ONE),
+    Method("call.record", start, Scope.SUPERVISOR, Tenancy.ONE),
     Method("recording.list", list_recordings, Scope.READ, Tenancy.FILTER),
     Method("recording.show", show, Scope.READ, Tenancy.ROWS),
     Method("recording.hold", hold, Scope.ADMIN, Tenancy.ROWS),

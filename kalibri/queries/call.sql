@@ -36,6 +36,24 @@ WHERE (%(call_id)s::uuid IS NULL OR c.call_id = %(call_id)s)
 ORDER BY c.started_at DESC, c.call_id DESC
 LIMIT %(limit)s;
 
+-- name: call_going_on
+-- A call of a tenant that has not ended, as ks-cdr or call distribution knows it; an agent's only if he has it.
+SELECT coalesce(nullif(c.a_number, ''), e.caller, '') AS a, coalesce(nullif(c.b_number, ''), e.variables ->> 'called', '') AS b
+FROM (VALUES (0)) AS always
+LEFT JOIN LATERAL (
+    SELECT a_number, b_number, account FROM call
+    WHERE call_id = %(call_id)s AND tenant_id = %(tenant_id)s AND ended_at IS NULL
+      AND started_at BETWEEN %(started_at)s::timestamptz - interval '1 s' AND %(started_at)s::timestamptz + interval '1 s'
+    LIMIT 1) c ON true
+LEFT JOIN LATERAL (
+    SELECT caller, variables FROM queue_entry
+    WHERE call_id = %(call_id)s AND tenant_id = %(tenant_id)s AND state <> 'ended'
+    LIMIT 1) e ON true
+WHERE (c.a_number IS NOT NULL OR e.caller IS NOT NULL)
+  AND (%(account)s::text IS NULL OR c.account = %(account)s OR EXISTS (
+       SELECT FROM offer o JOIN agent g USING (tenant_id, agent_id) JOIN account a USING (tenant_id, account_id)
+       WHERE o.tenant_id = %(tenant_id)s AND o.call_id = %(call_id)s AND o.state = 'answered' AND a.username = %(account)s));
+
 -- name: call_ids_between
 -- Ids between two bounds, which is how the beginning of an id is looked up; the times are those inside the
 -- bounds and spare the partitions of other days.

@@ -14,6 +14,8 @@ WHERE CASE kind
           WHEN 'group' THEN NOT EXISTS (
               SELECT FROM gateway_group g WHERE g.name = wanted.destination AND g.tenant_id IN (wanted.tenant_id, 0))
           WHEN 'account' THEN NOT EXISTS (
-              SELECT FROM account a WHERE a.username = wanted.destination AND a.tenant_id = wanted.tenant_id)
+              SELECT FROM account a WHERE a.username = wanted.destination AND a.tenant_id = wanted.tenant_id
+              UNION ALL
+              SELECT FROM hunt_group h WHERE h.name = wanted.destination AND h.tenant_id = wanted.tenant_id)
           ELSE false END
 ORDER BY line;

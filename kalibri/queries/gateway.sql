@@ -4,7 +4,7 @@
 -- Gateways of one tenant, or of all (tenant_id null), with the state of their trunk registration and their groups.
 SELECT g.tenant_id, o.name AS tenant, g.gateway_id, g.name, g.host, g.port, g.transport,
        g.source_networks::text[] AS source_networks, g.source_port, g.enabled, g.max_calls, g.region, g.probe,
-       g.media_relay, g.no_reply_timeout_ms, g.ring_timeout_seconds, g.note,
+       g.media_relay, g.no_reply_timeout_ms, g.ring_timeout_seconds, g.trusted, g.note,
        g.health, g.health_reason, g.health_changed_at,
        CASE WHEN t.enabled THEN t.state END AS registration,
        coalesce(t.state_reason, '') AS registration_reason, t.state_changed_at AS registration_changed_at,
@@ -29,7 +29,7 @@ LIMIT 1;
 -- name: gateway_settings
 -- What is configured about a gateway; nobody else changes it until the transaction ends.
 SELECT gateway_id, name, host, port, transport, source_networks::text[] AS source_networks, source_port, enabled,
-       max_calls, region, probe, media_relay, no_reply_timeout_ms, ring_timeout_seconds, note
+       max_calls, region, probe, media_relay, no_reply_timeout_ms, ring_timeout_seconds, trusted, note
 FROM gateway
 WHERE tenant_id = %(tenant_id)s AND name = %(name)s
 FOR UPDATE;
@@ -37,10 +37,10 @@ FOR UPDATE;
 -- name: add_gateway
 -- A new gateway.
 INSERT INTO gateway (tenant_id, name, host, port, transport, source_networks, source_port, enabled, max_calls,
-                     region, probe, media_relay, no_reply_timeout_ms, ring_timeout_seconds, note)
+                     region, probe, media_relay, no_reply_timeout_ms, ring_timeout_seconds, trusted, note)
 VALUES (%(tenant_id)s, %(name)s, %(host)s, %(port)s, %(transport)s, %(source_networks)s::text[]::cidr[],
         %(source_port)s, %(enabled)s, %(max_calls)s, %(region)s, %(probe)s, %(media_relay)s,
-        %(no_reply_timeout_ms)s, %(ring_timeout_seconds)s, %(note)s);
+        %(no_reply_timeout_ms)s, %(ring_timeout_seconds)s, %(trusted)s, %(note)s);
 
 -- name: set_gateway
 -- Everything about a gateway that can be changed.
@@ -48,7 +48,8 @@ UPDATE gateway
 SET host = %(host)s, port = %(port)s, transport = %(transport)s,
     source_networks = %(source_networks)s::text[]::cidr[], source_port = %(source_port)s, enabled = %(enabled)s,
     max_calls = %(max_calls)s, region = %(region)s, probe = %(probe)s, media_relay = %(media_relay)s,
-    no_reply_timeout_ms = %(no_reply_timeout_ms)s, ring_timeout_seconds = %(ring_timeout_seconds)s, note = %(note)s
+    no_reply_timeout_ms = %(no_reply_timeout_ms)s, ring_timeout_seconds = %(ring_timeout_seconds)s,
+    trusted = %(trusted)s, note = %(note)s
 WHERE gateway_id = %(gateway_id)s;
 
 -- name: remove_gateway

@@ -32,7 +32,7 @@ FROM route
 WHERE route_id = ANY(%(route_ids)s);
 
 -- name: directory
--- Every entry of the directory file: enabled accounts of enabled tenants, the number inventory, queues.
+-- Every entry of the directory file: enabled accounts of enabled tenants, the number inventory, queues, services.
 SELECT 'a:' || account.tenant_id || ':' || account.username AS key,
        jsonb_build_object(
            'account_id', account.account_id, 'username', account.username, 'tenant_id', account.tenant_id,
@@ -61,7 +61,45 @@ SELECT 'q:' || queue.tenant_id || ':' || queue.name,
        jsonb_build_object(
            'queue_id', queue_id, 'tenant_id', queue.tenant_id, 'name', queue.name, 'anchored', anchored,
            'settings', media || jsonb_build_object('record', record))::text
-FROM queue JOIN tenant ON tenant.tenant_id = queue.tenant_id AND tenant.enabled;
+FROM queue JOIN tenant ON tenant.tenant_id = queue.tenant_id AND tenant.enabled
+UNION ALL
+-- Services: only of accounts that have any.
+SELECT 's:' || account.tenant_id || ':' || account.username,
+       jsonb_strip_nulls(jsonb_build_object(
+           'do_not_disturb', own.do_not_disturb, 'reject_anonymous', own.reject_anonymous,
+           'only_white', own.only_white, 'hide_number', own.hide_number, 'pickup_group', nullif(own.pickup_group, ''))
+       || jsonb_build_object('forwards', forwards.by_condition, 'black', callers.black, 'white', callers.white,
+                             'speed_dial', dials.by_slot))::text
+FROM account
+JOIN tenant ON tenant.tenant_id = account.tenant_id AND tenant.enabled
+LEFT JOIN account_service AS own ON own.tenant_id = account.tenant_id AND own.account_id = account.account_id
+LEFT JOIN (SELECT tenant_id, account_id, jsonb_object_agg(condition, jsonb_build_array(kind, destination, seconds)) AS by_condition
+           FROM account_forward GROUP BY tenant_id, account_id) AS forwards
+       ON forwards.tenant_id = account.tenant_id AND forwards.account_id = account.account_id
+LEFT JOIN (SELECT tenant_id, account_id, jsonb_agg(pattern ORDER BY pattern) FILTER (WHERE list = 'black') AS black,
+                  jsonb_agg(pattern ORDER BY pattern) FILTER (WHERE list = 'white') AS white
+           FROM account_caller GROUP BY tenant_id, account_id) AS callers
+       ON callers.tenant_id = account.tenant_id AND callers.account_id = account.account_id
+LEFT JOIN (SELECT tenant_id, account_id, jsonb_object_agg(slot, destination) AS by_slot
+           FROM account_speed_dial GROUP BY tenant_id, account_id) AS dials
+       ON dials.tenant_id = account.tenant_id AND dials.account_id = account.account_id
+WHERE account.enabled AND num_nonnulls(own.account_id, forwards.account_id, callers.account_id, dials.account_id) > 0
+UNION ALL
+SELECT 'h:' || hunt_group.tenant_id || ':' || hunt_group.name,
+       jsonb_build_object(
+           'name', hunt_group.name, 'mode', mode, 'ring_seconds', ring_seconds,
+           'members', coalesce((
+               SELECT jsonb_agg(account.username ORDER BY member.position, account.username)
+               FROM hunt_group_member AS member JOIN account USING (tenant_id, account_id)
+               WHERE member.tenant_id = hunt_group.tenant_id AND member.group_id = hunt_group.group_id AND account.enabled), '[]'),
+           'fallback', CASE WHEN fallback_kind IS NOT NULL THEN jsonb_build_array(fallback_kind, fallback) END)::text
+FROM hunt_group JOIN tenant ON tenant.tenant_id = hunt_group.tenant_id AND tenant.enabled
+UNION ALL
+SELECT 'p:' || own.tenant_id || ':' || own.pickup_group,
+       jsonb_build_object('members', jsonb_agg(account.username ORDER BY account.username))::text
+FROM account_service AS own JOIN account USING (tenant_id, account_id)
+WHERE own.pickup_group <> '' AND account.enabled
+GROUP BY own.tenant_id, own.pickup_group;
 
 -- name: system
 -- The content of the system file as one JSON value; disabled tenants, gateways and trunks are left out.
@@ -72,7 +110,12 @@ SELECT jsonb_build_object(
     'tenants', (
         SELECT coalesce(jsonb_object_agg(tenant_id, jsonb_build_object(
             'name', name, 'realm', realm, 'time_zone', time_zone, 'max_calls', max_calls,
-            'record_calls', record_calls)), '{}')
+            'record_calls', record_calls,
+            'codes', (SELECT jsonb_object_agg(action, code) FROM service_code WHERE service_code.tenant_id = tenant.tenant_id),
+            'forward', (
+                SELECT jsonb_build_object('to_numbers', to_numbers, 'max_calls', policy.max_calls,
+                                          'max_cost', max_cost::text, 'max_seconds', max_seconds)
+                FROM forward_policy AS policy WHERE policy.tenant_id = tenant.tenant_id))), '{}')
         FROM tenant JOIN tenant_recording_policy USING (tenant_id) WHERE enabled),
     'domains', (
         SELECT coalesce(jsonb_object_agg(domain.name, tenant_id), '{}')
@@ -84,6 +127,7 @@ SELECT jsonb_build_object(
             'source_networks', source_networks, 'source_port', source_port, 'max_calls', max_calls,
             'region', region, 'probe', probe, 'media_relay', media_relay,
             'no_reply_timeout_ms', no_reply_timeout_ms, 'ring_timeout_seconds', ring_timeout_seconds,
+            'trusted', trusted,
             'trunk', (
                 SELECT jsonb_build_object(
                     'trunk_id', trunk_id, 'username', username, 'domain', domain,

@@ -61,8 +61,8 @@ SELECT * FROM acd_report(%(holder)s::text, %(boot)s::uuid, %(entries)s::bigint[]
 SELECT acd_done(%(command)s::bigint, %(error)s::text)
 
 -- name: proxies
--- Internal sockets of the proxies: nobody else is heard.
-SELECT address FROM node WHERE kind = 'proxy' AND enabled
+-- Internal sockets of the proxies: nobody else is heard. One that gave no sign for so long is dead (as acd_check_proxies).
+SELECT address, coalesce(heartbeat_at > clock_timestamp() - interval '8 s', false) FROM node WHERE kind = 'proxy' AND enabled
 
 -- name: own_node
 -- Whether somebody wants this host to take nothing new.

@@ -7,20 +7,22 @@ does not hold row for row. A day whose tenants have all let it go is dropped as 
 from __future__ import annotations
 
 import gzip
-import hashlib
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 import psycopg
 from psycopg import errors, sql
 
 from callcore.errors import NotFound, Unavailable
 from kalibri import db
+from kalibri.archive_store import ArchiveStore, open_archive
 from kalibri.config import Config
 from kalibri.db import Conn
-from kalibri.files import replacing
+from kalibri.files import sha256_of
 from kalibri.services.maintenance import day_tables
 from kalibri.services.tenant import SYSTEM_TENANT_ID
 
@@ -47,7 +49,7 @@ class ArchiveFile:
     #: The table.
     noun: str
     day: date
-    #: Below the directory of the archive.
+    #: Key in the archive.
     path: str
     row_count: int
     size_bytes: int
@@ -109,29 +111,29 @@ def list_files(conn: Conn, *, tenant_id: int | None, limit: int = 1000) -> list[
 
 def is_wanted(config: Config) -> bool:
     """Tell whether there is an archive."""
-    return config.worker.archive_directory is not None
+    return config.worker.archive is not None
 
 
 def run(conn: Conn, config: Config) -> str:
     """Write days that are old enough and not in the archive yet."""
-    root = _root(config)
+    store = _store(config)
     until = _today(conn) - timedelta(days=config.worker.archive_after_days)
     files = rows = 0
     for noun in day_tables(conn):
         for part in db.fetch_all(conn, _Part, SQL["day_partitions"], parent=noun, until=until):
             for tenant_id, count in _missing(conn, noun, part).items():
-                _write(conn, root, noun, part, tenant_id)
+                _write(conn, store, noun, part, tenant_id)
                 files += 1
                 rows += count
     return f"{files} files with {rows} rows written"
 
 
-def _root(config: Config) -> Path:
-    root = config.worker.archive_directory
-    # A disk that is not mounted must not look like an empty archive: the directory is not made.
-    if root is None or not root.is_dir():
-        raise Unavailable(f"the archive {root} is not there (make the directory once)")
-    return root
+def _store(config: Config) -> ArchiveStore:
+    if config.worker.archive is None:
+        raise Unavailable("there is no archive (worker.archive)")
+    store = open_archive(config, config.worker.archive)
+    store.check()
+    return store
 
 
 def _today(conn: Conn) -> date:
@@ -162,37 +164,43 @@ def _counts(conn: Conn, part: _Part) -> dict[int | None, int]:
         return dict(conn.execute(counted).fetchall())
 
 
-def _write(conn: Conn, root: Path, noun: str, part: _Part, tenant_id: int | None) -> None:
+def _write(conn: Conn, store: ArchiveStore, noun: str, part: _Part, tenant_id: int | None) -> None:
     """Write the rows of a day and a tenant; a day that has grown since gets a further file, which counts."""
     owner = "nobody" if tenant_id is None else str(tenant_id)
-    folder = root / noun / f"{part.day:%Y}" / f"{part.day:%m}"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = _unused(folder, f"{noun}-{part.day:%Y%m%d}-{owner}")
-    with (
-        replacing(path) as file,
-        gzip.GzipFile(fileobj=file, mode="wb", compresslevel=COMPRESSION, mtime=0) as packed,
-    ):
-        rows = _copy(conn, part, tenant_id, packed)
-    _read_back(path)
+    key = _unused(store, f"{noun}/{part.day:%Y}/{part.day:%m}/{noun}-{part.day:%Y%m%d}-{owner}")
+    with tempfile.TemporaryDirectory(prefix="ks-archive-") as folder:
+        path = Path(folder) / "day.csv.gz"
+        with path.open("wb") as file, _packing(file) as packed:
+            rows = _copy(conn, part, tenant_id, packed)
+        _read_back(path)
+        digest, size = sha256_of(path), path.stat().st_size
+        store.put(path, key)
+    if store.sha256(key) != digest:
+        raise ArchiveDamaged(f"{key} is not in the archive as it was sent", path=key)
     db.execute(
         conn,
         SQL["add_archive_file"],
         tenant_id=tenant_id,
         noun=noun,
         day=part.day,
-        path=str(path.relative_to(root)),
+        path=key,
         row_count=rows,
-        size_bytes=path.stat().st_size,
-        sha256=checksum(path),
+        size_bytes=size,
+        sha256=digest,
     )
 
 
-def _unused(folder: Path, stem: str) -> Path:
-    path, number = folder / f"{stem}.csv.gz", 1
-    while path.exists():
+def _packing(file: IO[bytes]) -> gzip.GzipFile:
+    return gzip.GzipFile(fileobj=file, mode="wb", compresslevel=COMPRESSION, mtime=0)
+
+
+def _unused(store: ArchiveStore, stem: str) -> str:
+    """Return a key that the archive has not: what is there may be all that is left of rows removed since."""
+    key, number = f"{stem}.csv.gz", 1
+    while store.exists(key):
         number += 1
-        path = folder / f"{stem}.{number}.csv.gz"
-    return path
+        key = f"{stem}.{number}.csv.gz"
+    return key
 
 
 def _copy(conn: Conn, part: _Part, tenant_id: int | None, target: gzip.GzipFile) -> int:
@@ -215,25 +223,17 @@ def _read_back(path: Path) -> None:
             pass
 
 
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def verify(conn: Conn, config: Config) -> int:
     """Compare every file of the archive with its checksum; return how many there are. Raises ArchiveDamaged."""
-    root = _root(config)
+    store = _store(config)
     files = list_files(conn, tenant_id=None, limit=1_000_000)
     for file in files:
-        path = root / file.path
-        if not path.is_file():
-            raise ArchiveDamaged(f"{path} is missing", path=file.path)
-        if checksum(path) != file.sha256:
-            raise ArchiveDamaged(f"{path} has another checksum", path=file.path)
+        try:
+            found = store.sha256(file.path)
+        except NotFound:
+            raise ArchiveDamaged(f"{file.path} is missing in {store.url}", path=file.path) from None
+        if found != file.sha256:
+            raise ArchiveDamaged(f"{file.path} in {store.url} has another checksum", path=file.path)
     return len(files)
 
 
@@ -314,9 +314,12 @@ class _Retention:
 
 def read_file(config: Config, *, path: str) -> Iterator[str]:
     """Yield the lines of a file of the archive; raises NotFound."""
-    root = _root(config)
-    file = (root / path).resolve()
-    if not file.is_relative_to(root.resolve()) or not file.is_file():
+    store = _store(config)
+    steps = PurePosixPath(path).parts
+    if not steps or steps[0] == "/" or ".." in steps:
         raise NotFound(f'the archive has no file "{path}"')
-    with gzip.open(file, "rt", encoding="utf-8", newline="") as text:
-        yield from text
+    with tempfile.TemporaryDirectory(prefix="ks-archive-") as folder:
+        file = Path(folder) / "day.csv.gz"
+        store.fetch(path, file)
+        with gzip.open(file, "rt", encoding="utf-8", newline="") as text:
+            yield from text

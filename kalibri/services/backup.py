@@ -24,10 +24,9 @@ from callcore.errors import KalibriError, NotFound, Refused, Unavailable
 from kalibri import db
 from kalibri.config import Config
 from kalibri.db import Conn
-from kalibri.files import write_replacing
+from kalibri.files import sha256_of, write_replacing
 from kalibri.pg_cluster import binary
 from kalibri.services import schema
-from kalibri.services.archive import checksum
 
 DUMP, SECRETS, MANIFEST = "database.dump", "secrets.tar", "manifest.json"
 #: Roles that the rights of a dump name; they belong to the cluster, not to the database.
@@ -120,7 +119,7 @@ def create(conn: Conn, config: Config, *, folder: Path, now: datetime) -> Backup
             server_version=conn.info.parameter_status("server_version") or "",
             migrations=schema.state(conn).applied,
             rows=_rows(conn),
-            files={name: checksum(half / name) for name in (DUMP, SECRETS)},
+            files={name: sha256_of(half / name) for name in (DUMP, SECRETS)},
         )
         write_replacing(half / MANIFEST, json.dumps(asdict(manifest), indent=2).encode(), mode=0o600)
         half.rename(path)
@@ -200,7 +199,7 @@ def verify(path: Path) -> Manifest:
     for name, expected in manifest.files.items():
         if not (path / name).is_file():
             raise BackupDamaged(f"{path / name} is missing")
-        if checksum(path / name) != expected:
+        if sha256_of(path / name) != expected:
             raise BackupDamaged(f"{path / name} has another checksum")
     contents = _tool("pg_restore", "", "--list", str(path / DUMP))
     if "TABLE DATA public tenant" not in contents:

@@ -242,6 +242,33 @@ def _time_inside(call_id: UUID) -> datetime:
         return LAST_MOMENT
 
 
+@dataclass(frozen=True, kw_only=True)
+class GoingOn:
+    """A call that has not ended."""
+
+    call_id: UUID
+    a: str
+    b: str
+
+
+def going_on(conn: Conn, *, tenant_id: int, text: str, account: str | None = None) -> GoingOn:
+    """Return a call of a tenant that has not ended, by its id or the beginning of it.
+
+    account: only one that this account made or, as an agent, has. Raises NotFound, BadInput, AmbiguousCallId.
+    """
+    call_id = find_id(conn, text=text)
+    params = {"call_id": call_id, "started_at": _time_inside(call_id), "account": account}
+    found = db.fetch_one(conn, _Numbers, SQL["call_going_on"], tenant_id=tenant_id, **params)
+    numbers = db.require(found, "call that goes on", text)
+    return GoingOn(call_id=call_id, a=numbers.a, b=numbers.b)
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    a: str
+    b: str
+
+
 def story(conn: Conn, *, call_id: UUID) -> CallStory:
     """Return a call with everything that happened in it, in time order; raises NotFound."""
     call = find(conn, call_id=call_id)

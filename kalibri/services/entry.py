@@ -145,6 +145,31 @@ def assign(conn: Conn, *, tenant_id: int, entry_id: int, agent: str) -> bool:
     return answer.kind == "offer_agent"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reassigned:
+    """How a call comes to another agent."""
+
+    #: now: he is rung; next: he is in a call and gets the caller after it; transfer: the host hands the caller on.
+    how: str
+    #: Of a transfer: the order, for command_result.
+    command: int | None = None
+
+
+def reassign(conn: Conn, *, tenant_id: int, entry_id: int, agent: str) -> Reassigned:
+    """Give a caller to another agent, whether he waits or talks with somebody.
+
+    Raises NotFound, TooLate, AgentGone, and Refused when he talks and no media host has the call.
+    """
+    agents.find(conn, tenant_id=tenant_id, name=agent)
+    if find(conn, tenant_id=tenant_id, entry_id=entry_id).state == EntryState.TALKING:
+        order = command(
+            conn, tenant_id=tenant_id, entry_id=entry_id, kind="transfer", to_kind="agent", to=agent
+        )
+        return Reassigned(how="transfer", command=order)
+    now = assign(conn, tenant_id=tenant_id, entry_id=entry_id, agent=agent)
+    return Reassigned(how="now" if now else "next")
+
+
 # -------------------------------------------------------------------------------------------- callbacks
 
 

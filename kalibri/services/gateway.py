@@ -49,6 +49,8 @@ class Gateway:
     media_relay: RelayMode
     no_reply_timeout_ms: int
     ring_timeout_seconds: int
+    #: P-Asserted-Identity is believed from it and shown to it.
+    trusted: bool
     note: str
     health: GatewayHealth
     health_reason: str
@@ -90,6 +92,7 @@ class GatewaySettings:
     media_relay: RelayMode = RelayMode.AUTO
     no_reply_timeout_ms: int = 2000
     ring_timeout_seconds: int = 120
+    trusted: bool = False
     note: str = ""
 
 

@@ -17,6 +17,8 @@ from kalibri import db
 from kalibri.config import Config
 from kalibri.db import Conn
 from kalibri.services import audit
+from kalibri.services import caller as callers
+from kalibri.services import card as cards
 from kalibri.services import event as event_stream
 from kalibri.services import token as api_tokens
 from kalibri.services import webhook as hooks
@@ -88,6 +90,11 @@ def webhooks(conn: Conn, _config: Config) -> str:
     return f"{hooks.forget_dead(conn)} removed"
 
 
+def forgotten_cards(conn: Conn, _config: Config) -> str:
+    """Remove cards of calls that nobody works on any more, and what was remembered of callers."""
+    return f"{cards.forget_old(conn)} cards, {callers.forget_expired(conn)} looked-up callers removed"
+
+
 def orphan_files(_conn: Conn, config: Config) -> str:
     """Remove files that a killed process left half written."""
     gone = 0
@@ -103,8 +110,8 @@ def orphan_files(_conn: Conn, config: Config) -> str:
 
 def _half_written(config: Config) -> Iterator[Path]:
     folders = [config.etc_directory, config.index_directory, config.run_directory]
-    if config.worker.archive_directory is not None:
-        folders.append(config.worker.archive_directory)
+    if (config.worker.archive or "").startswith("dir:"):
+        folders.append(Path((config.worker.archive or "").removeprefix("dir:")))
     for folder in folders:
         for pattern in HALF_WRITTEN:
             yield from folder.rglob(pattern)

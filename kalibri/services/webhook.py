@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import json
 import secrets
 from collections.abc import Sequence
@@ -36,9 +35,6 @@ EVENTS_AT_ONCE = 2000
 AT_ONCE_EACH = 2
 KEEP_DEAD_DAYS = 30
 MAX_KINDS = 100
-
-#: IPv6 that carries an IPv4 address which nobody has checked.
-_TRANSLATED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 
 
 class BadWebhook(BadInput):
@@ -294,14 +290,3 @@ def signature(secret: str, unix_seconds: int, body: str) -> str:
     """Return the value of X-Kalibri-Signature: HMAC-SHA-256 over time, a dot and the body, in hexadecimal."""
     told = hmac.new(secret.encode(), f"{unix_seconds}.{body}".encode(), hashlib.sha256).hexdigest()
     return f"t={unix_seconds},v1={told}"
-
-
-def is_public(address: str) -> bool:
-    """Tell whether an IP address is on the open net: not of this machine, a private network or a trick."""
-    found: Any = ipaddress.ip_address(address.partition("%")[0])
-    inner = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
-    if inner is not None:
-        return is_public(str(inner))
-    if getattr(found, "teredo", None) or any(found in network for network in _TRANSLATED):
-        return False
-    return bool(found.is_global and not found.is_multicast and not found.is_reserved)

@@ -18,7 +18,7 @@ from callcore.states import JobOutcome
 from kalibri import db
 from kalibri.config import Config
 from kalibri.db import Conn
-from kalibri.services import archive, backup, maintenance
+from kalibri.services import archive, backup, maintenance, report_facts, report_schedule
 
 log = logging.getLogger("ks-worker")
 
@@ -54,11 +54,19 @@ JOBS: Mapping[str, Job] = {
     for job in (
         Job("partitions", "makes the days to come", HOUR, maintenance.make_partitions),
         Job("events", "numbers events while no ks-api does, removes old ones", MINUTE, maintenance.events),
+        Job(
+            "reports", "builds what reports are made of from new events and calls", MINUTE, report_facts.build
+        ),
+        Job(
+            "facts", "removes facts and sums of reports that are past their period", DAY, report_facts.forget
+        ),
+        Job("mail", "sends reports that are due", MINUTE, report_schedule.send_due, report_schedule.wanted),
         Job("tokens", "removes tokens and tickets that ended", HOUR, maintenance.tokens),
         Job("locations", "removes registrations of proxies that are gone", HOUR, maintenance.locations),
         Job("changes", "shortens the change log and notes of old runs", HOUR, maintenance.changes),
         Job("audit", "removes what is past its period from the audit log", DAY, maintenance.audit_log),
         Job("webhooks", "removes what was given up long ago", DAY, maintenance.webhooks),
+        Job("cards", "removes old cards and callers that were looked up", HOUR, maintenance.forgotten_cards),
         Job("files", "removes what killed processes left half written", HOUR, maintenance.orphan_files),
         Job("vacuum", "cleans tables that autovacuum cannot keep up with", HOUR, maintenance.vacuum),
         Job("archive", "writes old days to the archive", HOUR, archive.run, archive.is_wanted),

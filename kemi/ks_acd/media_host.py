@@ -51,6 +51,7 @@ def queue_headers(call_id: str, call: QueueCall, settings: Mapping[str, object])
         "queue": call.queue_id,
         "name": call.queue_name,
         "caller": call.caller,
+        "called": call.called or None,
         "entry": call.entry_id or None,
     }
     return application_headers(call_id, "hold_queue", arg)

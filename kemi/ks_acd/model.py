@@ -71,6 +71,8 @@ class QueueCall:
     offer_id: int = 0
     #: Account of the agent who is rung; 0: none, or his phone is a number.
     account_id: int = 0
+    #: The number that was dialled, for the agent's screen.
+    called: str = ""
 
     def ringing(self, entry_id: int, offer_id: int, account_id: int) -> QueueCall:
         """Return the call while an agent is rung directly."""

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from callcore.account_service import ForwardPolicy
 from callcore.errors import KalibriError
 from callcore.gateway import Gateway, GatewayGroup
 from callcore.schedule import Schedule
+from callcore.star_code import DEFAULT_CODES, StarAction, codes_of
 
 SYSTEM_TENANT = 0
 
@@ -30,6 +32,9 @@ class TenantFacts:
     max_calls: int | None = None
     #: Its calls are recorded if neither route nor account decides.
     record_calls: bool = False
+    #: Codes for services (callcore/star_code.py), by action.
+    codes: Mapping[StarAction, str] = field(default_factory=lambda: dict(DEFAULT_CODES))
+    forward: ForwardPolicy = field(default_factory=ForwardPolicy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +133,9 @@ def _own_or_system(names: Mapping[tuple[int, str], _Named], tenant_id: int, name
     return own if own is not None else names.get((SYSTEM_TENANT, name))
 
 
+_ACTIONS = frozenset(StarAction)
+
+
 def _tenant(data: Mapping[str, Any]) -> TenantFacts:
     return TenantFacts(
         data["name"],
@@ -135,4 +143,8 @@ def _tenant(data: Mapping[str, Any]) -> TenantFacts:
         data["time_zone"],
         data.get("max_calls"),
         data.get("record_calls", False),
+        codes_of(
+            {StarAction(key): code for key, code in (data.get("codes") or {}).items() if key in _ACTIONS}
+        ),
+        ForwardPolicy.from_json(data.get("forward")),
     )

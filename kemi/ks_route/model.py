@@ -228,6 +228,8 @@ class Decision:
     reason: str = ""
     #: Who wants the call recorded: route or account; empty: nobody.
     recorded_by: str = ""
+    #: The caller hides his number from the called.
+    hidden: bool = False
 
 
 @value(kw_only=True)

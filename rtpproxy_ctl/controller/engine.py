@@ -244,8 +244,9 @@ class Engine:
             self._media_refused(session, command, reply, others, answer, number)
             return
         self._note_media(session, command, ports)
-        address = ports.address or self.nodes[session.node].spec.address[0]
-        reply(replace(ports, address=address).encode())
+        if not ports.address:
+            ports = replace(ports, address=self.nodes[session.node].spec.address[0])
+        reply(ports.encode())
         self._changed(session)
 
     def _media_refused(
@@ -276,21 +277,19 @@ class Engine:
     def _for_node(self, session: Session, command: c.Update | c.Lookup, node: Node) -> c.Update | c.Lookup:
         """Return the command as the node gets it: hashes for ids, addresses that need no resolving."""
         more = tuple(self._sub_for_node(session, sub) for sub in command.more) if command.more else ()
-        translated = replace(
-            command,
-            call_id=session.handle,
-            address=numeric(command.address),
-            from_tag=tag_handle(command.from_tag),
-            to_tag=tag_handle(command.to_tag),
-            more=more,
-        )
-        if isinstance(translated, c.Update):
-            if command.notify is not None:  # type: ignore[union-attr]
-                session.notify = command.notify  # type: ignore[union-attr]
-            own = self._notify_socket if NOTIFY in node.facts().capabilities else ""
-            notify = c.Notify(own, session.handle) if own else None
-            translated = replace(translated, notify=notify)
-        return translated
+        changes: dict[str, Any] = {
+            "call_id": session.handle,
+            "address": numeric(command.address),
+            "from_tag": tag_handle(command.from_tag),
+            "to_tag": tag_handle(command.to_tag),
+            "more": more,
+        }
+        if isinstance(command, c.Update):
+            if command.notify is not None:
+                session.notify = command.notify
+            own = self._notify_socket if NOTIFY in node.capabilities else ""
+            changes["notify"] = c.Notify(own, session.handle) if own else None
+        return replace(command, **changes)
 
     def _sub_for_node(self, session: Session, sub: c.SubCommand) -> c.SubCommand:
         if isinstance(sub, c.OtherSide):

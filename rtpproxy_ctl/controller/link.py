@@ -87,6 +87,11 @@ class NodeLink:
         reported = counters.get("nsess_created", 0.0) - counters.get("nsess_destroyed", 0.0)
         return int(reported) + self._taken
 
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can do."""
+        return self._capabilities
+
     def facts(self) -> NodeFacts:
         """Return what the balancer needs to know."""
         spec = self.spec

@@ -80,6 +80,10 @@ class Node(Protocol):
     def health(self) -> Health:
         """How it is."""
 
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can do."""
+
     def facts(self) -> NodeFacts:
         """What the balancer needs to know of it."""
 

@@ -221,8 +221,14 @@ class AcdPort:
 
     def _enter(self, line: Line, action: do.EnterQueue) -> tuple[str, dict[str, object]]:
         entry = line.entry
-        entry.queue = action.queue or entry.queue
-        options: dict[str, object] = {"caller_name": entry.caller_name, **entry.options}
+        if action.queue and (
+            action.queue != entry.queue or entry.entry
+        ):  # a scenario leads to a queue, or to the next
+            self._by_entry.pop(entry.entry, None)
+            entry.queue, entry.entry, line.offer, line.journalled = action.queue, 0, 0, False
+        options: dict[str, Any] = {"caller_name": entry.caller_name, **entry.options}
+        if entry.called:
+            options["variables"] = {"called": entry.called, **options.get("variables", {})}
         if entry.proxy:
             options["proxy"] = entry.proxy
         if line.late:

@@ -24,12 +24,16 @@ from sems_apps.host import sdp
 from sems_apps.host.acd_rows import AcdRow, callback_due
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
-from sems_apps.host.ports import Acd, Dialling, Entry, Journal, NoDialling, Prompts, Rpc, Supervision
+from sems_apps.host.ports import Acd, Dialling, Entry, Ivr, Journal, NoDialling, Prompts, Rpc, Supervision
 from sems_apps.host.rtp_client import RtpClient
 from sems_apps.host.session import Session
 from sems_apps.host.sip_leg import SipLeg
 from sems_apps.host.sip_stack import Address, InviteFacts, SipStack, Verdict, invite_facts
+from sems_apps.ivr_actions import ScenarioCalled
 from sems_apps.machines.autodial import AutoDial
+from sems_apps.machines.hold_queue import HoldQueue
+from sems_apps.machines.ivr_menu import IvrMenu
+from sems_apps.machines.table import Machine
 from sems_apps.settings import QueueSettings, settings_from
 
 log = logging.getLogger("media")
@@ -80,6 +84,7 @@ class MediaHost:
         rtp: RtpClient,
         notify: NotifyServer,
         acd: Acd,
+        ivr: Ivr,
         prompts: Prompts,
         journal: Journal,
         rpc: Rpc,
@@ -92,7 +97,7 @@ class MediaHost:
         next_hop: (proxy that the call came from, target) to the proxy through which a leg is called.
         """
         self.options, self.loop, self.owner = options, loop, options.name
-        self.rtp, self.notify, self.acd = rtp, notify, acd
+        self.rtp, self.notify, self.acd, self.ivr = rtp, notify, acd, ivr
         self.prompts, self.journal, self.rpc, self.supervision = prompts, journal, rpc, supervision
         self.next_hop = next_hop
         self.sessions: dict[str, Session] = {}
@@ -139,16 +144,17 @@ class MediaHost:
         if self.draining or len(self.sessions) >= self.options.capacity:
             return request.genResponse(503, "Service Unavailable"), None, None
         try:
-            entry, settings = read_arguments(facts)
+            entry, machine, first = read_call(facts)
         except BadInput as error:
             log.warning("refused %s: %s", facts.call_id, error.message)
             return request.genResponse(400, "Bad Arguments"), None, None
         if entry.call in self.sessions:  # the proxy repeated it on another branch
             return request.genResponse(482, "Call Exists"), None, None
-        return self._begin(request, transaction, entry, settings)
+        session = Session(self, entry, request.getSource(), machine)
+        return self._begin(request, transaction, session, first)
 
-    def _begin(self, request: Any, transaction: Any, entry: Entry, settings: QueueSettings) -> Verdict:
-        session = Session(self, entry, request.getSource())
+    def _begin(self, request: Any, transaction: Any, session: Session, first: Event) -> Verdict:
+        entry = session.entry
         try:
             leg, verdict = SipLeg.incoming(self.stack, session, CALLER, request, transaction)
             session.legs[CALLER] = leg
@@ -159,13 +165,13 @@ class MediaHost:
             return request.genResponse(488, "Not Acceptable Here"), None, None
         self.sessions[entry.call] = session
         self.served += 1
-        session.tell("media.arrive", a=entry.caller, queue=entry.queue, host=self.owner)
-        self.loop.call_soon(lambda: session.post(CallerArrived(entry.caller, settings)))
+        session.tell("media.arrive", a=entry.caller, queue=entry.queue or None, host=self.owner)
+        self.loop.call_soon(lambda: session.post(first))
         return verdict
 
     def begin_callback(self, entry: Entry, due: CallbackDue, proxy: Address) -> Session:
         """Begin a callback: nobody has called."""
-        session = Session(self, entry, proxy)
+        session = Session(self, entry, proxy, HoldQueue())
         self.sessions[entry.call] = session
         self.served += 1
         session.prepare_media()
@@ -254,16 +260,43 @@ class MediaHost:
         self.notify.close()
 
 
-def read_arguments(facts: InviteFacts) -> tuple[Entry, QueueSettings]:
-    """Read X-KS-Call and X-KS-Arg of an INVITE of the proxy; raises BadInput."""
+def read_call(facts: InviteFacts) -> tuple[Entry, Machine, Event]:
+    """Read which application an INVITE of the proxy wants, and its first event; raises BadInput."""
+    arguments = read_arguments(facts)
+    application = facts.headers.get("x-ks-app", "hold_queue").strip()
+    if application == "ivr_menu":
+        entry = _entry(facts, arguments, queue=0)
+        return entry, IvrMenu(), _scenario_called(entry, arguments)
+    if application != "hold_queue":
+        raise BadInput(f"there is no application {application[:40]!r}")
+    entry = _entry(facts, arguments, _number(arguments, "queue"))
+    known = {name: value for name, value in arguments.items() if name not in ("tenant", "queue")}
+    settings = settings_from(known, QueueSettings(tenant=entry.tenant, queue=entry.queue))
+    return entry, HoldQueue(), CallerArrived(entry.caller, settings)
+
+
+def _scenario_called(entry: Entry, arguments: dict[str, str]) -> ScenarioCalled:
+    scenario, prompt = arguments.get("scenario", ""), arguments.get("prompt", "")
+    if bool(scenario) == bool(prompt):
+        raise BadInput("X-KS-Arg names neither a scenario nor a prompt")
+    called = arguments.get("called", "")
+    return ScenarioCalled(entry.caller, called, entry.caller_name, scenario, prompt, entry.tenant)
+
+
+def read_arguments(facts: InviteFacts) -> dict[str, str]:
+    """Read X-KS-Arg of an INVITE of the proxy."""
     arguments: dict[str, str] = {}
     for item in facts.headers.get("x-ks-arg", "").split(";"):
         name, found, value = item.partition("=")
         if found:
             arguments[name.strip()] = unquote(value.strip())
-    tenant, queue = _number(arguments, "tenant"), _number(arguments, "queue")
+    return arguments
+
+
+def _entry(facts: InviteFacts, arguments: dict[str, str], queue: int) -> Entry:
+    tenant = _number(arguments, "tenant")
     caller = arguments.get("caller", facts.caller)
-    entry = Entry(
+    return Entry(
         facts.headers.get("x-ks-call") or str(uuid7(time.time_ns() // 1_000_000, os.urandom(10))),
         tenant,
         queue,
@@ -271,9 +304,8 @@ def read_arguments(facts: InviteFacts) -> tuple[Entry, QueueSettings]:
         caller_name=arguments.get("caller_name", facts.caller_name),
         since=time.time(),
         proxy=arguments.get("proxy", ""),
+        called=arguments.get("called", ""),
     )
-    known = {name: value for name, value in arguments.items() if name not in ("tenant", "queue")}
-    return entry, settings_from(known, QueueSettings(tenant=tenant, queue=queue))
 
 
 def _number(arguments: dict[str, str], name: str) -> int:

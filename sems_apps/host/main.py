@@ -31,10 +31,12 @@ from kalibri.prompt_index import INDEX
 from sems_apps.host.acd_port import SQL, AcdPort
 from sems_apps.host.dial_port import DialPort
 from sems_apps.host.host import HostOptions, MediaHost
+from sems_apps.host.ivr_port import IvrPort
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
 from sems_apps.host.pg_link import PgLink, Rows
 from sems_apps.host.prompts import PromptFiles
+from sems_apps.host.proxies import Proxies
 from sems_apps.host.rtp_client import RtpClient
 from sems_apps.host.supervision import Supervisors
 from sems_apps.host.workers import Workers
@@ -43,8 +45,10 @@ log = logging.getLogger("media")
 
 #: How often the directory of prompts and our own node row are looked at.
 LOOK_SECONDS = 2.0
-PROXIES_SECONDS = 30.0
+PROXIES_SECONDS = 5.0
 CONNECT_MS = 1000
+#: Web servers that are asked at once.
+LOOKUP_WORKERS = 32
 #: A call leaves few circles behind (sippy breaks its own): the collector looks less often than by default.
 GC_THRESHOLDS = (20_000, 20, 20)
 STATEMENT_MS = 1500
@@ -58,6 +62,8 @@ class Program:
         self._config, self._name = config, name
         self.loop = Loop(_report)
         self._workers = Workers(self.loop)
+        #: Web servers of scenarios may be slow: what waits for them must not keep files waiting.
+        self._lookups = Workers(self.loop, LOOKUP_WORKERS)
         self._beat = Heartbeat(config.run_directory, name)
         self._node = f"{config.node_name}-{name}"
         media = config.media
@@ -65,8 +71,7 @@ class Program:
         self._files = PromptFiles(config.prompt_directory, self._workers.submit)
         controllers = [config.rtp_controller_ports(n) for n in range(1, config.rtp.controllers + 1)]
         self._rtp = RtpClient(self.loop, [(ports.address, ports.control) for ports in controllers])
-        self._proxies = {config.proxy.listen_address, "127.0.0.1", "::1"}
-        self._own_proxies = frozenset(self._proxies)
+        self._proxies = Proxies({config.proxy.listen_address, "127.0.0.1", "::1"})
         self._boot = uuid.uuid4()
         self._links: list[PgLink] = []
         self._links.extend(self._link(number) for number in range(media.connections))
@@ -84,11 +89,13 @@ class Program:
             rtp=self._rtp,
             notify=NotifyServer(self.loop, address),
             acd=self._acd(journal),
+            ivr=IvrPort(self.loop, self._links, journal, self._rpc, self._lookups.submit),
             prompts=self._files,
             journal=journal,
             rpc=self._rpc,
             supervision=Supervisors(media.listen_address),
-            accepts=lambda host: host in self._proxies,
+            accepts=self._proxies.accepts,
+            next_hop=self._proxies.next_hop,
         )
         self._dial_link = self._link_for_dialling()
         self.dialling = DialPort(self.loop, self._node, self._dial_link, lambda: self.host, boot=self._boot)
@@ -193,6 +200,7 @@ class Program:
         for link in (*self._links, self._dial_link):
             link.close()
         self._workers.close()
+        self._lookups.close()
         self.loop.close()
 
     def _stop(self) -> None:
@@ -229,8 +237,7 @@ class Program:
 
     def _set_proxies(self, rows: Rows | None) -> None:
         if rows:
-            hosts = {(address or "").split(":", 1)[-1].rpartition(":")[0].strip("[]") for (address,) in rows}
-            self._proxies = set(self._own_proxies) | hosts
+            self._proxies.set((address, lives == "t") for address, lives in rows)
 
 
 def _listen(node: str) -> Any:

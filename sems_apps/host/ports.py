@@ -39,6 +39,8 @@ class Entry:
     is_callback: bool = False
     #: More that the entry is made with: variables, priority.
     options: dict[str, object] = field(default_factory=dict)
+    #: The number that was dialled, for the agent's screen.
+    called: str = ""
 
 
 class Acd(Protocol):
@@ -72,6 +74,13 @@ class NoDialling:
 
     def forget(self, call: str) -> None:
         """Nothing is known."""
+
+
+class Ivr(Protocol):
+    """What scenarios ask of the world."""
+
+    def perform(self, caller: Session, action: Action) -> None:
+        """Take an action of IVR_ACTIONS; answers come as events to the session, later."""
 
 
 class Journal(Protocol):

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from sems_apps import actions as do
 from sems_apps.acd_actions import ACD_ACTIONS
@@ -36,23 +36,13 @@ from sems_apps.host.media import CALLER_SIDE, FOR_EVER, OTHER_SIDE, MediaSession
 from sems_apps.host.ports import Clip, Entry
 from sems_apps.host.sip_leg import SipLeg
 from sems_apps.host.sip_stack import Address
-from sems_apps.machines.hold_queue import HoldQueue
+from sems_apps.ivr_actions import IVR_ACTIONS
+from sems_apps.machines.table import Machine
 
 if TYPE_CHECKING:
     from sems_apps.host.host import MediaHost
 
 log = logging.getLogger("media")
-
-
-class Machine(Protocol):
-    """An application: events in, actions out."""
-
-    @property
-    def is_conversation(self) -> bool:
-        """Whether a host that stops should wait for the call."""
-
-    def step(self, event: Event, now: float) -> list[Action]:
-        """Take an event at this moment (monotonic seconds) and return what to do, in this order."""
 
 
 @dataclass(slots=True)
@@ -67,10 +57,8 @@ class _Playing:
 class Session:
     """One call."""
 
-    def __init__(self, host: MediaHost, entry: Entry, proxy: Address, machine: Machine | None = None) -> None:
-        """machine: the application; None: hold_queue."""
-        self.host, self.entry, self.proxy = host, entry, proxy
-        self.machine: Machine = machine or HoldQueue()
+    def __init__(self, host: MediaHost, entry: Entry, proxy: Address, machine: Machine) -> None:
+        self.host, self.entry, self.proxy, self.machine = host, entry, proxy, machine
         self.legs: dict[str, SipLeg] = {}
         self.finished = False
         #: The leg whose media is on the other side.
@@ -131,6 +119,8 @@ class Session:
     def _perform(self, action: Action) -> None:
         if isinstance(action, ACD_ACTIONS):
             self.host.acd.perform(self.entry, action)
+        elif isinstance(action, IVR_ACTIONS):
+            self.host.ivr.perform(self, action)
         else:
             _PERFORM[type(action)](self, action)
 

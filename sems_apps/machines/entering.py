@@ -53,11 +53,11 @@ def arrived(call: QueueCall, event: CallerArrived) -> None:
     """A caller: ask for an entry, and answer him at once where the queue wants that."""
     call.settings, call.number = event.settings, event.number
     call.ear = Listening(event.settings, event.number)
-    call.legs[CALLER] = LegState.INCOMING
+    call.legs[CALLER] = LegState.UP if event.answered else LegState.INCOMING
     call.queued = True
     call.phase = Phase.ENTERING
     call.do(EnterQueue())
-    if event.settings.answer_at_once:
+    if event.settings.answer_at_once or event.answered:
         wait_with_music(call)
     else:
         call.do(StartTimer(ENTERING, ENTERING_SECONDS))

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from callcore.errors import KalibriError
+from sems_apps.actions import Action
 from sems_apps.events import Event
 
 #: A handler changes the machine's state and tells it what to do; it returns nothing.
 Handler = Callable[[Any, Any], None]
 Row = Mapping[type[Event], Handler]
 Phases = TypeVar("Phases", bound=StrEnum)
+
+
+class Machine(Protocol):
+    """An application: events in, actions out."""
+
+    @property
+    def is_conversation(self) -> bool:
+        """Whether a host that stops should wait for the call."""
+
+    def step(self, event: Event, now: float) -> list[Action]:
+        """Take an event at this moment (monotonic seconds) and return what to do, in this order."""
 
 
 class IllegalEvent(KalibriError):

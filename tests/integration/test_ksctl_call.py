@@ -77,7 +77,7 @@ def test_show_tells_the_story(ksctl: Ksctl, stored: CallBuilder) -> None:
     assert lines[8] == "     +2.103 s  ← attempt 2: 180 Ringing"
     assert lines[-2:] == [
         "talked 60.0 s: hung up after talking; hung up first: callee",
-        "RTP: a packets 3000, b packets 2998, relayed 5998",
+        "RTP: caller sent 3000 packets; callee sent 2998 packets; 5998 relayed",
     ]
 
 

@@ -20,7 +20,7 @@ from tools.instance.watch import Watch
 
 ALL = [
     *("postgres", "rtp-1", "rtp-2", "rtpc-1", "rtpc-2", "media-1", "stun", "ks-index", "kamailio"),
-    *("ks-cdr", "ks-acd", "ks-dial", "ks-rec", "ks-api", "ks-worker", "watch"),
+    *("ks-cdr", "ks-acd", "ks-dial", "ks-rec", "ks-ears", "ks-api", "ks-worker", "watch"),
 ]
 
 

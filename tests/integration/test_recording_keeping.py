@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -19,23 +18,12 @@ from kalibri.services import recording as recordings
 from kalibri.services import recording_archive as archives
 from kalibri.services.recording import LegalHold
 from tests.support.fix_ksctl import Ksctl
+from tests.support.fix_s3 import Bucket
 from tests.support.recordings import recorded_call
 from tools.ks_rec import settle
 from tools.rec.worker import Worker
 
 DAY = 24 * 3600
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    """A local S3 server."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture(params=["dir", "s3"])
@@ -45,25 +33,12 @@ def archiving(request: pytest.FixtureRequest, pg_config: Config, tmp_path: Path)
         (tmp_path / "archive").mkdir()
         settings = replace(pg_config.recording, archive=f"dir:{tmp_path / 'archive'}")
         return replace(pg_config, recording=settings)
-    import boto3
-
-    endpoint = request.getfixturevalue("s3_endpoint")
-    keys = tmp_path / "s3_keys"
-    keys.write_text("test-key\ntest-secret\n")
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test-key",
-        aws_secret_access_key="test-secret",
-    )
-    bucket = f"b{abs(hash(tmp_path.name))}"
-    client.create_bucket(Bucket=bucket)
+    bucket: Bucket = request.getfixturevalue("s3_bucket")
     settings = replace(
         pg_config.recording,
-        archive=f"s3://{bucket}/kalibri",
-        s3_endpoint=endpoint,
-        s3_credentials_file=keys,
+        archive=f"s3://{bucket.name}/kalibri",
+        s3_endpoint=bucket.endpoint,
+        s3_credentials_file=bucket.credentials_file,
     )
     return replace(pg_config, recording=settings)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rtpproxy_ctl.controller.nodes import NodeSpec
 from tests.support.fix_rtp import Caller, RelayedCall, calling
 from tests.support.net_loop import NetLoop
 from tests.support.pcap import rtp_by_port
@@ -267,3 +268,24 @@ def test_a_full_disk_stops_recording_and_no_call(net_loop: NetLoop) -> None:
             assert full.manifests() == {}
             assert [event["reason"] for event in full.events("recording.failed")] == ["disk_full"]
             assert len(full.events("recording.disk_full")) == 1
+
+
+def test_a_remote_rtpproxy_known_by_its_address_serves_when_the_own_node_is_gone(net_loop: NetLoop) -> None:
+    """Another machine's RTPProxy is one more node: asked last, counted, and never told to record for us."""
+    with RtpSystem(nodes=1) as far:
+        there = NodeSpec(name="far-rtp", host="far", address=far.address("rtp-1"))
+        with RtpSystem(nodes=1, others=[there]) as near:
+            for caller in calling(net_loop, near):
+                assert [caller.call().node() for _ in range(4)] == ["rtp-1"] * 4
+                near.kill("rtp-1")
+                calls = [caller.call() for _ in range(3)]
+                assert {call.node() for call in calls} == {"rtp"}  # far-rtp without its host
+                for call in calls:
+                    call.talk(20)
+                near.rpc("record.start", call=calls[0].call)
+                calls[0].talk(5)
+                assert near.manifests() == {}
+                assert {event["call"] for event in near.events("recording.failed")} == {calls[0].call}
+                calls[0].delete()
+                told = counted(near, calls[0])
+                assert (told["node"], told["a_packets"], told["b_packets"]) == ("far-rtp", 25, 25)

@@ -10,6 +10,7 @@ from enum import StrEnum
 import psycopg
 import pytest
 
+from callcore.account_service import ForwardCondition, ForwardKind, HuntMode, ScreenList
 from callcore.agent import AgentState
 from callcore.attempt import AttemptState, Outcome
 from callcore.call_queue import (
@@ -22,6 +23,7 @@ from callcore.call_queue import (
     QueueStaffing,
     QueueStrategy,
 )
+from callcore.card import CardLookup, PopMoment
 from callcore.dial import (
     CampaignMode,
     CampaignState,
@@ -33,8 +35,10 @@ from callcore.dial import (
     LeadState,
     RetryAction,
 )
+from callcore.ears_verdict import HangupReason
 from callcore.inventory import NumberState
 from callcore.recording import RecordingReason, RecordingState
+from callcore.star_code import StarAction
 from callcore.states import (
     ApiScope,
     DeliveryState,
@@ -43,6 +47,7 @@ from callcore.states import (
     NodeKind,
     RegistrationState,
     RelayMode,
+    ReportEvery,
 )
 from kalibri.pg_cluster import binary
 from kalibri.services import schema
@@ -55,6 +60,7 @@ ENUMS: dict[str, type[StrEnum]] = {
     "attempt_state": AttemptState,
     "campaign_mode": CampaignMode,
     "campaign_state": CampaignState,
+    "card_lookup": CardLookup,
     "delivery_state": DeliveryState,
     "destination_kind": DestinationKind,
     "dial_reason": DialReason,
@@ -62,7 +68,11 @@ ENUMS: dict[str, type[StrEnum]] = {
     "entry_end": EntryEnd,
     "entry_kind": EntryKind,
     "entry_state": EntryState,
+    "forward_condition": ForwardCondition,
+    "forward_kind": ForwardKind,
     "gateway_health": GatewayHealth,
+    "hangup_reason": HangupReason,
+    "hunt_mode": HuntMode,
     "job_outcome": JobOutcome,
     "lead_number_state": LeadNumberState,
     "lead_priority": LeadPriority,
@@ -73,6 +83,7 @@ ENUMS: dict[str, type[StrEnum]] = {
     "offer_outcome": OfferOutcome,
     "offer_state": OfferState,
     "pattern_class": PatternClass,
+    "pop_moment": PopMoment,
     "queue_anchor": QueueAnchor,
     "queue_staffing": QueueStaffing,
     "queue_strategy": QueueStrategy,
@@ -81,7 +92,10 @@ ENUMS: dict[str, type[StrEnum]] = {
     "registration_state": RegistrationState,
     "relay_mode": RelayMode,
     "retry_action": RetryAction,
+    "report_every": ReportEvery,
     "route_direction": Direction,
+    "screen_list": ScreenList,
+    "star_action": StarAction,
 }
 
 REMEDY = (
@@ -163,6 +177,15 @@ def test_keys_of_tenants_begin_with_the_tenant(db: psycopg.Connection) -> None:
     ).fetchall()
     keys: dict[str, str] = dict(rows)
     owned = ["account", "account_domain", "address_book_entry", "caller_id", "domain", "route", "schedule"]
+    owned += [
+        "agent_card",
+        "caller_cache",
+        "caller_lookup",
+        "form",
+        "form_sheet",
+        "form_version",
+        "screen_pop",
+    ]
     owned += ["music_class", "prompt", "recording", "recording_event", "recording_file", "recording_policy"]
     owned += ["agent", "agent_live", "agent_leg", "agent_skill", "last_agent", "leg", "offer", "pause_reason"]
     owned += [

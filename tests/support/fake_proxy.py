@@ -54,6 +54,8 @@ class FakeAcd(AcdDatabase):
         self.answers: dict[str, list[list[AcdAction] | None]] = {}
         self.asked: list[tuple[str, dict[str, object]]] = []
         self.living: tuple[MediaHost, ...] | None = None
+        #: What use cases of kalibri.services return, in order; empty: the database is away.
+        self.results: list[Any] = []
 
     @staticmethod
     def _no_database() -> Any:
@@ -72,6 +74,12 @@ class FakeAcd(AcdDatabase):
         self.asked.append((name, params))
         if self.answers.get(name) and self.answers[name].pop(0) is None:
             raise Unavailable("away")
+
+    def run(self, work: Any) -> Any:
+        """Return what the test prepared for a use case."""
+        if not self.results:
+            raise Unavailable("away")
+        return self.results.pop(0)
 
     def hosts(self) -> tuple[MediaHost, ...]:
         """Return the hosts that the test lets live."""

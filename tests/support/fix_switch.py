@@ -17,6 +17,7 @@ SETTINGS: Mapping[str, object] = {
     "rtp.nodes": 1,
     "media.hosts": 0,
     "api.enabled": False,
+    "ears.enabled": False,
 }
 
 

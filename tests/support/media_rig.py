@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,10 @@ from sems_apps.host.pg_link import PgLink
 from sems_apps.host.ports import Entry
 from sems_apps.host.prompts import PromptFiles
 from sems_apps.host.rtp_client import RtpClient
+from sems_apps.host.session import Session
 from sems_apps.host.supervision import Supervisors
 from sems_apps.host.workers import Workers
+from sems_apps.ivr_actions import LoadScenario, ScenarioLoaded
 from sems_apps.settings import QueueSettings
 from tests.support.net_ports import free_port
 from tests.support.rtp_peer import known_payload
@@ -127,6 +130,15 @@ class Story:
         return [kind for kind, _ in self.lines]
 
 
+class NoScenarios:
+    """No scenario exists."""
+
+    def perform(self, caller: Session, action: Action) -> None:
+        """Say so."""
+        if isinstance(action, LoadScenario):
+            caller.post(ScenarioLoaded(datetime.now(UTC), None, 404, "there is no such scenario"))
+
+
 class MediaRig:
     """The host in a thread, the node in a process."""
 
@@ -141,6 +153,7 @@ class MediaRig:
         self.rpc_calls: list[tuple[str, dict[str, Any]]] = []
         self.loop = Loop(self.errors.append)
         self.acd, self.story = ScriptedAcd(self.loop), Story()
+        self.ivr = NoScenarios()
         self.workers = Workers(self.loop)
         self._links: list[PgLink] = []
         self.prompts = {name: self._compile(name, seconds) for name, seconds in PROMPTS.items()}
@@ -172,6 +185,7 @@ class MediaRig:
             rtp=RtpClient(self.loop, [self.control]),
             notify=NotifyServer(self.loop, ("127.0.0.1", notify_port)),
             acd=self._port() if self._config is not None else self.acd,
+            ivr=self.ivr,
             prompts=PromptFiles(self.folder, self.workers.submit),
             journal=self.story,
             rpc=lambda method, params, done: self.rpc_calls.append((method, params)),

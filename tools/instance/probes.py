@@ -85,6 +85,7 @@ def _question(config: Config, name: str) -> Callable[[], str]:
         "stun": partial(_stun, address, config.stun.port),
         INDEX: partial(_index, config),
         "ks-api": partial(_http, reachable(config.api.listen_address), config.api.port),
+        "ks-ears": partial(_ears, config.ears_socket),
         "ks-index": lambda: _index(config) and _heartbeat(config, "ks-index"),
     }
     return questions.get(name, partial(_heartbeat, config, name))
@@ -161,6 +162,20 @@ def _http(address: str, port: int) -> str:
     if answer.status != 200:
         raise _NotReady(f"GET /health was answered {answer.status}")
     return f"{told['served']} requests served, {told['connections']} connections"
+
+
+def _ears(path: Path) -> str:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(TIMEOUT_SECONDS)
+        sock.connect(str(path))
+        sock.sendall(b'{"op": "ping"}\n')
+        answer = b""
+        while not answer.endswith(b"\n"):
+            more = sock.recv(65536)
+            if not more:
+                raise _NotReady("it hung up")
+            answer += more
+    return str(json.loads(answer)["detail"])
 
 
 def _index(config: Config) -> str:

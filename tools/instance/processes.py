@@ -70,6 +70,7 @@ def _makers(config: Config) -> dict[str, Callable[[Config, str], Process]]:
         "ks-acd": _daemon,
         **({"ks-dial": _daemon} if config.media_hosts else {}),
         "ks-rec": _recorder,
+        **({"ks-ears": _ears} if config.ears.enabled else {}),
         **({"ks-api": _daemon} if config.api.enabled else {}),
         "ks-worker": _daemon,
         "watch": _watch,
@@ -167,6 +168,11 @@ def _recorder(config: Config, name: str) -> Process:
     """Build ks-rec: it takes the disk only when nobody else wants it; its workers are nice besides."""
     daemon = _daemon(config, name)
     return replace(daemon, argv=("/usr/bin/ionice", "-c", "3", *daemon.argv), patience_seconds=120)
+
+
+def _ears(config: Config, name: str) -> Process:
+    # Without a database it knows the recordings that it knew last.
+    return Process(name=name, argv=_module("tools.ks_ears", "--home", str(config.home)))
 
 
 def _watch(config: Config, name: str) -> Process:

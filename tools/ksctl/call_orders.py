@@ -1,4 +1,4 @@
-"""Verbs of `ksctl call` that steer a queue call: listen, whisper, barge, hangup, transfer.
+"""Verbs of `ksctl call` that steer a queue call: listen, whisper, barge, hangup, transfer, reassign.
 
 They order it of the media host that has the call and wait a moment for its word.
 """
@@ -38,9 +38,14 @@ def _order(app: App, tenant: str, call: str, kind: str, **data: object) -> None:
     tenant_id = app.tenant_id(tenant)
     entry_id = _entry(app.conn, tenant_id, call)
     command_id = entries.command(app.conn, tenant_id=tenant_id, entry_id=entry_id, kind=kind, **data)
+    _wait(app.conn, tenant_id, command_id)
+
+
+def _wait(conn: Conn, tenant_id: int, command_id: int) -> None:
+    """Wait a moment for the word of the media host."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        result = entries.command_result(app.conn, tenant_id=tenant_id, command_id=command_id)
+        result = entries.command_result(conn, tenant_id=tenant_id, command_id=command_id)
         if result.error:
             raise Refused(f"the media host could not: {result.error}")
         if result.done_at is not None:
@@ -94,7 +99,24 @@ def transfer(app: App, tenant: str, call: str, to: str) -> None:
     _order(app, tenant, call, "transfer", **_target(to))
 
 
+@click.command("reassign")
+@tenant_option
+@click.argument("call", metavar="CALL|ENTRY")
+@click.argument("agent")
+@pass_app
+def reassign(app: App, tenant: str, call: str, agent: str) -> None:
+    """Give the caller to another agent, whether he waits or talks with somebody."""
+    tenant_id = app.tenant_id(tenant)
+    entry_id = _entry(app.conn, tenant_id, call)
+    done = entries.reassign(app.conn, tenant_id=tenant_id, entry_id=entry_id, agent=agent)
+    if done.command is not None:
+        _wait(app.conn, tenant_id, done.command)
+    else:
+        say(f"{agent} {'is rung' if done.how == 'now' else 'is in a call and gets the caller next'}")
+
+
 COMMANDS = (
+    reassign,
     _supervision("listen", "Hear both sides of a queue call."),
     _supervision("whisper", "Hear both sides, and be heard by the agent."),
     _supervision("barge", "Hear both sides, and be heard by both."),

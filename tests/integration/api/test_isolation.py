@@ -21,7 +21,9 @@ from kalibri.config import Config
 from kalibri.db import Conn
 from kalibri.services import (
     addressbook,
+    caller,
     caller_id,
+    form,
     gateway,
     gateway_rate,
     group,
@@ -29,6 +31,7 @@ from kalibri.services import (
     route,
     route_folder,
     schedule,
+    screen_pop,
     token,
     trunk,
 )
@@ -66,6 +69,9 @@ def tenants(db: Conn) -> dict[str, int]:
     number.add(db, numbers=["74950001122"], note="stripes")
     number.assign(db, numbers=["74950001122"], tenant_id=theirs)
     token.add(db, tenant_id=theirs, name="stripes", scopes=[ApiScope.READ])
+    form.add(db, tenant_id=theirs, name=MARK, source="title: stripes\nfields: [{name: a, type: text}]\n")
+    screen_pop.set_pop(db, tenant_id=theirs, url="https://stripes.example/", form=MARK)
+    caller.set_lookup(db, tenant_id=theirs, url="https://stripes.example/")
     started = datetime(2025, 6, 26, 5, 0, tzinfo=UTC)
     db.execute("SELECT ensure_day_partitions(%s)", [started.date()])
     db.execute(
@@ -76,6 +82,16 @@ def tenants(db: Conn) -> dict[str, int]:
         "INSERT INTO call_event (event_id, at, call_id, tenant_id, kind, node, process, data)"
         " VALUES (%s, %s, %s, %s, 'call.start', 'n1', 'x', %s)",
         [CALL, started, CALL, theirs, json.dumps({"a": "stripes"})],
+    )
+    db.execute(
+        "INSERT INTO media_cluster (tenant_id, first_at, last_at, calls, duration_ms, version, words, sounds, audio)"
+        " VALUES (%s, %s, %s, 1, 3000, 1, '', '', '')",
+        [theirs, started, started],
+    )
+    db.execute(
+        "INSERT INTO early_media (tenant_id, early_media_id, cluster_id, number, heard_at, duration_ms)"
+        " SELECT tenant_id, %s, cluster_id, '74959998877', first_at, 3000 FROM media_cluster",
+        [CALL],
     )
     return ids
 
@@ -114,7 +130,16 @@ AIMED: dict[str, Any] = {
     "from_number": "100",
     "url": "http://192.0.2.1/",
     "delivery_ids": [1],
+    "cluster_id": 1,
+    "reason": "busy",
     "prefix": "7",
+    "source": "title: mine\nfields: [{name: a, type: text}]\n",
+    "form": MARK,
+    "campaign": MARK,
+    "offer": 1,
+    "sheet": 1,
+    "answers": {"a": "mine"},
+    "look_up": False,
 }
 
 

@@ -25,6 +25,7 @@ from kalibri.services.archive import ArchiveDamaged
 from kalibri.services.worker import JOBS, RunsAlready
 from tests.support.builders import make_tenant
 from tests.support.fix_ksctl import Ksctl
+from tests.support.fix_s3 import Bucket
 
 
 def add_calls(conn: Conn, tenant_id: int | None, days_ago: int, count: int) -> date:
@@ -51,12 +52,10 @@ def days_of(conn: Conn, table: str = "call") -> list[date]:
 def config(pg_config: Config, tmp_path: Path) -> Config:
     """A configuration with an archive."""
     folder = tmp_path / "archive"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     return replace(
         pg_config,
-        worker=replace(
-            pg_config.worker, archive_directory=folder, archive_after_days=10, keep_calls_days=100
-        ),
+        worker=replace(pg_config.worker, archive=f"dir:{folder}", archive_after_days=10, keep_calls_days=100),
     )
 
 
@@ -118,7 +117,7 @@ def test_a_job_is_due_by_its_period_and_sooner_after_a_failure(
     assert worker.due(db, config) == []
     db.execute("UPDATE worker_run SET started_at = started_at - interval '10 minutes'")
     assert {job.name for job in worker.due(db, config)} == {"events"}
-    broken = replace(config, worker=replace(config.worker, archive_directory=Path("/nonexistent")))
+    broken = replace(config, worker=replace(config.worker, archive="dir:/nonexistent"))
     with pytest.raises(Unavailable):
         worker.run(db, broken, job="archive")
     db.execute("UPDATE worker_run SET started_at = started_at - interval '10 minutes'")
@@ -127,7 +126,7 @@ def test_a_job_is_due_by_its_period_and_sooner_after_a_failure(
         worker.run(db, config, job="nonsense")
 
 
-def test_old_days_are_archived_row_for_row_with_a_checksum(db: Conn, config: Config) -> None:
+def test_old_days_are_archived_row_for_row_with_a_checksum(db: Conn, config: Config, tmp_path: Path) -> None:
     acme, other = make_tenant(db, "acme"), make_tenant(db, "other")
     day = add_calls(db, acme, 20, 3)
     add_calls(db, other, 20, 2)
@@ -135,8 +134,7 @@ def test_old_days_are_archived_row_for_row_with_a_checksum(db: Conn, config: Con
     add_calls(db, acme, 5, 4)
     assert worker.run(db, config, job="archive") == "6 files with 12 rows written"
     assert worker.run(db, config, job="archive").startswith("0 files")
-    root = config.worker.archive_directory
-    assert root is not None
+    root = tmp_path / "archive"
     [file] = [row for row in archive.list_files(db, tenant_id=acme) if row.noun == "call"]
     assert (file.day, file.row_count) == (day, 3)
     with gzip.open(root / file.path, "rt", newline="") as text:
@@ -153,6 +151,37 @@ def test_old_days_are_archived_row_for_row_with_a_checksum(db: Conn, config: Con
     (root / file.path).write_bytes(b"x")
     with pytest.raises(ArchiveDamaged):
         archive.verify(db, config)
+
+
+def test_the_archive_may_be_an_s3_store(db: Conn, config: Config, s3_bucket: Bucket) -> None:
+    acme = make_tenant(db, "acme")
+    day = add_calls(db, acme, 20, 3)
+    recording = replace(
+        config.recording, s3_endpoint=s3_bucket.endpoint, s3_credentials_file=s3_bucket.credentials_file
+    )
+    settings = replace(config.worker, archive=f"s3://{s3_bucket.name}/calls", keep_calls_days=15)
+    remote = replace(config, worker=settings, recording=recording)
+    assert worker.run(db, remote, job="archive") == "2 files with 6 rows written"
+    assert worker.run(db, remote, job="archive").startswith("0 files")
+    assert archive.verify(db, remote) == 2
+    [file] = [row for row in archive.list_files(db, tenant_id=acme) if row.noun == "call"]
+    assert file.path == f"call/{day:%Y}/{day:%m}/call-{day:%Y%m%d}-{acme}.csv.gz"
+    rows = list(csv.DictReader(archive.read_file(remote, path=file.path)))
+    assert len(rows) == 3
+    add_calls(db, acme, 20, 1)
+    assert worker.run(db, remote, job="archive") == "2 files with 8 rows written"
+    assert archive.verify(db, remote) == 4, "a day that has grown gets a further file"
+    worker.run(db, remote, job="retention")
+    assert day not in days_of(db)
+    with pytest.raises(NotFound):
+        list(archive.read_file(remote, path="call/2020/01/none.csv.gz"))
+    with pytest.raises(NotFound):
+        list(archive.read_file(remote, path="../secret"))
+    elsewhere = replace(remote, worker=replace(settings, archive="s3://nobody-has-made-it"))
+    with pytest.raises(Unavailable):
+        worker.run(db, elsewhere, job="archive")
+    with pytest.raises(ArchiveDamaged):
+        archive.verify(db, replace(remote, worker=replace(settings, archive=f"s3://{s3_bucket.name}/empty")))
 
 
 def test_days_go_by_the_period_of_each_tenant(db: Conn, config: Config, ksctl: Ksctl) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,39 @@ def test_every_scenario_of_the_library_is_tried_here() -> None:
 def test_unknown_parameter_is_refused(sipp: Sipp, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="talk_seconds"):
         sipp("uas_answer", talk_seconds=1)
+
+
+@pytest.mark.parametrize(("late", "code"), [("180 Ringing", 0), ("486 Busy Here", 1)])
+def test_only_an_overtaken_180_may_come_behind_the_200(sipp: Sipp, late: str, code: int) -> None:
+    """Two workers of a proxy reorder answers; anything else out of place fails the call at once."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as callee, ThreadPoolExecutor(1) as thread:
+        callee.bind(("127.0.0.1", 0))
+        callee.settimeout(20)
+        served = thread.submit(serve_out_of_order, callee, late, byes=1 - code)
+        run = sipp("uac_invite", remote=callee.getsockname(), talk_ms=300, timeout=15)
+        assert run.wait_exit() == code
+        assert run.unexpected() == ([] if code == 0 else [f"SIP/2.0 {late}"])
+        served.result(20)
+
+
+def serve_out_of_order(callee: socket.socket, late: str, byes: int) -> None:
+    """Answer an INVITE with 200 and then `late`, and as many BYEs."""
+    request, caller = callee.recvfrom(65_000)
+    for status in ("200 OK", late):
+        callee.sendto(answer_to(request.decode(), status), caller)
+    while byes:
+        request, caller = callee.recvfrom(65_000)
+        if request.startswith(b"BYE "):
+            callee.sendto(answer_to(request.decode(), "200 OK"), caller)
+            byes -= 1
+
+
+def answer_to(request: str, status: str) -> bytes:
+    lines = [
+        line for line in request.split("\r\n") if line.startswith(("Via:", "From:", "Call-ID:", "CSeq:"))
+    ]
+    to = next(line for line in request.split("\r\n") if line.startswith("To:"))
+    tag = "" if ";tag=" in to else ";tag=t"
+    return "\r\n".join(
+        [f"SIP/2.0 {status}", *lines, to + tag, "Contact: <sip:127.0.0.1>", "Content-Length: 0", "", ""]
+    ).encode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from tests.support.call_centre import CallCentre
 
 
@@ -51,3 +53,29 @@ def test_to_another_queue(live_centre: CallCentre) -> None:
     adam.wait("busy")
     call.hang_up()
     adam.wait("free")
+
+
+def test_attended_to_a_colleague_takes_the_place_of_the_agents_own_call(live_centre: CallCentre) -> None:
+    """The agent asks first: the colleague's phone is told by Replaces which of its calls the caller takes over."""
+    eve, other = live_centre.agent(), live_centre.phone("103")
+    other.register()
+    sales = live_centre.queue([eve], transferable=True, wrapup_seconds=0)
+    call = live_centre.caller().call(sales.uri)
+    agent = eve.call().wait_answered()
+    asked = eve.phone.call("103")
+    question = other.wait_call()
+    assert asked.dialog is not None
+    replaced = f"{asked.call_id};to-tag={asked.dialog.remote_tag};from-tag={asked.dialog.local_tag}"
+    assert agent.refer(f"sip:103@demo.test?Replaces={quote(replaced, safe='')}").code == 202
+    target = other.wait_call(2).wait_answered()
+    assert target.invite.headers.get("Replaces") == replaced
+    assert target.invite.from_addr.uri.user == "100"
+    question.hang_up()  # what RFC 3891 section 3 asks of the phone that was called so
+    asked.wait_ended()
+    agent.wait_ended()
+    eve.wait("free")
+    assert any("200" in progress for progress in agent.refer_progress)
+    call.hang_up()
+    target.wait_ended()
+    other.unregister()
+    assert sales.wait_entry("ended")["end_reason"] == "transferred"

@@ -61,7 +61,7 @@ def test_redirect_of_a_gateway_goes_to_the_caller(switch: Switch, carriers: Carr
     assert (row["final_code"], row["hung_up_by"]) == (302, "callee")
 
 
-@pytest.mark.parametrize("kind", ["queue", "ivr", "announcement", "callback", "campaign"])
+@pytest.mark.parametrize("kind", ["queue", "callback", "campaign"])
 def test_service_that_does_not_exist_yet_is_unavailable(switch: Switch, alice: Phone, kind: str) -> None:
     switch.add_route(f"^84974{len(kind)}", f"{kind}:main", priority=300)
     switch.save()

@@ -18,11 +18,7 @@ LOCAL = {
     "prompt.compile": "compiles on the machine itself; ks-rec does it by itself",
     "prompt.play": "plays on the machine",
     "recording.export": "copies files of the machine",
-    "recording.pause": "asks the RTP controllers of the machine (its service comes with them)",
     "recording.play": "plays on the machine",
-    "recording.resume": "asks the RTP controllers of the machine (its service comes with them)",
-    "recording.start": "asks the RTP controllers of the machine (its service comes with them)",
-    "recording.stop": "asks the RTP controllers of the machine (its service comes with them)",
     "archive.show": "reads files of the machine that has the archive",
     "archive.verify": "reads files of the machine that has the archive",
     "backup.create": "writes files of the machine",
@@ -31,6 +27,8 @@ LOCAL = {
     "backup.verify": "reads files of the machine",
     "completion": "the script of a shell",
     "doctor": "looks at the machine on which it runs",
+    "ivr.edit": "opens an editor; ivr.export and ivr.add",
+    "ivr.test": "a person types the keys",
     "schema.apply": "changes tables: needs their owner, and a person who watches",
 }
 

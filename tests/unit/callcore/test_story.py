@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from callcore.cdr import PROXY_RESTART, Cdr, fold
 from callcore.story import _TELLERS, Names, Verdict, phrase, summary, tell
+from callcore.story_media import media_text
 from tests.support.events import START, CallBuilder, talked_call
 
 NAMES = Names(gateways={5: "carrier-a", 6: "carrier-b"}, routes={12: "mobile"})
@@ -35,7 +36,7 @@ def test_a_whole_call_reads_from_invite_to_bye() -> None:
         "5103 ← attempt 2: 200 OK, answered",
         "30000 → INVITE by caller: hold",
         "65103 × BYE by callee: hung up after talking",
-        "65104 · RTP: a packets 3000, b packets 2999, relayed 5999",
+        "65104 · RTP: caller sent 3000 packets; callee sent 2999 packets; 5999 relayed",
     ]
 
 
@@ -104,3 +105,54 @@ def test_any_data_can_be_told(kind: str, data: dict[str, Any]) -> None:
     [line] = tell(START + timedelta(seconds=1), call.events, NAMES)
     assert line.text
     assert line.at_ms == -999
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "line"),
+    [
+        ("media.arrive", {"host": "n1-media-1", "queue": 7}, "· reached media host n1-media-1, for queue 7"),
+        (
+            "media.dial",
+            {"leg": "agent:3", "offer": 3, "to": "sip:201@demo.test"},
+            "→ media host calls the agent (offer 3): sip:201@demo.test",
+        ),
+        ("media.gone", {"leg": "agent:3", "cause": ""}, "· the agent (offer 3) hung up"),
+        (
+            "media.refer",
+            {"leg": "agent:3", "to": "x", "replaces": "y"},
+            "· the agent (offer 3) asks for a transfer (attended) to x",
+        ),
+        (
+            "leg.start",
+            {"leg": "agent", "offer": 3, "a": "79", "b": "201", "src": "127.0.0.1:5080", "transport": "udp"},
+            "→ leg to the agent (offer 3): INVITE from 127.0.0.1:5080 udp: 79 calls 201",
+        ),
+        (
+            "leg.route",
+            {"leg": "agent", "targets": [{"account": "201"}], "reason": "agent leg"},
+            "· leg to the agent: to account 201: agent leg",
+        ),
+        ("leg.ring", {"code": 180, "n": 1}, "← leg: attempt 1: 180 Ringing"),
+    ],
+)
+def test_what_a_media_host_does_is_told_in_words(kind: str, data: dict[str, Any], line: str) -> None:
+    call = CallBuilder()
+    call.add(5, kind, **data)
+    assert told(call) == [f"5 {line}"]
+
+
+def test_what_was_counted_of_the_media_is_told_side_by_side() -> None:
+    data = {
+        "a_packets": 1554,
+        "a_lost": 3,
+        "a_loss_percent": 0.19,
+        "a_jitter_avg_ms": 9.39,
+        "a_jitter_max_ms": 28.74,
+    }
+    data |= {"a_longest_gap_ms": 188, "b_packets": 0, "relayed": 452, "dropped": 1326}
+    assert media_text({**data, "node": "n1-rtp-1", "silent": "callee", "new": 1}) == (
+        "ONE-WAY: nothing came from the callee; "
+        "caller sent 1554 packets, 3 lost (0.19 %), jitter 9.39 ms (most 28.74), longest gap 188 ms; "
+        "callee sent 0 packets; 452 relayed by n1-rtp-1, 1326 not; new 1"
+    )
+    assert media_text({"raw": "x"}) == "x"

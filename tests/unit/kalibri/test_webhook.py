@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kalibri.services.webhook import MAX_ATTEMPTS, delay_seconds, is_public
+from kalibri.outbound_http import is_public
+from kalibri.services.webhook import MAX_ATTEMPTS, delay_seconds
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2a00:1450:4001::1"])

@@ -28,7 +28,7 @@ def test_processes_start_with_what_the_others_need() -> None:
             "ks-index",
             "kamailio",
         ),
-        *("ks-cdr", "ks-acd", "ks-dial", "ks-rec", "ks-api", "ks-worker", "watch"),
+        *("ks-cdr", "ks-acd", "ks-dial", "ks-rec", "ks-ears", "ks-api", "ks-worker", "watch"),
     ]
 
 

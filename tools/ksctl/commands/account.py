@@ -11,6 +11,7 @@ import click
 from callcore.states import RelayMode
 from kalibri.services import account as accounts
 from kalibri.services import account_csv
+from tools.ksctl import account_services
 from tools.ksctl.app import App, pass_app
 from tools.ksctl.bad_rows import errors_option, written_to
 from tools.ksctl.csv_files import export_option, write_lines
@@ -73,6 +74,9 @@ def settings_options(command: Command) -> Command:
 @click.group("account")
 def cli() -> None:
     """SIP accounts: who may register, where, with which limits."""
+
+
+cli.add_command(account_services.cli)
 
 
 @cli.command("list")

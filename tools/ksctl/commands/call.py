@@ -10,6 +10,7 @@ import click
 
 from callcore.errors import KalibriError
 from callcore.story import StoryLine
+from callcore.story_media import media_text
 from kalibri.rpc import KamailioRpc
 from kalibri.services import call as calls
 from kalibri.services import tenant as tenants
@@ -105,7 +106,7 @@ def _told(story: CallStory) -> list[str]:
         *(printable(f"{_relative(line)}  {line.arrow} {line.text}") for line in story.lines),
         "",
         printable(story.summary),
-        *([printable(f"RTP: {_media(call)}")] if call.media else []),
+        *([printable(f"RTP: {media_text(call.media)}")] if call.media else []),
     ]
 
 
@@ -117,11 +118,6 @@ def _headline(call: Call) -> str:
 
 def _relative(line: StoryLine) -> str:
     return f"{line.at_ms / 1000:+11.3f} s"
-
-
-def _media(call: Call) -> str:
-    told = sorted(call.media.items())
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told if name != "raw")
 
 
 @cli.command("live")

@@ -81,6 +81,11 @@ def settings_options(command: Command) -> Command:
             "--no-reply-timeout-ms", type=int, help="No reply at all within this: the next gateway."
         ),
         click.option("--ring-timeout", "ring_timeout_seconds", type=int, help="Seconds (default 120)."),
+        click.option(
+            "--trusted/--untrusted",
+            default=None,
+            help="P-Asserted-Identity is believed from it and shown to it (default no).",
+        ),
         click.option("--note", help="For people."),
     ]
     for option in reversed(options):

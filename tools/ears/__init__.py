@@ -1,0 +1,1 @@
+"""ks-ears: its sockets, its legs, its library (docs/ears.md)."""
