@@ -89,7 +89,8 @@ class DialPhase(StrEnum):
 class AutoDial:
     """One dial."""
 
-    def __init__(self, *, can_unbridge: bool = True) -> None:
+    def __init__(self, *, can_unbridge: bool = True, can_queue: bool = True) -> None:
+        """can_queue: the host can join the person to an agent; else who wants one is called back."""
         self.phase = DialPhase.NEW
         self.order = DialOrder(tenant=0, attempt=0, campaign=0, call="", number="")
         #: hold_queue, once the person is in a queue.
@@ -105,7 +106,7 @@ class AutoDial:
         self.said_since: float | None = None
         self.now = 0.0
         self.out: list[Action] = []
-        self._can_unbridge = can_unbridge
+        self._can_unbridge, self.can_queue = can_unbridge, can_queue
 
     @property
     def is_conversation(self) -> bool:
@@ -235,6 +236,10 @@ def _callback(call: AutoDial, choice: Choice) -> None:
 
 
 def _choose_queue(call: AutoDial, choice: Choice) -> None:
+    if not call.can_queue:
+        call.choice = KeyAction.CALLBACK.value
+        _callback(call, choice)
+        return
     _to_queue(call, choice.queue or call.order.queue, in_time=False)
 
 
