@@ -28,6 +28,7 @@ from sems_apps.actions import (
     LegKind,
     Notify,
     Play,
+    Record,
     ReportDial,
     StartTimer,
     StopPlaying,
@@ -175,6 +176,8 @@ def _recognised_early(call: AutoDial, event: Recognised) -> None:
 def _answered(call: AutoDial, event: LegAnswered) -> None:
     call.up = True
     call.do(StopTimer(RING), ReportDial(attempt=call.order.attempt, stage=DialStage.ANSWERED, rang=call.rang))
+    if call.order.record:
+        call.do(Record(True))
     if call.order.on_answer is OnAnswer.QUEUE:
         _to_queue(call, call.order.queue, in_time=True)
     else:
@@ -275,10 +278,14 @@ def _too_long(call: AutoDial, event: TimerFired) -> None:
 
 
 def _recognised(call: AutoDial, event: Recognised) -> None:
-    """A machine answered: it is let go, unless it is to hear the message."""
+    """A machine answered: it is let go, or hears what is said to machines (or the message, which goes on)."""
     call.verdict = event.verdict
-    if event.verdict in MACHINES and not call.order.machine_hears:
+    if event.verdict not in MACHINES:
+        return
+    if not call.order.machine_hears:
         _hang_up(call, event.verdict)
+    elif call.order.machine_prompt:
+        _last_words(call, call.order.machine_prompt)
 
 
 def _last_words(call: AutoDial, name: str) -> None:
