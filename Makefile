@@ -80,12 +80,15 @@ fuzz: install ## Property tests with many more examples (FUZZ_SECONDS for each, 
 
 # ---- measure
 
-.PHONY: bench-route bench-acd bench-api bench-proxy bench-pacing bench-media-host bench-rtp
+.PHONY: bench-route bench-acd bench-api bench-proxy bench-pacing bench-ears bench-media-host bench-rtp
 bench-route: install ## Routing core: table and bench/out/route.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.route
 
 bench-pacing: install ## Predictive pacing against other rules: bench/out/pacing.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.pacing
+
+bench-ears: install ## Tones, messages, people and machines in noise (minutes): table and bench/out/ears.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.ears $(if $(SCALE),--scale $(SCALE))
 
 bench-acd: install ## Call distribution under load (real SIP and RTP): table and bench/out/acd.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.acd

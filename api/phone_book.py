@@ -2,8 +2,8 @@
 
     GET /v1/addressbook/contacts.vcf | yealink.xml | cisco.xml | grandstream.xml [?colleagues=1]
 
-A phone knows only user name and password: the token (scope read) is the password of HTTP Basic, or a Bearer. With
-colleagues=1 the accounts of the tenant come first, by their display names.
+A phone knows only user name and password: the token (scope agent) is the password of HTTP Basic, or a Bearer. With
+colleagues=1, which needs the scope read too, the accounts of the tenant come first, by their display names.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python -m bench.ears [--scale 0.1] [--cache FOLDER]
 
-All sound is made now: espeak-ng, computed tones, half pink noise and half people who talk at once, A-law and u-law, 1 % of
-the packets lost, levels from -12 to +3 dB. Who is enrolled and who is not have voices of their own, and half of the
-impostors speak with the voices of the messages. Prints a table, writes bench/out/ears.json.
+All sound is made now: espeak-ng, computed tones, half pink noise and half people who talk at once, A-law and u-law,
+1 % of the packets lost, levels from -12 to +3 dB. Who is enrolled and who is not have voices of their own, and half of
+the impostors speak with the voices of the messages. Prints a table, writes bench/out/ears.json.
 """
 
 from __future__ import annotations

@@ -53,14 +53,14 @@ MACHINES = {
         "окончании записи нажмите решётку или положите трубку.",
     ),
     "en": (
-        "Hi, you have reached the voice mail of Peter. I am not able to take your call right now. Please leave your name "
-        "and number after the tone and I will call you back.",
-        "You have been forwarded to an automatic voice message system. The person you are calling is not available. At "
-        "the tone please record your message.",
+        "Hi, you have reached the voice mail of Peter. I am not able to take your call right now. Please leave your "
+        "name and number after the tone and I will call you back.",
+        "You have been forwarded to an automatic voice message system. The person you are calling is not available. "
+        "At the tone please record your message.",
     ),
     "de": (
-        "Guten Tag, dies ist der Anrufbeantworter der Familie Schneider. Leider sind wir zur Zeit nicht zu Hause. Bitte "
-        "hinterlassen Sie eine Nachricht nach dem Signalton.",
+        "Guten Tag, dies ist der Anrufbeantworter der Familie Schneider. Leider sind wir zur Zeit nicht zu Hause. "
+        "Bitte hinterlassen Sie eine Nachricht nach dem Signalton.",
     ),
 }
 VOICES = {"ru": ("ru",), "en": ("en-us", "en-gb", "en-gb-x-rp"), "de": ("de",)}

@@ -20,7 +20,7 @@ from callcore.ears_verdict import PASSING, HangupReason, Heard, Verdict
 from callcore.ears_voice import VoiceSettings, VoiceTimer
 
 #: Samples that are looked at together: less costs more, more tells later.
-BLOCK: Final = 640
+BLOCK: Final = 800
 #: Two recordings with different reasons begin alike: how long it is listened which one it is.
 APART_SECONDS: Final = 4.0
 #: The message behind an international SIT must have been recognised by then.
@@ -64,7 +64,7 @@ class Ears:
         self._voice: VoiceTimer | None = None
         self._voice_since = 0.0
         self._pieces: list[Samples] = []
-        self._lost: list[Flags] = []
+        self._lost: list[bool] = []
         self._waiting = 0
         self._samples = 0
         #: Numbers of recordings that were told already.
@@ -100,13 +100,15 @@ class Ears:
         if self.done:
             return None
         self._pieces.append(samples)
-        self._lost.append(np.full(len(samples), lost))
+        self._lost.append(lost)
         self._waiting += len(samples)
         if self._waiting < BLOCK:
             return None
-        audio, missing = np.concatenate(self._pieces), np.concatenate(self._lost)
+        audio = np.concatenate(self._pieces)
+        missing: Flags = np.repeat(self._lost, [len(piece) for piece in self._pieces])
         whole = len(audio) // BLOCK * BLOCK
-        self._pieces, self._lost = [audio[whole:]], [missing[whole:]]
+        # The rest is a part of the newest piece.
+        self._pieces, self._lost = [audio[whole:]], [lost]
         self._waiting = len(audio) - whole
         told: Verdict | None = None
         for begin in range(0, whole, BLOCK):

@@ -38,7 +38,7 @@ _LIMITS: Final = ((96, 0.285, 0.33), (128, 0.30, 0.345), (160, 0.315, 0.35), (19
 _PARTS: Final = 3
 #: A place that differs more than this over some words is not looked at again.
 _HOPELESS: Final = 0.42
-_GLANCE: Final = 4
+_GLANCE: Final = 8
 #: A half word that is so frequent in the index tells nothing.
 _COMMON: Final = 200
 #: Two recordings that both fit and differ by less are not told apart yet.
@@ -191,13 +191,13 @@ class FingerprintIndex:
         return max(float(part.mean()) for part in np.array_split(wrong, _PARTS)) / BITS
 
     def glance(self, places: Numbers, words: Words) -> Numbers:
-        """Keep the places that every fourth word, counted from the newest, does not make hopeless."""
+        """Keep the places that every eighth word, counted from the newest, does not make hopeless."""
         some = words[::-_GLANCE]
         at = places[:, None] - _GLANCE * np.arange(len(some))[None, :]
         sounds = self._sounds[at]
         wrong = np.bitwise_count(self._words[at] ^ some[None, :])
         compared = sounds.sum(axis=1)
-        bits = np.where(sounds, wrong, 0).sum(axis=1, dtype=np.int64)
+        bits = (wrong * sounds).sum(axis=1, dtype=np.int64)
         kept: Flags = (bits <= _HOPELESS * BITS * compared) & (compared > 0)
         return places[kept]
 

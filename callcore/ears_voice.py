@@ -46,6 +46,8 @@ _TALK_SHARE: Final = 0.6
 _LEAST_RANGE_DB: Final = 9.0
 #: Where between the softest and the loudest talking begins.
 _THRESHOLD: Final = 0.5
+#: How often it is judged anew who talked when.
+_JUDGE_FRAMES: Final = 20
 _FLOOR_DB: Final = -62.0
 #: A beep: nearly all energy in one bin and its neighbours, at one frequency, for so long.
 _BEEP_SHARE: Final = 0.85
@@ -72,7 +74,7 @@ class VoiceTimer:
         self._settings = settings
         self._levels: list[Floats] = []
         self._tonal: list[Flags] = []
-        self._frames = 0
+        self._frames = self._judged_at = 0
         self._provisional_told = False
         self._beep_bin = -1
         self._beep_frames = 0
@@ -93,6 +95,10 @@ class VoiceTimer:
         beep = self._beep(power, lost)
         if beep is not None:
             return self._verdict(Heard.MACHINE, since=beep, final=True)
+        promised = self._judged_at * HOP_SECONDS < self._settings.provisional <= self.seconds
+        if self._frames < self._judged_at + _JUDGE_FRAMES and not promised:
+            return None
+        self._judged_at = self._frames
         return self._judge()
 
     def utterances(self) -> list[Utterance]:

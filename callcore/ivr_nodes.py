@@ -39,6 +39,8 @@ ASK_GRACE_SECONDS = 1.0
 #: The database answers in milliseconds, or the branch goes on without it.
 FACTS_SECONDS = 2.5
 LONGEST_BUFFER = 32
+#: After the last words: a prompt is over when it should have been heard, and media come a little later than that.
+LAST_WORDS_SECONDS = 0.3
 BEEP = "beep"
 RINGBACK = "ringback"
 
@@ -432,8 +434,13 @@ def _hangup(call: Call, node: Hangup) -> Way:
 
 def _last_words_said(call: Call, event: ev.Said) -> Way:
     if call.is_current(event.token):
-        code = call.node.code if isinstance(call.node, Hangup) else 0
-        call.end(code, "hang up")
+        call.timer(LAST_WORDS_SECONDS)
+    return None
+
+
+def _last_words_heard(call: Call, event: ev.TimeUp) -> Way:
+    if call.is_current(event.token):
+        call.end(0, "hang up")
     return None
 
 
@@ -510,4 +517,5 @@ ON: Mapping[tuple[Stage, type[Event]], _On] = {
     (Stage.RECORDING, ev.TimeUp): _message_full,
     (Stage.RECORDING, ev.RecordingFailed): _message_failed,
     (Stage.LEAVING, ev.Said): _last_words_said,
+    (Stage.LEAVING, ev.TimeUp): _last_words_heard,
 }

@@ -6,19 +6,16 @@ All domains of a tenant lead to one AoR (user@realm), so that a call finds an ac
 from __future__ import annotations
 
 from callcore.sip import SipCode
+from kemi import presence
 from kemi.admission import authenticate
 from kemi.ksr_port import NAT_TESTS_MEDIA
 from kemi.sip_request import SipRequest
+from kemi.tenancy import aor as aor
 from kemi.tenancy import tenant_of_domain
 from kemi.worker import Worker
 
 #: Return codes of registrar.save (its manual): contacts added, updated, removed.
 _SAVED = {1: "account.registered", 2: "account.registered", 3: "account.unregistered"}
-
-
-def aor(username: str, realm: str) -> str:
-    """Return the address of record under which contacts of an account are stored."""
-    return f"sip:{username}@{realm}"
 
 
 def register(worker: Worker, sip: SipRequest) -> None:
@@ -38,6 +35,7 @@ def register(worker: Worker, sip: SipRequest) -> None:
     result = port.save_contacts(aor(account.username, tenant.realm), account.max_contacts)
     kind = _SAVED.get(result)
     if kind is not None:
+        presence.registration(worker, tenant.tenant_id, account.username)
         worker.journal.event(
             kind,
             tenant=tenant.tenant_id,

@@ -16,6 +16,7 @@ from kemi import (
     hosted_media,
     limits,
     pickup,
+    presence,
     queue_calls,
     service_calls,
     star_codes,
@@ -71,7 +72,7 @@ def invite(worker: Worker, sip: SipRequest) -> None:
     worker.port.table_set("seen", sip.transaction_key, call_id)
     worker.port.new_transaction()
     request = _route_request(worker, sip, sender, call_id)
-    hidden_once = None
+    hidden_once = spoken = None
     if sender.account is not None and request.b_number[:1] in _CODE_SIGNS:
         dialled = star_codes.dialled_code(worker, request)
         if dialled is not None:
@@ -79,10 +80,12 @@ def invite(worker: Worker, sip: SipRequest) -> None:
             if wish is None:
                 worker.journal.flush()
                 return
-            request, hidden_once = wish.request, wish.hidden
+            request, hidden_once, spoken = wish.request, wish.hidden, wish.spoken
     if sender.leg is not None:
         decision = application_calls.decision(worker, sender.leg, request)
         arrived = Arrived(decision)
+    elif spoken is not None:
+        decision, arrived = spoken, Arrived(spoken)
     else:
         way = decide(request, worker.directory.routes, make_world(worker))
         if not way.emergency and _hides(worker, sip, sender, hidden_once):
@@ -329,7 +332,18 @@ def _relay(
         acd_events.begin_legs(worker, decision.tenant_id, agents, decision.b_sent)
     if arrived.pickup and isinstance(decision, RelayToAccount):
         pickup.note(worker, state, decision.username)
+    _show_watchers(worker, sender, decision, call_id)
     attempts.try_next(worker, state, forwarding.divert)
+
+
+def _show_watchers(worker: Worker, sender: Sender, decision: Decision, call_id: str) -> None:
+    """Tell those who watch the lines of this call that it begins."""
+    if sender.leg is None:
+        caller = sender.account.username if sender.account is not None else ""
+        called = (decision.username,) if isinstance(decision, RelayToAccount) else ()
+        presence.begin(
+            worker, call_id, decision.tenant_id, (caller, decision.a_sent), called, hidden=decision.hidden
+        )
 
 
 def _to_queue(

@@ -28,7 +28,7 @@ SERVED_METHODS = frozenset(
     ]
 )
 #: What we answer in Allow (RFC 3261 section 20.5).
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, REFER, INFO, UPDATE, PRACK, NOTIFY"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, REFER, INFO, UPDATE, PRACK, NOTIFY, SUBSCRIBE"
 #: Schemes of a Request-URI that can be routed; sanity refuses those of them that it cannot parse.
 ROUTABLE_SCHEMES = frozenset(["sip", "sips", "tel", "tels", "urn"])
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")

@@ -25,7 +25,7 @@ from callcore.account_service import (
 from callcore.diversion import Diversion, count_before
 from callcore.sip import SipCode
 from callcore.value import value
-from kemi import acd_events, attempts, pickup, queue_calls
+from kemi import acd_events, attempts, pickup, queue_calls, service_calls
 from kemi.attempts import AttemptEnd
 from kemi.call_state import CallState, Target
 from kemi.ks_route.decide import decide
@@ -44,7 +44,7 @@ from kemi.routing_facts import make_world
 from kemi.targets import targets_of
 from kemi.worker import Worker
 
-#: Scenario that answers for an account whose calls are forwarded to its voice mail.
+#: Scenario (conf/ivr/voicemail.yaml) that answers for an account whose calls are forwarded to its voice mail.
 VOICEMAIL = "voicemail"
 #: Dialog profile of calls that an account has forwarded to numbers.
 PROFILE = "forward"
@@ -171,7 +171,8 @@ def _go(worker: Worker, state: CallState, arrived: Arrived, tenant_id: int, told
     if isinstance(decision, ToService) and decision.kind is DestinationKind.QUEUE:
         queue = worker.directory.queue(tenant_id, decision.name)
     targets = shorten(targets_of(worker, decision), arrived.ring_seconds)
-    if queue is None and not targets:
+    hosted = service_calls.serves(decision)
+    if queue is None and not targets and not hosted:
         return False
     refusal = enter(worker, tenant_id, arrived.diversions[told:])
     new = arrived.diversions[told:]
@@ -188,9 +189,12 @@ def _go(worker: Worker, state: CallState, arrived: Arrived, tenant_id: int, told
     acd_events.change_callee(worker, tenant_id, agent, decision.a_sent)
     if any(entry.paid for entry in new):
         limit_duration(worker, decision)
-    if queue is not None:
+    if queue is not None or hosted:
         attempts.end_media(worker)
-        queue_calls.begin(worker, state, queue, decision.a_sent)
+        if queue is not None:
+            queue_calls.begin(worker, state, queue, decision.a_sent, decision.b_sent)
+        else:
+            service_calls.begin(worker, state, decision)
         return True
     if arrived.pickup and isinstance(decision, RelayToAccount):
         pickup.note(worker, state, decision.username)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from callcore.account_service import Caller, HuntGroup, HuntMode, in_group
 from kemi import peers
-from kemi.accounts import aor
 from kemi.call_state import PHONE_NO_REPLY_MS, Target
 from kemi.ks_route.model import RelayToAccount
-from kemi.tenancy import Tenant
+from kemi.tenancy import Tenant, aor
 from kemi.worker import Worker
 
 

@@ -8,9 +8,9 @@ Decides nothing; imports nothing of Kamailio: kamailio.py hands the module in.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
+from kemi.ksr_own import OwnRequests
 from kemi.sip_request import SipRequest
 
 #: Ours only: whoever else sends one is lying (contracts.md 3). POSIX regex on the header name.
@@ -82,7 +82,7 @@ _REQUEST = Fields(
 _NULL = "<null>"
 
 
-class KsrPort:
+class KsrPort(OwnRequests):
     """Everything that kemi/ asks of Kamailio."""
 
     def __init__(self, ksr: Any) -> None:
@@ -414,16 +414,6 @@ class KsrPort:
     def is_registered(self, aor: str) -> bool:
         """Tell whether an AoR has a contact at this proxy."""
         return bool(self._ksr.registrar.registered_uri("location", aor) > 0)
-
-    def send_request(self, request: Mapping[str, str]) -> bool:
-        """Send a request of our own by the uac module ($uac_req: method, ruri, furi, turi, hdrs, body, ouri, sock).
-
-        Its final response comes as event uac:reply, with `evparam` of the request.
-        """
-        for name, value in request.items():
-            self._ksr.pv.sets(f"$uac_req({name})", value)
-        self._ksr.pv.seti("$uac_req(evroute)", 1)
-        return bool(self._ksr.uac.uac_req_send() > 0)
 
     def branch_is_nated(self) -> bool:
         """Tell whether the contact of this branch registered from behind NAT."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from callcore.sip import SipCode
 from kemi import stored_messages
-from kemi.accounts import aor
 from kemi.admission import identify, is_internal
 from kemi.directory import AccountRecord
 from kemi.ks_acd.media_host import read_arg
 from kemi.sip_request import SipRequest
-from kemi.tenancy import Tenant, tenant_by_id, tenant_of_domain
+from kemi.tenancy import Tenant, aor, tenant_by_id, tenant_of_domain
 from kemi.worker import Worker
 
 #: No phone took it, but one may later: not registered, silent, out of order.

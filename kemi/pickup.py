@@ -8,11 +8,10 @@ from a gateway, and the story of the call goes on. Only calls that ring at this 
 from __future__ import annotations
 
 from callcore.sip import SipCode
-from kemi.accounts import aor
 from kemi.attempts import TAKEN_BY
 from kemi.call_state import CallState
 from kemi.directory import AccountRecord
-from kemi.tenancy import tenant_by_id
+from kemi.tenancy import aor, tenant_by_id
 from kemi.worker import Worker
 
 _TABLE = "ring"

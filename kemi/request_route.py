@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from callcore.errors import KalibriError
 from callcore.sip import SipCode
-from kemi import accounts, call_setup, in_dialog, messages
+from kemi import accounts, call_setup, in_dialog, messages, presence
 from kemi.admission import is_internal
 from kemi.entry import ALLOW, Refusal, first_look, unknown_scheme
 from kemi.ksr_port import UndecodableValue
@@ -28,7 +28,8 @@ def request_route(worker: Worker) -> None:
     elif port.is_retransmission():
         return
     elif sip.to_tag is not None:
-        in_dialog.request(worker, sip)
+        if sip.method != "SUBSCRIBE" or not presence.refresh(worker, sip):
+            in_dialog.request(worker, sip)
     else:
         _initial(worker, sip)
 
@@ -45,7 +46,7 @@ def _initial(worker: Worker, sip: SipRequest) -> None:
     elif sip.method == "MESSAGE":
         messages.message(worker, sip)
     elif sip.method == "SUBSCRIBE":
-        worker.port.reply(SipCode.BAD_EVENT, "Bad Event")
+        presence.subscribe(worker, sip)
     else:
         worker.port.append_reply_header(f"Allow: {ALLOW}")
         worker.port.reply(SipCode.METHOD_NOT_ALLOWED, "Method Not Allowed")

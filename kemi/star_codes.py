@@ -1,7 +1,7 @@
 """Codes dialled at the phone of an account: changes a service, or says how the call is meant. Shell around star_code.
 
-A change is one statement of PostgreSQL; while the database is away the phone hears 503 and nothing is changed. What was
-done is answered as the reason phrase and the Warning of a final response, since no media host is asked.
+A change is one statement of PostgreSQL; while the database is away nothing is changed. A media host says what was done;
+without one it is the reason phrase and the Warning of a final response.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from callcore.value import value
 from kalibri.services import account_service
 from kemi import pickup
 from kemi.directory import AccountRecord
-from kemi.ks_route.model import RouteRequest
+from kemi.ks_route.model import DestinationKind, RouteRequest, ToService
 from kemi.sip_request import SipRequest
+from kemi.tenancy import media_hosts
 from kemi.worker import Worker
 
 #: The response that tells that a change was made: the "call" itself cannot be put through.
@@ -42,6 +43,8 @@ class Wish:
     request: RouteRequest
     #: Whether the caller hides in this call; None: as ever.
     hidden: bool | None = None
+    #: A media host says what was done.
+    spoken: ToService | None = None
 
 
 def dialled_code(worker: Worker, request: RouteRequest) -> Dialled | None:
@@ -60,8 +63,7 @@ def serve(
 ) -> Wish | None:
     """Do what a code says; return the call that it stands for, None when it was answered."""
     if dialled.action not in CALLS:
-        _change(worker, sip, account, dialled)
-        return None
+        return _change(worker, sip, account, request, dialled)
     if dialled.action is StarAction.HIDE_ONCE:
         return Wish(replace(request, b_number=dialled.argument), True)
     if dialled.action is StarAction.SHOW_ONCE:
@@ -81,7 +83,10 @@ def _speed_call(worker: Worker, account: AccountRecord, request: RouteRequest, s
     return Wish(replace(request, b_number=number))
 
 
-def _change(worker: Worker, sip: SipRequest, account: AccountRecord, dialled: Dialled) -> None:
+def _change(
+    worker: Worker, sip: SipRequest, account: AccountRecord, request: RouteRequest, dialled: Dialled
+) -> Wish | None:
+    """Change a service; return the announcement of it where there are media hosts, else answer the call."""
     code, text = _changed(worker, account, dialled)
     worker.journal.event(
         "service.code",
@@ -93,8 +98,30 @@ def _change(worker: Worker, sip: SipRequest, account: AccountRecord, dialled: Di
         answer=text,
         src=sip.source,
     )
+    if media_hosts(worker.directory.system):
+        spoken = ToService(
+            kind=DestinationKind.ANNOUNCEMENT,
+            name=_prompt(dialled, code),
+            tenant_id=account.tenant_id,
+            a_sent=account.username,
+            b_sent=request.b_number,
+            reason=text,
+        )
+        return Wish(request, spoken=spoken)
     worker.port.append_reply_header(f'Warning: 399 kalibri "{text}"')  # RFC 3261 section 20.43
     worker.port.reply(code, text)
+    return None
+
+
+def _prompt(dialled: Dialled, code: int) -> str:
+    """Return the system prompt (conf/prompts) that tells what was done."""
+    if code != DONE:
+        return "service-refused"
+    return (
+        "service-off"
+        if dialled.action.endswith("_off") or dialled.action is StarAction.UNBLOCK
+        else "service-on"
+    )
 
 
 def _changed(worker: Worker, account: AccountRecord, dialled: Dialled) -> tuple[int, str]:

@@ -11,10 +11,10 @@ from callcore.errors import BadInput, KalibriError
 from callcore.sip import SipCode
 from kalibri.services import stored_message
 from kalibri.services.stored_message import DueMessage
-from kemi.accounts import aor
 from kemi.directory import AccountRecord
 from kemi.ks_acd.media_host import write_arg
 from kemi.targets import escape_user
+from kemi.tenancy import aor
 from kemi.worker import Worker
 
 

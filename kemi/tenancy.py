@@ -23,6 +23,11 @@ class Tenant:
     max_calls: int | None
 
 
+def aor(username: str, realm: str) -> str:
+    """Return the address of record under which contacts of an account are stored."""
+    return f"sip:{username}@{realm}"
+
+
 def tenant_by_id(system: SystemFacts, tenant_id: int) -> Tenant | None:
     """Return a tenant, None if it is unknown or disabled."""
     facts = system.tenants.get(tenant_id)

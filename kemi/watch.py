@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from callcore.gateway import Trunk
-from kemi import recovery, stored_messages
+from kemi import presence, recovery, stored_messages
 from kemi.worker import Worker
 
 #: A registration must be missing this long to count as lost: a reload of Kamailio's table (any change of any trunk)
@@ -23,6 +23,7 @@ def tick(worker: Worker) -> None:
     recovery.tell_start(worker)
     recovery.close_abandoned(worker)
     stored_messages.deliver(worker)
+    presence.follow_agents(worker)
 
 
 def _trunks(worker: Worker) -> None:

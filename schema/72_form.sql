@@ -45,20 +45,21 @@ CREATE TABLE screen_pop (
     pop_id     integer GENERATED ALWAYS AS IDENTITY,
     queue_id   integer,
     agent_id   integer,
-    campaign   text CONSTRAINT screen_pop_campaign_check CHECK (campaign ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$'),
+    campaign_id integer,
     url        text NOT NULL DEFAULT '' CONSTRAINT screen_pop_url_check CHECK (url ~ '^(https?://[!-~]+)?$' AND length(url) <= 2000),
     open_at    pop_moment NOT NULL DEFAULT 'offer',
     form_id    integer,
     enabled    boolean NOT NULL DEFAULT true,
     CONSTRAINT screen_pop_pkey PRIMARY KEY (tenant_id, pop_id),
-    CONSTRAINT screen_pop_target_key UNIQUE NULLS NOT DISTINCT (tenant_id, queue_id, agent_id, campaign),
-    CONSTRAINT screen_pop_target_check CHECK (num_nonnulls(queue_id, agent_id, campaign) <= 1),
+    CONSTRAINT screen_pop_target_key UNIQUE NULLS NOT DISTINCT (tenant_id, queue_id, agent_id, campaign_id),
+    CONSTRAINT screen_pop_target_check CHECK (num_nonnulls(queue_id, agent_id, campaign_id) <= 1),
     CONSTRAINT screen_pop_queue_fkey FOREIGN KEY (tenant_id, queue_id) REFERENCES queue ON DELETE CASCADE,
     CONSTRAINT screen_pop_agent_fkey FOREIGN KEY (tenant_id, agent_id) REFERENCES agent ON DELETE CASCADE,
+    CONSTRAINT screen_pop_campaign_fkey FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaign ON DELETE CASCADE,
     CONSTRAINT screen_pop_form_fkey FOREIGN KEY (tenant_id, form_id) REFERENCES form
 );
 COMMENT ON TABLE screen_pop IS 'What opens with a call for an agent, a campaign, a queue or (all null) the tenant. Address and form each come from the first of these that names one.';
-COMMENT ON COLUMN screen_pop.campaign IS 'As it stands in the variable campaign of the call.';
+COMMENT ON COLUMN screen_pop.campaign_id IS 'For calls whose variable campaign is its name.';
 COMMENT ON COLUMN screen_pop.url IS 'Address with places for variables (callcore/template.py); empty: none opens.';
 
 CREATE TABLE caller_lookup (

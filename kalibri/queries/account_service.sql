@@ -77,6 +77,7 @@ SELECT CASE %(kind)s::forward_kind
            WHEN 'account' THEN EXISTS (SELECT FROM account WHERE tenant_id = %(tenant_id)s AND username = %(destination)s)
                                OR EXISTS (SELECT FROM hunt_group WHERE tenant_id = %(tenant_id)s AND name = %(destination)s)
            WHEN 'queue' THEN EXISTS (SELECT FROM queue WHERE tenant_id = %(tenant_id)s AND name = %(destination)s)
+           WHEN 'voicemail' THEN EXISTS (SELECT FROM ivr_scenario WHERE tenant_id = %(tenant_id)s AND name = %(destination)s)
            ELSE true END;
 
 -- name: by_code

@@ -1,8 +1,9 @@
 -- Cards: what agents see of the calls that they are offered.
 
 -- name: try_lock
--- One process at a time makes cards; it holds the lock until its transaction ends.
-SELECT pg_try_advisory_xact_lock(hashtext('make_cards'));
+-- One process at a time makes cards; it holds the lock until its transaction ends. A crash may lose the last moment of
+-- it, cards and cursor together: nobody has heard of them, for events are numbered in a durable transaction after this one.
+SELECT pg_try_advisory_xact_lock(hashtext('make_cards')) FROM set_config('synchronous_commit', 'off', true);
 
 -- name: new_events
 -- What happened to offers since cards were made last, and up to where the stream was looked at.
@@ -23,8 +24,8 @@ FROM bounds b
 ORDER BY 1, 4;
 
 -- name: move_cursor
--- Cards are made up to here.
-UPDATE card_cursor SET seq = %(seq)s WHERE seq < %(seq)s;
+-- Cards are made up to here; where nothing was to be made it is noted now and then only.
+UPDATE card_cursor SET seq = %(seq)s WHERE seq < %(seq)s - CASE WHEN %(used)s THEN 0 ELSE 1000 END;
 
 -- name: make_card
 -- The card of an offer, if anything opens with the call, is filled in or looked up; not for one that was over long ago.
@@ -46,13 +47,18 @@ CROSS JOIN LATERAL (
         'caller', coalesce(nullif(e.caller, ''), e.number, ''), 'caller_name', e.caller_name, 'called', coalesce(e.variables ->> 'called', ''),
         'campaign', coalesce(e.variables ->> 'campaign', ''), 'call_id', o.call_id, 'entry_id', o.entry_id, 'offer_id', o.offer_id,
         'waited_seconds', round(o.waited_ms / 1000.0), 'crm_id', coalesce(e.variables ->> 'crm_id', ''),
-        'lead', CASE jsonb_typeof(e.variables -> 'lead') WHEN 'object' THEN e.variables -> 'lead' ELSE '{}' END,
-        'var', e.variables - ARRAY['called', 'campaign', 'lead']) AS variables) v
+        -- The dialler gives the lead's variables beside its id; who makes calls by acd_enter may give an object.
+        'lead', CASE WHEN jsonb_typeof(e.variables -> 'lead') = 'object' THEN e.variables -> 'lead'
+                     WHEN e.variables ? 'lead' THEN (e.variables - ARRAY['called', 'campaign', 'lead', 'lead_name', 'dial'])
+                         || jsonb_build_object('id', e.variables -> 'lead', 'name', coalesce(e.variables -> 'lead_name', '""'))
+                     ELSE '{}' END,
+        'var', e.variables - ARRAY['called', 'campaign', 'lead', 'dial']) AS variables) v
+LEFT JOIN campaign g ON g.tenant_id = o.tenant_id AND g.name = v.variables ->> 'campaign'
 LEFT JOIN LATERAL (
     SELECT p.url, p.open_at FROM screen_pop p
     WHERE p.tenant_id = o.tenant_id AND p.enabled AND p.url <> '' AND coalesce(p.agent_id, o.agent_id) = o.agent_id
-      AND coalesce(p.queue_id, o.queue_id) = o.queue_id AND coalesce(p.campaign, v.variables ->> 'campaign') = v.variables ->> 'campaign'
-    ORDER BY p.agent_id NULLS LAST, p.campaign NULLS LAST, p.queue_id NULLS LAST
+      AND coalesce(p.queue_id, o.queue_id) = o.queue_id AND (p.campaign_id IS NULL OR p.campaign_id = g.campaign_id)
+    ORDER BY p.agent_id NULLS LAST, p.campaign_id NULLS LAST, p.queue_id NULLS LAST
     LIMIT 1) u ON true
 LEFT JOIN LATERAL (
     SELECT p.form_id, max(fv.version) AS version
@@ -60,9 +66,9 @@ LEFT JOIN LATERAL (
     JOIN form ON form.tenant_id = p.tenant_id AND form.form_id = p.form_id AND form.enabled
     JOIN form_version fv ON fv.tenant_id = p.tenant_id AND fv.form_id = p.form_id
     WHERE p.tenant_id = o.tenant_id AND p.enabled AND coalesce(p.agent_id, o.agent_id) = o.agent_id
-      AND coalesce(p.queue_id, o.queue_id) = o.queue_id AND coalesce(p.campaign, v.variables ->> 'campaign') = v.variables ->> 'campaign'
-    GROUP BY p.pop_id, p.form_id, p.agent_id, p.campaign, p.queue_id
-    ORDER BY p.agent_id NULLS LAST, p.campaign NULLS LAST, p.queue_id NULLS LAST
+      AND coalesce(p.queue_id, o.queue_id) = o.queue_id AND (p.campaign_id IS NULL OR p.campaign_id = g.campaign_id)
+    GROUP BY p.pop_id, p.form_id, p.agent_id, p.campaign_id, p.queue_id
+    ORDER BY p.agent_id NULLS LAST, p.campaign_id NULLS LAST, p.queue_id NULLS LAST
     LIMIT 1) f ON true
 LEFT JOIN caller_lookup l ON l.tenant_id = o.tenant_id AND l.enabled
 WHERE o.tenant_id = %(tenant_id)s AND o.offer_id = %(offer_id)s AND o.made_at > clock_timestamp() - interval '1 hour'

@@ -106,3 +106,11 @@ WHERE (%(tenant_id)s::integer IS NULL OR s.tenant_id = %(tenant_id)s)
   AND (%(until)s::timestamptz IS NULL OR s.saved_at < %(until)s)
 ORDER BY s.saved_at DESC, s.sheet_id DESC
 LIMIT %(limit)s;
+
+-- name: forget_sheets
+-- Sheets past the period of their tenant, which is that of its calls.
+DELETE FROM form_sheet s
+WHERE s.saved_at < now() - make_interval(days => coalesce(
+    (SELECT r.keep_calls_days FROM retention r WHERE r.tenant_id = s.tenant_id),
+    (SELECT r.keep_calls_days FROM retention r WHERE r.tenant_id = 0),
+    %(default_days)s));

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from callcore.account_service import ForwardCondition, ForwardKind, ScreenList
-from callcore.errors import BadInput, NotFound, Unavailable
+from callcore.errors import BadInput, NotFound
 from callcore.star_code import StarAction
 from kalibri import db
 from kalibri.db import Conn
@@ -20,6 +20,8 @@ SQL = db.statements("account_service")
 
 #: Phones of an account ring so long before a call that nobody answers is forwarded, if nothing else is said.
 DEFAULT_NO_ANSWER_SECONDS = 20
+#: Scenario of a tenant that takes messages for its accounts; conf/ivr/voicemail.yaml is one.
+VOICEMAIL = "voicemail"
 _FORWARD = re.compile(r"(number|account|queue):(.+)|voicemail", re.ASCII)
 
 
@@ -86,7 +88,7 @@ def forward(
 ) -> Services:
     """Forward calls of an account: to "number:…", "account:…", "queue:…" or "voicemail".
 
-    seconds: of no_answer, how long the phones ring before. Raises NotFound, BadInput, Unavailable.
+    seconds: of no_answer, how long the phones ring before. Raises NotFound, BadInput.
     """
     wanted = _condition(condition)
     kind, destination = _destination(to)
@@ -200,13 +202,14 @@ def by_code(
 
 
 def require_destination(conn: Conn, *, tenant_id: int, kind: ForwardKind, destination: str) -> None:
-    """Raise NotFound if the tenant has no such account, hunt group or queue; Unavailable for the voice mail."""
+    """Raise NotFound if the tenant has no such account, hunt group or queue, or no scenario of its voice mail."""
     if kind is ForwardKind.VOICEMAIL:
-        raise Unavailable("there is no voice mail yet: forward to a number, an account or a queue")
+        destination = VOICEMAIL
     if not db.fetch_value(
         conn, SQL["destination_exists"], tenant_id=tenant_id, kind=kind.value, destination=destination
     ):
-        raise NotFound(f'there is no {kind} "{destination}"')
+        what = "IVR scenario" if kind is ForwardKind.VOICEMAIL else kind.value
+        raise NotFound(f'there is no {what} "{destination}"')
 
 
 def parse_destination(to: str) -> tuple[ForwardKind, str]:

@@ -61,7 +61,7 @@ def make_cards(conn: Conn) -> bool:
         for event in found:
             if event.kind != "offer.end":
                 _alone(conn, _go_on, event)
-        db.execute(conn, SQL["move_cursor"], seq=last.seq)
+        db.execute(conn, SQL["move_cursor"], seq=last.seq, used=bool(found))
     # Each on its own: wrap-up is changed under the lock of the tenant's distribution, which nobody may hold for long.
     for event in found:
         if event.kind == "offer.end":

@@ -286,3 +286,8 @@ def find_sheet(conn: Conn, *, tenant_id: int | None, sheet_id: int) -> Sheet:
     nothing = dict.fromkeys(("form", "agent", "queue", "call_id", "disposition", "since", "until"))
     params = {"tenant_id": tenant_id, "sheet_id": sheet_id, "limit": 1, **nothing}
     return db.require(db.fetch_one(conn, Sheet, SQL["list_sheets"], **params), "sheet", sheet_id)
+
+
+def forget_sheets(conn: Conn, *, default_days: int) -> int:
+    """Remove sheets past the period for which their tenant keeps calls; return how many."""
+    return db.execute(conn, SQL["forget_sheets"], default_days=default_days)

@@ -20,6 +20,7 @@ from kalibri.services import audit
 from kalibri.services import caller as callers
 from kalibri.services import card as cards
 from kalibri.services import event as event_stream
+from kalibri.services import form as forms
 from kalibri.services import token as api_tokens
 from kalibri.services import webhook as hooks
 
@@ -90,9 +91,11 @@ def webhooks(conn: Conn, _config: Config) -> str:
     return f"{hooks.forget_dead(conn)} removed"
 
 
-def forgotten_cards(conn: Conn, _config: Config) -> str:
-    """Remove cards of calls that nobody works on any more, and what was remembered of callers."""
-    return f"{cards.forget_old(conn)} cards, {callers.forget_expired(conn)} looked-up callers removed"
+def old_cards(conn: Conn, config: Config) -> str:
+    """Remove cards of calls that nobody works on any more, sheets past their period, and remembered callers."""
+    sheets = forms.forget_sheets(conn, default_days=config.worker.keep_calls_days)
+    gone = cards.forget_old(conn)
+    return f"{gone} cards, {sheets} sheets, {callers.forget_expired(conn)} looked-up callers removed"
 
 
 def orphan_files(_conn: Conn, config: Config) -> str:

@@ -17,6 +17,7 @@ from callcore.template import parse_url, url_of
 from kalibri import db
 from kalibri.db import Conn
 from kalibri.services import agent as agents
+from kalibri.services import campaign as campaigns
 from kalibri.services import form as forms
 from kalibri.services import queue as queues
 
@@ -147,5 +148,9 @@ def _target(
         "tenant_id": tenant_id,
         "queue_id": None if queue is None else queues.find(conn, tenant_id=tenant_id, name=queue).queue_id,
         "agent_id": None if agent is None else agents.find(conn, tenant_id=tenant_id, name=agent).agent_id,
-        "campaign": campaign,
+        "campaign_id": _campaign_id(conn, tenant_id, campaign),
     }
+
+
+def _campaign_id(conn: Conn, tenant_id: int, name: str | None) -> int | None:
+    return None if name is None else campaigns.find(conn, tenant_id=tenant_id, name=name).campaign_id

@@ -66,7 +66,7 @@ JOBS: Mapping[str, Job] = {
         Job("changes", "shortens the change log and notes of old runs", HOUR, maintenance.changes),
         Job("audit", "removes what is past its period from the audit log", DAY, maintenance.audit_log),
         Job("webhooks", "removes what was given up long ago", DAY, maintenance.webhooks),
-        Job("cards", "removes old cards and callers that were looked up", HOUR, maintenance.forgotten_cards),
+        Job("cards", "removes old cards, sheets and remembered callers", HOUR, maintenance.old_cards),
         Job("files", "removes what killed processes left half written", HOUR, maintenance.orphan_files),
         Job("vacuum", "cleans tables that autovacuum cannot keep up with", HOUR, maintenance.vacuum),
         Job("archive", "writes old days to the archive", HOUR, archive.run, archive.is_wanted),

@@ -20,7 +20,7 @@ from rtpproxy_ctl.controller.sessions import Session
 
 PARSE_ERROR, INVALID_REQUEST, NO_METHOD, BAD_PARAMS, INTERNAL = -32700, -32600, -32601, -32602, -32603
 
-BY = frozenset({"route", "queue", "account", "demand", "api"})
+BY = frozenset({"route", "queue", "account", "demand", "api", "message"})
 _CALL = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.ASCII)
 
 Params = Mapping[str, Any]

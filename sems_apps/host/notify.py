@@ -1,6 +1,7 @@
 """What RTP nodes report by themselves: key presses and sessions that fell silent. One TCP socket for all calls.
 
-A line is `<tag> <digit> <volume> <duration> <side>` for a key, and the bare tag for a time-out; the tags are ours.
+A line is `<tag> <key> <volume> <duration> <side>` for a key, and the bare tag for a time-out; the tags are ours. The
+key is the character itself (found by running: "#", never the event number 11).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sems_apps.host.loop import Loop
 log = logging.getLogger("media")
 
 _MAX_LINE = 4096
-#: RFC 4733 section 3.2.
+#: RFC 4733 section 3.2, events 0 to 15.
 _KEYS = "0123456789*#ABCD"
 
 
@@ -90,6 +91,5 @@ class NotifyServer:
     def _take(self, words: list[str]) -> None:
         """Tell a key; a bare tag (time-out) needs no action: the probe of the legs finds out what is wrong."""
         on_key = self._keys.get(words[0]) if words else None
-        if on_key is None or len(words) < 5 or not words[1].isdigit() or int(words[1]) >= len(_KEYS):
-            return
-        on_key(_KEYS[int(words[1])], words[4] == "0")
+        if on_key is not None and len(words) >= 5 and len(words[1]) == 1 and words[1] in _KEYS:
+            on_key(words[1], words[4] == "0")

@@ -180,7 +180,9 @@ class IvrCentre:
         def heard() -> bool:
             return wanted in audio(call)
 
-        call.phone.wait(heard, seconds, f"hears {' '.join(names)}")
+        call.phone.wait(
+            heard, seconds, f"hears {' '.join(names)}: {len(audio(call))} octets, {len(wanted)} wanted"
+        )
 
     def never_heard(self, call: Call, name: str) -> None:
         """Tell that a prompt was not played to its end."""

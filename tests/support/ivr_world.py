@@ -14,7 +14,7 @@ from typing import Any
 
 from callcore import ivr_events as ev
 from callcore.ivr_check import World, check
-from callcore.ivr_run import Bundle, Run, Version
+from callcore.ivr_run import Bundle, Run, Stage, Version
 from callcore.ivr_scenario import parse
 from callcore.schedule import Schedule
 
@@ -63,9 +63,16 @@ class IvrWorld:
     def feed(self, event: ev.Event, *, settle: bool = True) -> IvrWorld:
         """Give an event, then let prompts end."""
         self._take(self.run.step(event, self.now))
-        while settle and self.saying is not None and self.end is None:
-            self.said()
+        while settle and self.end is None and (self.saying is not None or self._leaves):
+            if self.saying is not None:
+                self.said()
+            else:
+                self.wait()
         return self
+
+    @property
+    def _leaves(self) -> bool:
+        return self.run.stage is Stage.LEAVING and self.timer is not None
 
     def said(self) -> None:
         """Let what is being said come to its end."""

@@ -73,3 +73,12 @@ def _value(conn: Conn, statement: str, *params: Any) -> Any:
     row = conn.execute(statement, params).fetchone()
     assert row is not None
     return row[0]
+
+
+def add_campaign(conn: Conn, tenant_id: int, name: str) -> int:
+    """Make a broadcast campaign; return its id."""
+    statement = (
+        "INSERT INTO campaign (tenant_id, name, mode, prompt, consent_required, consent_exemption)"
+        " VALUES (%s, %s, 'broadcast', 'hello', false, 'test') RETURNING campaign_id"
+    )
+    return int(_value(conn, statement, tenant_id, name))

@@ -138,6 +138,8 @@ class Phone:
         self.payload_types: tuple[int, ...] = (8, 0)
         #: True: receives, but answers nothing at all (a dead host).
         self.deaf = False
+        #: Takes NOTIFY of lines that it watches.
+        self.watches = False
         #: Replies to methods other than the usual: {"REFER": 603}.
         self.reply_codes: dict[str, int] = {}
         self.bindings: list[NameAddr] = []
@@ -495,6 +497,8 @@ class Phone:
             self._on_cancel(transaction)
         elif call:
             call.on_request(transaction)
+        elif request.method == "NOTIFY" and self.watches:
+            self.reply(transaction, 200)
         elif request.to_addr.tag:
             self.violation(f"no dialog for {request.start_line()} with To {request.need('To')}")
             self.reply(transaction, 481)

@@ -263,7 +263,7 @@ function save(finished) {
   const offer = state.shown;
   const told = answers();
   saving = saving.then(async () => { // one after the other, so an older draft never overtakes
-    for (const place of $('sheet').querySelectorAll('[data-problem]')) place.textContent = '';
+    if (finished) for (const place of $('sheet').querySelectorAll('[data-problem]')) place.textContent = '';
     $('problem').textContent = '';
     try {
       await rpc('form.sheet.save', { offer, answers: told, finished });
@@ -274,13 +274,16 @@ function save(finished) {
         const place = $('sheet').querySelector(`[data-problem="${CSS.escape(field)}"]`);
         if (place) place.textContent = problem;
       }
+      if (finished) timer = setTimeout(() => save(false), SAVE_AFTER_MS); // what he has so far is not lost
     }
     draw();
   });
   return saving;
 }
 
-$('sheet').addEventListener('input', () => {
+$('sheet').addEventListener('input', (event) => {
+  const place = $('sheet').querySelector(`[data-problem="${CSS.escape(event.target.name)}"]`);
+  if (place) place.textContent = '';
   clearTimeout(timer);
   if (!state.cards.get(state.shown)?.finished_at) timer = setTimeout(() => save(false), SAVE_AFTER_MS);
 });

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from kalibri.db import Conn
 from kalibri.services import agent, caller, form, screen_pop
 from tests.support.acd_field import Field
-from tests.support.browser import Browser
+from tests.support.browser import PATIENCE_SECONDS, Browser
 from tests.support.builders import PASSWORD, make_account
 from tests.support.fix_api import Api, MakeApi
 
@@ -114,6 +115,13 @@ def desk(db: Conn, crm: Crm) -> Desk:
     return Desk(db, crm)
 
 
+def eventually(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def log_in(browser: Browser, api: Api) -> None:
     browser.open(f"http://127.0.0.1:{api.port}/agent")
     browser.wait_for("return document.querySelector('#login')?.hidden === false")
@@ -150,11 +158,19 @@ def test_an_agent_sees_his_call_and_fills_in_its_form(api: Api, desk: Desk, tmp_
         browser.type("#sheet [name=note]", "wants his money")
         browser.type("#sheet [name=amount]", "12.5")
         browser.wait_for_text("#sheet .saved", "saved")
+        eventually(lambda: desk.sheet() == (first, {"note": "wants his money", "amount": 12.5}, None, False))
         desk.field.acts("acd_finish", first, "caller")
         browser.wait_for_text("#agent-state", "wrapup")
         browser.click("#sheet button")
         browser.wait_for_text("#sheet [data-problem=result]", "is required")
         assert desk.sheet() == (first, {"note": "wants his money", "amount": 12.5}, None, False)
+        browser.type("#sheet [name=note]", " back")
+        eventually(
+            lambda: desk.sheet() == (first, {"note": "wants his money back", "amount": 12.5}, None, False)
+        )
+        assert browser.text("#sheet [data-problem=result]") == "is required", (
+            "a draft does not hide what is missing"
+        )
         browser.run(
             "const visit = document.querySelector('#sheet [name=visit]'); visit.value = '2026-11-30';"
             "const result = document.querySelector('#sheet [name=result]'); result.value = 'later';"
@@ -162,7 +178,7 @@ def test_an_agent_sees_his_call_and_fills_in_its_form(api: Api, desk: Desk, tmp_
         browser.click("#sheet button")
         browser.wait_for_text("#sheet .saved", "finished")
         browser.wait_for_text("#agent-state", "free")
-        answers = {"note": "wants his money", "amount": 12.5, "visit": "2026-11-30", "result": "later"}
+        answers = {"note": "wants his money back", "amount": 12.5, "visit": "2026-11-30", "result": "later"}
         assert desk.sheet() == (first, answers, "later", True)
 
         api.stop(kill=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from callcore.account_service import AccountServices, Forward, ForwardCondition, ForwardKind, HuntMode
-from callcore.errors import AlreadyExists, BadInput, NotFound, StillInUse, Unavailable
+from callcore.errors import AlreadyExists, BadInput, NotFound, StillInUse
 from callcore.star_code import StarAction
 from kalibri.db import Conn
 from kalibri.hashfile import HashFile
@@ -96,7 +96,7 @@ def test_everything_can_be_taken_back(db: Conn, acme: int) -> None:
         ("always", "account:101", None, BadInput),
         ("always", "account:999", None, NotFound),
         ("always", "queue:none", None, NotFound),
-        ("always", "voicemail", None, Unavailable),
+        ("always", "voicemail", None, NotFound),
         ("busy", "account:102", 9, BadInput),
         ("no_answer", "account:102", 0, BadInput),
         ("always", "number:12 34", None, BadInput),

@@ -13,9 +13,10 @@ from callcore.errors import NotFound
 from callcore.form import BadAnswers
 from kalibri.db import Conn
 from kalibri.outbound_http import NotFetched
-from kalibri.services import addressbook, caller, card, event, form, screen_pop
+from kalibri.services import addressbook, archive, caller, card, event, form, screen_pop
 from kalibri.services.card import Card
 from tests.support.acd_field import Field
+from tests.support.rows import add_campaign
 
 CALLER = "74950001122"
 SOURCE = """\
@@ -131,6 +132,24 @@ def test_the_address_opens_with_the_offer_and_once(desk: Desk) -> None:
     assert (seen.offer_id, seen.url, seen.state, seen.form) == (offer, opened[1]["url"], "ringing", None)
 
 
+def test_variables_of_the_dialler_are_those_of_the_lead(desk: Desk) -> None:
+    desk.pop(
+        url="https://crm.example/?id={lead.id}&n={lead.name}&c={lead.city}&v={var.city}&k={crm_id}&g={campaign}"
+    )
+    given = {
+        "city": "Tula",
+        "crm_id": 7,
+        "lead": 12,
+        "lead_name": "Anna",
+        "campaign": "spring",
+        "dial": {"attempt": 3},
+    }
+    desk.offer(variables=given)
+    desk.go_on()
+    assert desk.card().url == "https://crm.example/?id=12&n=Anna&c=Tula&v=Tula&k=7&g=spring"
+    assert "dial" not in desk.card().variables["var"]
+
+
 def test_the_address_may_wait_for_the_answer(desk: Desk) -> None:
     desk.pop(url="https://crm.example/{offer_id}", open_at=PopMoment.ANSWER)
     offer = desk.offer()
@@ -156,6 +175,7 @@ def test_the_nearest_screen_pop_counts_for_address_and_form_apart(desk: Desk) ->
         form.add(desk.db, tenant_id=desk.tenant, name=name, source=SOURCE)
     screen_pop.set_pop(desk.db, tenant_id=desk.tenant, url="https://tenant.example/", form="a")
     desk.pop(url="https://queue.example/")
+    add_campaign(desk.db, desk.tenant, "spring")
     screen_pop.set_pop(desk.db, tenant_id=desk.tenant, campaign="spring", form="b")
     first = desk.offer()
     desk.go_on()
@@ -174,6 +194,7 @@ def test_the_nearest_screen_pop_counts_for_address_and_form_apart(desk: Desk) ->
 def test_without_anything_to_show_no_card_is_made(desk: Desk) -> None:
     desk.offer()
     desk.go_on()
+    add_campaign(desk.db, desk.tenant, "other")
     screen_pop.set_pop(desk.db, tenant_id=desk.tenant, campaign="other", url="https://x.example/")
     desk.go_on()
     assert desk.told() == []
@@ -342,3 +363,7 @@ def test_old_cards_go_and_sheets_stay(desk: Desk) -> None:
     desk.db.execute("UPDATE agent_card SET made_at = made_at - interval '31 days'")
     assert card.forget_old(desk.db) == 1
     assert len(form.list_sheets(desk.db, tenant_id=desk.tenant)) == 1
+    desk.db.execute("UPDATE form_sheet SET saved_at = saved_at - interval '50 days'")
+    assert form.forget_sheets(desk.db, default_days=60) == 0
+    archive.set_retention(desk.db, tenant_id=desk.tenant, keep_calls_days=40)
+    assert form.forget_sheets(desk.db, default_days=60) == 1

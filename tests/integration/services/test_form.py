@@ -11,6 +11,7 @@ from kalibri.db import Conn
 from kalibri.form_file import BadForm
 from kalibri.services import caller, form, screen_pop
 from tests.support.acd_field import Field
+from tests.support.rows import add_campaign
 
 SOURCE = "title: Complaint\nfields:\n  - {name: note, type: text}\n"
 OTHER = "title: Complaint\nfields:\n  - {name: note, type: text, required: true}\n"
@@ -59,6 +60,7 @@ def test_screen_pops_are_set_and_changed(db: Conn, field: Field) -> None:
     changed = screen_pop.set_pop(db, tenant_id=field.tenant, queue="sales", open_at=PopMoment.ANSWER)
     assert (changed.url, changed.form, changed.open_at) == (url, "complaint", PopMoment.ANSWER)
     screen_pop.set_pop(db, tenant_id=field.tenant, agent="anna", url="https://a.example/")
+    add_campaign(db, field.tenant, "spring")
     screen_pop.set_pop(db, tenant_id=field.tenant, campaign="spring", form="complaint")
     screen_pop.set_pop(db, tenant_id=field.tenant, url="https://b.example/")
     pops = screen_pop.list_pops(db, tenant_id=field.tenant)
@@ -86,8 +88,9 @@ def test_what_cannot_open_is_not_saved(db: Conn, field: Field) -> None:
         screen_pop.set_pop(db, tenant_id=field.tenant, queue="sales", campaign="x", url="https://a/")
     with pytest.raises(NotFound):
         screen_pop.set_pop(db, tenant_id=field.tenant, queue="other", url="https://a/")
-    with pytest.raises(NotFound):
-        screen_pop.set_pop(db, tenant_id=field.tenant, form="other")
+    for missing in ({"form": "other"}, {"campaign": "other", "url": "https://a/"}):
+        with pytest.raises(NotFound):
+            screen_pop.set_pop(db, tenant_id=field.tenant, **missing)
     assert screen_pop.list_pops(db, tenant_id=field.tenant) == []
 
 

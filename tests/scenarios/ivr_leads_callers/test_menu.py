@@ -46,6 +46,23 @@ def test_a_key_leads_on_and_every_prompt_is_heard(centre: IvrCentre, by_info: bo
     assert centre.path(call) == ["hello", "main", "one", "bye"]
 
 
+def test_every_key_of_a_phone_arrives(centre: IvrCentre) -> None:
+    source = """
+nodes:
+  ask: {kind: collect, say: p-menu, into: x, max_digits: 3, wait_seconds: 60, next: more, on_failure: bye}
+  more: {kind: menu, say: p-one, keys: {"*": hash}, wait_seconds: 60, on_failure: bye}
+  hash: {kind: menu, say: p-bad, keys: {"#": bye}, wait_seconds: 60, on_failure: bye}
+  bye: {kind: hangup, say: [p-bye, {digits: "{x}"}]}
+"""
+    call = centre.call(centre.scenario(source))
+    for prompt, keys in (("p-menu", "19#"), ("p-one", "*"), ("p-bad", "#")):
+        centre.hears(call, prompt)
+        for key in keys:
+            press(call, key)
+    centre.hears(call, "p-bye", "number-1", "number-9")
+    call.wait_ended()
+
+
 def test_a_wrong_key_is_told_and_tries_end(centre: IvrCentre) -> None:
     call = centre.call(centre.scenario(MENU))
     centre.hears(call, "p-menu")

@@ -26,6 +26,7 @@ def test_the_free_agent_talks_and_is_busy_meanwhile(call_centre: CallCentre) -> 
     other.wait_ended()
     eve.wait("free")
     assert sales.outcomes == ["answered"]
+    assert sales.entries[0]["variables"] == {"called": sales.uri.removeprefix("sip:").partition("@")[0]}
     assert sales.offers[0]["hung_up_by"] == "caller"
     assert sales.wait_entry("ended")["end_reason"] == "served"
     row = call_centre.switch.cdr(call.call_id)

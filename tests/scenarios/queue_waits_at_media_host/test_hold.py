@@ -30,6 +30,7 @@ def test_the_caller_waits_at_the_least_loaded_host(call_centre: CallCentre) -> N
     arg = read_arg(headers["X-KS-Arg"])
     assert (arg["tenant"], arg["queue"]) == (str(call_centre.switch.tenant_id), str(sales.queue_id))
     assert (arg["caller"], arg["entry"], arg["music"]) == ("100", str(entry["entry_id"]), "jazz")
+    assert arg["called"] == sales.uri.removeprefix("sip:").partition("@")[0]
     assert busy.calls == []
     (waiting,) = idle.enter(headers["X-KS-Call"], int(arg["tenant"]), sales.queue_id, "100")
     assert waiting["kind"] == "wait"

@@ -1,0 +1,332 @@
+"""Watching a colleague's line: SUBSCRIBE for dialog and presence (RFC 6665, 4235, 3856), and NOTIFY. Shell.
+
+Subscriptions live in shared memory, at most ten minutes without a refresh; one that a restart forgot is answered 481
+and made anew by the phone. Only lines that somebody watches are followed: others cost one look-up a call and party. A
+line that is in a call when its first watcher comes does not show that call.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from dataclasses import dataclass, fields
+
+from callcore.errors import KalibriError
+from callcore.presence import Line, LineState, dialog_info, pidf
+from callcore.sip import SipCode
+from kalibri.services import presence as agent_states
+from kemi.admission import identify
+from kemi.sip_request import SipRequest
+from kemi.tenancy import aor, tenant_by_id, tenant_of_domain
+from kemi.worker import Worker
+
+#: Event package → media type of its documents.
+PACKAGES = {"dialog": "application/dialog-info+xml", "presence": "application/pidf+xml"}
+LONGEST_SECONDS, SHORTEST_SECONDS = 600, 60
+#: Dialog variable: the watched lines in a call, as "610>611 611<610".
+WATCHED = "ks_watch"
+_TABLE, _LINES = "watch", "line"
+_INTERVAL_TOO_BRIEF = 423
+_SECTION = "agents"
+
+
+@dataclass(slots=True)
+class Subscription:
+    """Our side of the dialog with a watcher."""
+
+    tenant_id: int
+    watched: str
+    package: str
+    #: URI in From of the watcher, and the tags of both.
+    watcher: str
+    watcher_tag: str
+    tag: str
+    contact: str
+    next_hop: str
+    socket: str
+    expires_at: float
+    cseq: int = 0
+
+
+_FIELDS = tuple(entry.name for entry in fields(Subscription))
+
+
+def _key(tenant_id: int, username: str) -> str:
+    return f"w:{tenant_id}:{username}"
+
+
+# ------------------------------------------------------------------------------------------------ subscribing
+
+
+def subscribe(worker: Worker, sip: SipRequest) -> None:
+    """Serve a SUBSCRIBE that opens a dialog."""
+    port = worker.port
+    package = (port.header("Event") or "").partition(";")[0].strip().lower()
+    if package not in PACKAGES:
+        port.append_reply_header(f"Allow-Events: {', '.join(PACKAGES)}")
+        port.reply(SipCode.BAD_EVENT, "Bad Event")
+        return
+    sender = identify(worker, sip)
+    if sender is None:
+        return
+    if sender.account is None or sender.tenant is None:
+        port.reply(SipCode.FORBIDDEN, "Lines Are Watched By Accounts")
+        return
+    tenant = sender.tenant
+    watched = worker.directory.account(tenant.tenant_id, sip.ruri_user)
+    if watched is None or tenant_of_domain(worker.directory.system, sip.ruri_host) != tenant:
+        port.reply(SipCode.NOT_FOUND, "Not Found")
+        return
+    seconds = _wanted_seconds(worker)
+    contact = port.text("$(ct{nameaddr.uri})")
+    if seconds is None or not contact:
+        return
+    made = Subscription(
+        tenant.tenant_id,
+        watched.username,
+        package,
+        f"sip:{sip.from_user}@{sip.from_host}",
+        sip.from_tag,
+        secrets.token_hex(8),
+        contact,
+        f"sip:{sip.source};transport={sip.transport}",
+        _socket(worker, sip.transport),
+        time.time() + seconds,
+    )
+    port.tag_recipient(made.tag)
+    port.new_transaction()
+    _accept(worker, seconds)
+    _store(worker, sip.sip_call_id, made)
+    worker.later.append(lambda: _notify(worker, sip.sip_call_id))
+
+
+def refresh(worker: Worker, sip: SipRequest) -> bool:
+    """Serve a SUBSCRIBE within a dialog of ours; False if it is none."""
+    found = _load(worker, sip.sip_call_id)
+    if found is None or (found.tag, found.watcher_tag) != (sip.to_tag, sip.from_tag):
+        return False
+    seconds = _wanted_seconds(worker)
+    if seconds is None:
+        return True
+    found.expires_at = time.time() + seconds
+    found.contact = worker.port.text("$(ct{nameaddr.uri})") or found.contact
+    found.next_hop = f"sip:{sip.source};transport={sip.transport}"
+    worker.port.new_transaction()
+    _accept(worker, seconds)
+    with worker.port.locked(sip.sip_call_id):
+        now = _load(worker, sip.sip_call_id)
+        found.cseq = now.cseq if now is not None else found.cseq
+        _save(worker, sip.sip_call_id, found)
+    worker.later.append(lambda: _notify(worker, sip.sip_call_id))
+    return True
+
+
+def _wanted_seconds(worker: Worker) -> int | None:
+    """Return how long a subscription is to last, 0: it ends; None: it was refused."""
+    text = (worker.port.header("Expires") or str(LONGEST_SECONDS)).strip()
+    seconds = min(int(text), LONGEST_SECONDS) if text.isdecimal() and len(text) < 10 else LONGEST_SECONDS
+    if 0 < seconds < SHORTEST_SECONDS:
+        worker.port.append_reply_header(f"Min-Expires: {SHORTEST_SECONDS}")
+        worker.port.reply(_INTERVAL_TOO_BRIEF, "Interval Too Brief")
+        return None
+    return seconds
+
+
+def _accept(worker: Worker, seconds: int) -> None:
+    port, own = worker.port, worker.config.proxy
+    port.append_reply_header(f"Expires: {seconds}")
+    port.append_reply_header(f"Contact: <sip:watch@{own.listen_address}:{own.sip_port}>")
+    port.reply(SipCode.OK, "OK")
+
+
+def _socket(worker: Worker, transport: str) -> str:
+    own = worker.config.proxy
+    port = own.tls_port if transport == "tls" else own.sip_port
+    return f"{transport}:{own.listen_address}:{port}"
+
+
+def _store(worker: Worker, call_id: str, made: Subscription) -> None:
+    """Keep a new subscription, and list it with the line."""
+    port, key = worker.port, _key(made.tenant_id, made.watched)
+    _save(worker, call_id, made)
+    with port.locked(key):
+        port.table_set(_TABLE, key, json.dumps([*_watchers(worker, key), call_id]))
+    if made.package == "presence":
+        with port.locked(_SECTION):
+            known = json.loads(port.table_text(_TABLE, _SECTION) or "[]")
+            if [made.tenant_id, made.watched] not in known:
+                port.table_set(_TABLE, _SECTION, json.dumps([*known, [made.tenant_id, made.watched]]))
+
+
+def _watchers(worker: Worker, key: str) -> list[str]:
+    """Return the subscriptions to a line that still live."""
+    known: list[str] = json.loads(worker.port.table_text(_TABLE, key) or "[]")
+    return [call_id for call_id in known if worker.port.table_text(_TABLE, f"s:{call_id}") is not None]
+
+
+def _load(worker: Worker, call_id: str) -> Subscription | None:
+    text = worker.port.table_text(_TABLE, f"s:{call_id}")
+    return None if text is None else Subscription(*json.loads(text))
+
+
+def _save(worker: Worker, call_id: str, kept: Subscription) -> None:
+    values = [getattr(kept, name) for name in _FIELDS]
+    worker.port.table_set(_TABLE, f"s:{call_id}", json.dumps(values))
+
+
+# ------------------------------------------------------------------------------------------------- telling
+
+
+def _notify(worker: Worker, call_id: str) -> None:
+    """Send a watcher the whole state of his line; the last time when his subscription is over."""
+    port = worker.port
+    with port.locked(call_id):
+        found = _load(worker, call_id)
+        if found is None:
+            return
+        found.cseq += 1
+        left = int(found.expires_at - time.time())
+        if left > 0:
+            _save(worker, call_id, found)
+        else:
+            port.table_remove(_TABLE, f"s:{call_id}")
+    own = worker.config.proxy
+    state = f"active;expires={left}" if left > 0 else "terminated;reason=timeout"
+    entity = _entity(worker, found)
+    headers = [
+        f"From: <{entity}>;tag={found.tag}",
+        f"To: <{found.watcher}>;tag={found.watcher_tag}",
+        f"Call-ID: {call_id}",
+        f"CSeq: {found.cseq} NOTIFY",
+        "Max-Forwards: 70",
+        f"Contact: <sip:watch@{own.listen_address}:{own.sip_port}>",
+        f"Event: {found.package}",
+        f"Subscription-State: {state}",
+        f"Content-Type: {PACKAGES[found.package]}",
+    ]
+    body = _document(worker, found, entity)
+    port.send_in_dialog("NOTIFY", found.contact, found.next_hop, found.socket, headers, body)
+
+
+def _entity(worker: Worker, found: Subscription) -> str:
+    tenant = tenant_by_id(worker.directory.system, found.tenant_id)
+    return aor(found.watched, tenant.realm if tenant is not None else "")
+
+
+def _document(worker: Worker, found: Subscription, entity: str) -> str:
+    lines = _lines(worker, found.tenant_id, found.watched)
+    if found.package == "dialog":
+        return dialog_info(entity, lines, version=found.cseq - 1, host=entity.partition("@")[2])
+    agent = worker.port.table_text(_LINES, f"a:{found.tenant_id}:{found.watched}") or ""
+    return pidf(entity, registered=worker.port.is_registered(entity), talks=bool(lines), agent=agent)
+
+
+def _lines(worker: Worker, tenant_id: int, username: str) -> dict[str, Line]:
+    text = worker.port.table_text(_LINES, f"d:{tenant_id}:{username}")
+    return {key: Line.from_list(entry) for key, entry in json.loads(text).items()} if text else {}
+
+
+def _tell(worker: Worker, tenant_id: int, username: str) -> None:
+    for call_id in _watchers(worker, _key(tenant_id, username)):
+        _notify(worker, call_id)
+
+
+# ------------------------------------------------------------------------------------------- what happens
+
+
+def begin(
+    worker: Worker,
+    call_id: str,
+    tenant_id: int,
+    caller: tuple[str, str],
+    called: tuple[str, ...],
+    *,
+    hidden: bool,
+) -> None:
+    """A call begins. caller: user name ("": no account) and number; called: user names of the accounts that ring."""
+    port, marks = worker.port, []
+    name, number = caller
+    peer = called[0] if called else ""
+    if name and port.table_text(_TABLE, _key(tenant_id, name)) is not None:
+        marks.append(f"{name}>{peer or port.text('$rU')}")
+    for each in called:
+        if port.table_text(_TABLE, _key(tenant_id, each)) is not None:
+            marks.append(f"{each}<{'anonymous' if hidden else number}")
+    if marks:
+        text = " ".join(marks)
+        port.set_dialog(WATCHED, text)
+        worker.later.append(lambda: _changed(worker, call_id, tenant_id, text, confirmed=False))
+
+
+def dialog(worker: Worker, name: str, call_id: str, tenant_id: int, watched: str) -> None:
+    """A call of watched lines was answered, or is over."""
+    if name == "dialog:start":
+        worker.later.append(lambda: _changed(worker, call_id, tenant_id, watched, confirmed=True))
+    elif name in ("dialog:end", "dialog:failed"):
+        worker.later.append(lambda: _over(worker, call_id, tenant_id, watched))
+
+
+def _changed(worker: Worker, call_id: str, tenant_id: int, watched: str, *, confirmed: bool) -> None:
+    for mark in watched.split(" "):
+        calls = ">" in mark
+        username, _, peer = mark.partition(">" if calls else "<")
+        begun = LineState.TRYING if calls else LineState.EARLY
+        line = Line(LineState.CONFIRMED if confirmed else begun, "initiator" if calls else "recipient", peer)
+        _set_line(worker, tenant_id, username, call_id, line)
+
+
+def _over(worker: Worker, call_id: str, tenant_id: int, watched: str) -> None:
+    for mark in watched.split(" "):
+        _set_line(worker, tenant_id, mark.replace("<", ">").partition(">")[0], call_id, None)
+
+
+def _set_line(worker: Worker, tenant_id: int, username: str, call_id: str, line: Line | None) -> None:
+    port, key = worker.port, f"d:{tenant_id}:{username}"
+    with port.locked(key):
+        lines = {name: entry.to_list() for name, entry in _lines(worker, tenant_id, username).items()}
+        if line is None:
+            lines.pop(call_id, None)
+        else:
+            lines[call_id] = line.to_list()
+        if lines:
+            port.table_set(_LINES, key, json.dumps(lines))
+        else:
+            port.table_remove(_LINES, key)
+    _tell(worker, tenant_id, username)
+
+
+def registration(worker: Worker, tenant_id: int, username: str) -> None:
+    """A phone of an account came or went."""
+    if worker.port.table_text(_TABLE, _key(tenant_id, username)) is not None:
+        worker.later.append(lambda: _tell(worker, tenant_id, username))
+
+
+def expired(worker: Worker, address: str) -> None:
+    """The registration of a contact of an address of record ran out."""
+    username, _, realm = address.removeprefix("sip:").partition("@")
+    for tenant_id, tenant in worker.directory.system.tenants.items():
+        if tenant.realm == realm:
+            registration(worker, tenant_id, username)
+
+
+def follow_agents(worker: Worker) -> None:
+    """Tell watchers what agents do in call distribution; the database is asked once a second if any is watched."""
+    port = worker.port
+    wanted = json.loads(port.table_text(_TABLE, _SECTION) or "[]")
+    if not wanted:
+        return
+    watched = [
+        (tenant_id, name)
+        for tenant_id, name in wanted
+        if port.table_text(_TABLE, _key(tenant_id, name)) is not None
+    ]
+    try:
+        found = worker.acd.run(lambda conn: agent_states.of_accounts(conn, accounts=watched))
+    except KalibriError:
+        return
+    for entry in found:
+        key = f"a:{entry.tenant_id}:{entry.username}"
+        if port.table_text(_LINES, key) != entry.state:
+            port.table_set(_LINES, key, entry.state)
+            _tell(worker, entry.tenant_id, entry.username)
