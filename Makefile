@@ -112,7 +112,13 @@ bench-acd-match: install ## Match function, 5,000 agents and 1,000 waiting: tabl
 bench-media-host: install ## Cost of a held and of a joined call in a media host: table and bench/out/media_host.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.media_host
 
-.PHONY: bench-dial
+.PHONY: bench-lead-import bench-ivr bench-dial
+bench-lead-import: install ## A list of 100,000 leads imported, again, and taken from: bench/out/lead_import.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.lead_import
+
+bench-ivr: install ## Calls a second through a scenario of three menus: table and bench/out/ivr.json
+	@$(AS_USER) --back bench/out .venv/bin/python -m bench.ivr
+
 bench-dial: install ## Automatic dialling, every lead accounted for: table and bench/out/dial.json
 	@$(AS_USER) --back bench/out .venv/bin/python -m bench.dial
 

@@ -1,6 +1,6 @@
-"""The API under load: requests, a thousand listeners, and rows of calls stored while events are published.
+"""The API under load: requests, a thousand listeners, rows of calls stored while events are published, reports.
 
-    python -m bench.api [--seconds N] [--listeners N] [--rate N] [--calls N]
+    python -m bench.api [--seconds N] [--listeners N] [--rate N] [--calls N] [--history N]
 
 Makes a private PostgreSQL cluster with the settings of an instance (synchronous commits), starts one ks-api on it,
 and uses it over HTTP as its clients do. Prints a table and writes bench/out/api.json.
@@ -24,6 +24,7 @@ from pathlib import Path
 import click
 import psycopg
 
+from bench import report_history
 from bench.journal import measure_storing
 from bench.report import write_report
 from kalibri import pg_cluster
@@ -235,7 +236,10 @@ def storing(config: Config, calls: int) -> dict[str, float]:
 @click.option("--listeners", default=1000, show_default=True)
 @click.option("--rate", default=200, show_default=True, help="Events a second.")
 @click.option("--calls", default=5000, show_default=True, help="Calls that ks-cdr stores.")
-def main(seconds: float, listeners: int, rate: int, calls: int) -> None:
+@click.option(
+    "--history", default=1_000_000, show_default=True, help="Calls of the month that reports are about."
+)
+def main(seconds: float, listeners: int, rate: int, calls: int, history: int) -> None:
     """Measure the API."""
     _allow_many_files()
     home = Path(tempfile.mkdtemp(prefix="ksbench-", dir="/var/tmp"))
@@ -249,6 +253,7 @@ def main(seconds: float, listeners: int, rate: int, calls: int) -> None:
         figures = storing(config, calls)
         patient = replace(config, database=replace(config.database, dsn=cluster.dsn()))
         figures |= main_figures(patient, seconds, listeners, rate)
+        figures |= report_history.measure(cluster.dsn(), history, entries=10_000)
     finally:
         pg_cluster.stop(server)
         shutil.rmtree(home, ignore_errors=True)

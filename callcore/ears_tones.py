@@ -228,6 +228,9 @@ class ToneDetector:
         A tone that is no end (ring-back) is told once.
         """
         labels, hertz, share = self._classify(power)
+        if self._next is None and self._spells[-1].label == -1 and not (labels >= 0).any():
+            self._frame += len(labels)  # most of a call: no tone, as before
+            return (self._recognise() if len(self._spells) > 1 else None), labels >= 0
         verdict: Verdict | None = None
         for frame in range(len(labels)):
             if lost[frame]:  # it sounds as before, and says nothing of the frequency

@@ -290,7 +290,33 @@ def _from(event: Event) -> str:
     return {"caller": "→", "callee": "←"}.get(_by(event), "·")
 
 
+def _ivr_place(event: Event) -> str:
+    node = text_of(event.data.get("node"))
+    return f"scenario {text_of(event.data.get('scenario'))}" + (f", node {node}" if node else "")
+
+
+def _ivr_begin(event: Event, names: Names) -> Told:
+    return "·", f"{_ivr_place(event)}: begins, version {event.data.get('version')}"
+
+
+def _ivr_node(event: Event, names: Names) -> Told:
+    by = text_of(event.data.get("by"))
+    return "·", f"{_ivr_place(event)}: {text_of(event.data.get('what'))}" + (f" (by {by})" if by else "")
+
+
+def _ivr_failure(event: Event, names: Names) -> Told:
+    return "·", f"{_ivr_place(event)}: failed, {text_of(event.data.get('why'))}"
+
+
+def _ivr_end(event: Event, names: Names) -> Told:
+    return "×", f"{_ivr_place(event)}: ends, {text_of(event.data.get('cause'))}"
+
+
 _TELLERS: Mapping[str, Callable[[Event, Names], Told]] = {
+    "ivr.begin": _ivr_begin,
+    "ivr.node": _ivr_node,
+    "ivr.failure": _ivr_failure,
+    "ivr.end": _ivr_end,
     "call.start": _start,
     "call.route": _route,
     "call.attempt": _attempt,

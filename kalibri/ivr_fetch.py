@@ -16,6 +16,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 from urllib.parse import urljoin
 
@@ -117,7 +118,8 @@ class Fetcher:
             watch.start()  # a server that sends an octet now and then never runs into a timeout of one read
             try:
                 response = connection.getresponse()
-                content = _read_body(response, deadline)
+                with closing(response):
+                    content = _read_body(response, deadline)
             finally:
                 watch.cancel()
             return response.status, response.headers.get("Location", ""), content

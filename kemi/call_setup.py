@@ -105,7 +105,7 @@ _CODE_SIGNS = ("*", "#", "%")
 
 def _hides(worker: Worker, sip: SipRequest, sender: Sender, once: bool | None) -> bool:
     """Tell whether the caller hides his number from the called."""
-    asked = wants_hiding(worker.port.header("Privacy") or "", sip.from_host)
+    asked = wants_hiding(worker.port.header("Privacy") or "", sip.from_user, sip.from_host)
     always = False
     if sender.account is not None:
         services = worker.directory.services(sender.account.tenant_id, sender.account.username)

@@ -7,12 +7,15 @@ route substitutes one. Services come from the directory file: an account without
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 from callcore.account_service import (
     MAX_FORWARDS,
     Caller,
+    Forward,
     ForwardCondition,
     ForwardKind,
     ForwardPolicy,
@@ -46,6 +49,7 @@ from kemi.worker import Worker
 
 #: Scenario (conf/ivr/voicemail.yaml) that answers for an account whose calls are forwarded to its voice mail.
 VOICEMAIL = "voicemail"
+_CONTACT = re.compile(r"sips?:([^@;>\s]{1,128})@", re.IGNORECASE)
 #: Dialog profile of calls that an account has forwarded to numbers.
 PROFILE = "forward"
 
@@ -158,10 +162,22 @@ def _wish(worker: Worker, state: CallState, end: AttemptEnd) -> ForwardTo | None
         if group is None or group.fallback is None:
             return None
         return ForwardTo(ForwardCondition.NO_ANSWER, group.fallback)
+    if 300 <= end.code < 400:
+        return _redirected(worker, tenant_id)
     services = worker.directory.services(tenant_id, target.username)
     if services is None or _replaces(worker):
         return None
     return on_failure(services, end.code, silent=end.silent, alerted=end.alerted)
+
+
+def _redirected(worker: Worker, tenant_id: int) -> ForwardTo | None:
+    """Return where a phone itself sends its calls (302): a colleague or a number, at the cost of its account."""
+    match = _CONTACT.search(worker.port.read("$T_rpl($hdr(Contact))") or "")
+    if match is None:
+        return None
+    user = unquote(match[1])
+    kind = ForwardKind.ACCOUNT if worker.directory.account_exists(tenant_id, user) else ForwardKind.NUMBER
+    return ForwardTo(ForwardCondition.ALWAYS, Forward(kind, user))
 
 
 def _go(worker: Worker, state: CallState, arrived: Arrived, tenant_id: int, told: int) -> bool:

@@ -24,6 +24,8 @@ from kemi.worker import Worker
 #: Event package → media type of its documents.
 PACKAGES = {"dialog": "application/dialog-info+xml", "presence": "application/pidf+xml"}
 LONGEST_SECONDS, SHORTEST_SECONDS = 600, 60
+#: Of one line.
+MOST_WATCHERS = 100
 #: Dialog variable: the watched lines in a call, as "610>611 611<610".
 WATCHED = "ks_watch"
 _TABLE, _LINES = "watch", "line"
@@ -78,6 +80,9 @@ def subscribe(worker: Worker, sip: SipRequest) -> None:
     if watched is None or tenant_of_domain(worker.directory.system, sip.ruri_host) != tenant:
         port.reply(SipCode.NOT_FOUND, "Not Found")
         return
+    if len(_watchers(worker, _key(tenant.tenant_id, watched.username))) >= MOST_WATCHERS:
+        port.reply(SipCode.FORBIDDEN, "Too Many Watchers")
+        return
     seconds = _wanted_seconds(worker)
     contact = port.text("$(ct{nameaddr.uri})")
     if seconds is None or not contact:
@@ -118,6 +123,7 @@ def refresh(worker: Worker, sip: SipRequest) -> bool:
         now = _load(worker, sip.sip_call_id)
         found.cseq = now.cseq if now is not None else found.cseq
         _save(worker, sip.sip_call_id, found)
+    _list(worker, sip.sip_call_id, found)
     worker.later.append(lambda: _notify(worker, sip.sip_call_id))
     return True
 
@@ -148,15 +154,21 @@ def _socket(worker: Worker, transport: str) -> str:
 
 def _store(worker: Worker, call_id: str, made: Subscription) -> None:
     """Keep a new subscription, and list it with the line."""
-    port, key = worker.port, _key(made.tenant_id, made.watched)
     _save(worker, call_id, made)
+    _list(worker, call_id, made)
+
+
+def _list(worker: Worker, call_id: str, made: Subscription) -> None:
+    """List a subscription with its line; written anew at each refresh, since entries that nobody writes expire."""
+    port, key = worker.port, _key(made.tenant_id, made.watched)
     with port.locked(key):
-        port.table_set(_TABLE, key, json.dumps([*_watchers(worker, key), call_id]))
+        others = [known for known in _watchers(worker, key) if known != call_id]
+        port.table_set(_TABLE, key, json.dumps([*others, call_id]))
     if made.package == "presence":
+        line = [made.tenant_id, made.watched]
         with port.locked(_SECTION):
             known = json.loads(port.table_text(_TABLE, _SECTION) or "[]")
-            if [made.tenant_id, made.watched] not in known:
-                port.table_set(_TABLE, _SECTION, json.dumps([*known, [made.tenant_id, made.watched]]))
+            port.table_set(_TABLE, _SECTION, json.dumps([*(each for each in known if each != line), line]))
 
 
 def _watchers(worker: Worker, key: str) -> list[str]:

@@ -35,12 +35,12 @@ def identity_in(header: str) -> Identity | None:
     return None if match is None else Identity(match[1], (match[2] or "").lower())
 
 
-def wants_hiding(privacy: str, from_host: str) -> bool | None:
+def wants_hiding(privacy: str, from_user: str, from_host: str) -> bool | None:
     """Return whether a request asks to hide its sender; None: it does not say. "none" forbids it (section 4.2)."""
     words = {word.strip().lower() for word in privacy.split(";")} if privacy else frozenset[str]()
     if "none" in words:
         return False
-    if from_host == ANONYMOUS_HOST or words & _HIDING:
+    if from_host == ANONYMOUS_HOST or from_user.lower() == "anonymous" or words & _HIDING:
         return True
     return None
 

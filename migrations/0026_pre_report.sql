@@ -119,6 +119,8 @@ COMMENT ON COLUMN report_agent_state.seq IS 'The event (acd_event.seq) with whic
 COMMENT ON COLUMN report_agent_state.offer_id IS 'The offer that made him reserved, ringing or busy, or whose after-call work it is.';
 CREATE INDEX report_agent_state_time_idx ON report_agent_state (tenant_id, started_at);
 COMMENT ON INDEX report_agent_state_time_idx IS 'What began in a time; what is past its period.';
+CREATE INDEX report_agent_state_agent_idx ON report_agent_state (tenant_id, agent_id, started_at);
+COMMENT ON INDEX report_agent_state_agent_idx IS 'In which state was an agent at a time?';
 CREATE UNIQUE INDEX report_agent_state_open_key ON report_agent_state (tenant_id, agent_id) WHERE ended_at IS NULL;
 COMMENT ON INDEX report_agent_state_open_key IS 'An agent is in one state.';
 

@@ -9,6 +9,11 @@ CREATE FUNCTION report_slot(p_at timestamptz) RETURNS timestamptz LANGUAGE sql I
 $$;
 COMMENT ON FUNCTION report_slot(timestamptz) IS 'The quarter of an hour to which a time belongs. Every zone of today is whole quarters away from UTC.';
 
+CREATE FUNCTION report_between(p_from timestamptz, p_to timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (date_part('epoch', p_to - p_from) * 1000)::bigint;
+$$;
+COMMENT ON FUNCTION report_between(timestamptz, timestamptz) IS 'Milliseconds between two times; reports count millions, so it does without numeric.';
+
 CREATE FUNCTION report_ms(p_seconds jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE jsonb_typeof(p_seconds) WHEN 'number' THEN (p_seconds::numeric * 1000)::bigint END;
 $$;
@@ -58,11 +63,11 @@ CREATE FUNCTION report_queue_numbers(
            count(*) FILTER (WHERE fate = 'callback' AND end_reason = 'expired')::integer,
            count(*) FILTER (WHERE fate = 'callback' AND end_reason IN ('failed', 'host_lost'))::integer,
            coalesce(sum(dials) FILTER (WHERE fate = 'callback'), 0)::integer,
-           coalesce(sum(acd_ms(entered_at, dialled_at)) FILTER (WHERE fate = 'callback'), 0)::bigint,
-           coalesce(sum(acd_ms(entered_at, answered_at)) FILTER (WHERE fate = 'callback'), 0)::bigint,
-           coalesce(max(acd_ms(entered_at, answered_at)) FILTER (WHERE fate = 'callback'), 0),
+           coalesce(sum(report_between(entered_at, dialled_at)) FILTER (WHERE fate = 'callback'), 0)::bigint,
+           coalesce(sum(report_between(entered_at, answered_at)) FILTER (WHERE fate = 'callback'), 0)::bigint,
+           coalesce(max(report_between(entered_at, answered_at)) FILTER (WHERE fate = 'callback'), 0),
            coalesce(sum(talk_ms) FILTER (WHERE fate = 'callback'), 0)::bigint
-    FROM (SELECT e.*, acd_ms(entered_at, coalesce(answered_at, left_at)) AS wait_ms,
+    FROM (SELECT e.*, report_between(entered_at, coalesce(answered_at, left_at)) AS wait_ms,
                  coalesce(p_level, level_seconds) * 1000 AS level_ms, coalesce(p_short, short_seconds) * 1000 AS short_ms,
                  kind = 'call' AND answered_at IS NOT NULL AND end_reason <> 'transferred' AS hung,
                  CASE WHEN kind = 'callback' THEN 'callback'
@@ -72,7 +77,8 @@ CREATE FUNCTION report_queue_numbers(
                       WHEN end_reason IN ('abandoned', 'timeout', 'full', 'empty', 'closed', 'exit_key', 'ejected', 'moved') THEN end_reason
                       ELSE 'failed' END AS fate
           FROM report_entry e
-          WHERE e.tenant_id = p_tenant AND e.queue_id = ANY (p_queues) AND e.entered_at >= p_from AND e.entered_at < p_until) AS stay
+          WHERE e.tenant_id = p_tenant AND e.queue_id = ANY (p_queues) AND e.entered_at >= p_from AND e.entered_at < p_until
+          OFFSET 0) AS stay  -- not pulled up: its columns would be computed again for each figure
     GROUP BY 1, 2, 3
 $$;
 COMMENT ON FUNCTION report_queue_numbers(integer, integer[], timestamptz, timestamptz, integer, integer) IS
@@ -158,6 +164,7 @@ BEGIN
         seq bigint PRIMARY KEY, at timestamptz, kind text, queue_id integer, entry_id bigint, offer_id bigint, agent_id integer,
         call_id uuid, data jsonb, entry_seq bigint) ON COMMIT DELETE ROWS;
     CREATE INDEX IF NOT EXISTS report_batch_entry ON report_batch (entry_id);
+    CREATE INDEX IF NOT EXISTS report_batch_offer ON report_batch (offer_id);
     CREATE TEMP TABLE IF NOT EXISTS report_over (
         agent_id integer, state agent_state, reason text, started_at timestamptz, ended_at timestamptz, offer_id bigint) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS report_taken (LIKE call) ON COMMIT DELETE ROWS;
@@ -186,11 +193,8 @@ BEGIN
     ORDER BY seq LIMIT p_most;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     IF v_count > 0 THEN
-        IF v_count > 1000 THEN
-            ANALYZE report_batch;
-        END IF;
-        PERFORM report_fold_entries(p_tenant);
-        PERFORM report_fold_attempts(p_tenant);
+        PERFORM report_fold_entries(p_tenant, v_count > 1000);
+        PERFORM report_fold_attempts(p_tenant, v_count > 1000);
         PERFORM report_fold_states(p_tenant);
         PERFORM report_sum_queues(p_tenant);
         PERFORM report_sum_agents(p_tenant);
@@ -202,7 +206,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION report_fold(integer, integer) IS 'Adds the next queue events of a tenant to the facts; returns how many, 0: it is up to date.';
 
-CREATE FUNCTION report_fold_entries(p_tenant integer) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION report_fold_entries(p_tenant integer, p_many boolean) RETURNS void LANGUAGE plpgsql AS $$
+-- p_many: the planner must be told how much there is now, or it goes through all of it for each row.
 -- A callback that was asked for without a call has entry.enter and then entry.callback without call_id: one stay.
 BEGIN
     INSERT INTO report_entry (tenant_id, entry_id, first_seq, last_seq, queue_id, kind, call_id, caller, since, entered_at, level_seconds, short_seconds)
@@ -226,6 +231,10 @@ BEGIN
     WHERE b.kind = 'entry.move' OR b.kind = 'entry.callback' AND b.call_id IS NOT NULL
     ON CONFLICT DO NOTHING;
 
+    IF p_many THEN
+        ANALYZE report_batch;
+        ANALYZE report_entry;
+    END IF;
     UPDATE report_batch b
     SET entry_seq = (SELECT max(r.first_seq) FROM report_entry r WHERE r.tenant_id = p_tenant AND r.entry_id = b.entry_id AND r.first_seq <= b.seq)
     WHERE b.entry_id IS NOT NULL;
@@ -238,16 +247,10 @@ BEGIN
       AND r.tenant_id = p_tenant AND r.entry_id = b.entry_id AND r.left_at IS NULL
       AND r.first_seq = (SELECT max(p.first_seq) FROM report_entry p WHERE p.tenant_id = p_tenant AND p.entry_id = b.entry_id AND p.first_seq < b.seq);
 
-    UPDATE report_entry r
-    SET last_seq = m.last_seq,
-        kind = CASE WHEN m.is_callback THEN 'callback' ELSE r.kind END,
-        offers = r.offers + m.offers, dials = r.dials + m.dials,
-        answered_at = coalesce(r.answered_at, m.answered_at), agent_id = coalesce(r.agent_id, m.agent_id),
-        dialled_at = coalesce(r.dialled_at, m.dialled_at), reached_at = coalesce(r.reached_at, m.reached_at),
-        talk_ms = r.talk_ms + m.talk_ms, hold_ms = r.hold_ms + m.hold_ms,
-        left_at = coalesce(r.left_at, m.left_at), end_reason = coalesce(r.end_reason, m.end_reason),
-        ended_by = coalesce(m.ended_by, r.ended_by), hung_up_by = coalesce(m.hung_up_by, r.hung_up_by), survey = coalesce(m.survey, r.survey)
-    FROM (
+    IF p_many THEN
+        ANALYZE report_batch;
+    END IF;
+    WITH m AS MATERIALIZED (
         SELECT b.entry_id, b.entry_seq, max(b.seq) AS last_seq,
                bool_or(b.kind = 'entry.callback' AND b.call_id IS NULL) AS is_callback,
                count(*) FILTER (WHERE b.kind = 'offer.make') AS offers,
@@ -266,34 +269,41 @@ BEGIN
         FROM report_batch b
         JOIN report_entry old ON old.tenant_id = p_tenant AND old.entry_id = b.entry_id AND old.first_seq = b.entry_seq
         WHERE b.seq > old.last_seq
-        GROUP BY 1, 2) AS m
+        GROUP BY 1, 2)
+    UPDATE report_entry r
+    SET last_seq = m.last_seq,
+        kind = CASE WHEN m.is_callback THEN 'callback' ELSE r.kind END,
+        offers = r.offers + m.offers, dials = r.dials + m.dials,
+        answered_at = coalesce(r.answered_at, m.answered_at), agent_id = coalesce(r.agent_id, m.agent_id),
+        dialled_at = coalesce(r.dialled_at, m.dialled_at), reached_at = coalesce(r.reached_at, m.reached_at),
+        talk_ms = r.talk_ms + m.talk_ms, hold_ms = r.hold_ms + m.hold_ms,
+        left_at = coalesce(r.left_at, m.left_at), end_reason = coalesce(r.end_reason, m.end_reason),
+        ended_by = coalesce(m.ended_by, r.ended_by), hung_up_by = coalesce(m.hung_up_by, r.hung_up_by), survey = coalesce(m.survey, r.survey)
+    FROM m
     WHERE r.tenant_id = p_tenant AND r.entry_id = m.entry_id AND r.first_seq = m.entry_seq;
 END $$;
-COMMENT ON FUNCTION report_fold_entries(integer) IS 'Stays in queues: what the batch says of them.';
+COMMENT ON FUNCTION report_fold_entries(integer, boolean) IS 'Stays in queues: what the batch says of them.';
 
 CREATE FUNCTION report_talk_ms(p_data jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
     SELECT greatest(report_ms(p_data -> 'talk_seconds') - coalesce(report_ms(p_data -> 'hold_seconds'), 0), 0);
 $$;
 COMMENT ON FUNCTION report_talk_ms(jsonb) IS 'Talk of an offer that ended, without hold; null if there was none.';
 
-CREATE FUNCTION report_fold_attempts(p_tenant integer) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION report_fold_attempts(p_tenant integer, p_many boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO report_attempt (tenant_id, offer_id, last_seq, entry_id, entry_seq, queue_id, agent_id, call_id, caller, made_at, strategy, forced, waited_ms)
     SELECT p_tenant, b.offer_id, b.seq, b.entry_id, b.entry_seq, b.queue_id, b.agent_id, b.call_id, coalesce(e.caller, ''), b.at,
            coalesce(b.data ->> 'strategy', ''), coalesce((b.data ->> 'forced')::boolean, false),
-           coalesce(acd_ms(e.entered_at, b.at), report_ms(b.data -> 'waited_seconds'), 0)
+           coalesce(report_between(e.entered_at, b.at), report_ms(b.data -> 'waited_seconds'), 0)
     FROM report_batch b
     LEFT JOIN report_entry e ON e.tenant_id = p_tenant AND e.entry_id = b.entry_id AND e.first_seq = b.entry_seq
     WHERE b.kind = 'offer.make'
     ON CONFLICT DO NOTHING;
 
-    UPDATE report_attempt r
-    SET last_seq = m.last_seq,
-        answered_at = coalesce(r.answered_at, m.answered_at), joined_at = coalesce(r.joined_at, m.joined_at), ended_at = coalesce(r.ended_at, m.ended_at),
-        outcome = coalesce(r.outcome, m.outcome), code = coalesce(r.code, m.code), cause = coalesce(m.cause, r.cause),
-        hung_up_by = coalesce(m.hung_up_by, r.hung_up_by), ring_ms = coalesce(m.ring_ms, r.ring_ms),
-        talk_ms = coalesce(m.talk_ms, r.talk_ms), hold_ms = coalesce(m.hold_ms, r.hold_ms)
-    FROM (
+    IF p_many THEN
+        ANALYZE report_attempt;
+    END IF;
+    WITH m AS MATERIALIZED (
         SELECT b.offer_id, max(b.seq) AS last_seq,
                min(b.at) FILTER (WHERE b.kind = 'offer.answer') AS answered_at,
                min(b.at) FILTER (WHERE b.kind = 'offer.join') AS joined_at,
@@ -309,10 +319,17 @@ BEGIN
         FROM report_batch b
         JOIN report_attempt old ON old.tenant_id = p_tenant AND old.offer_id = b.offer_id
         WHERE b.kind IN ('offer.answer', 'offer.join', 'offer.end') AND b.seq > old.last_seq
-        GROUP BY 1) AS m
+        GROUP BY 1)
+    UPDATE report_attempt r
+    SET last_seq = m.last_seq,
+        answered_at = coalesce(r.answered_at, m.answered_at), joined_at = coalesce(r.joined_at, m.joined_at), ended_at = coalesce(r.ended_at, m.ended_at),
+        outcome = coalesce(r.outcome, m.outcome), code = coalesce(r.code, m.code), cause = coalesce(m.cause, r.cause),
+        hung_up_by = coalesce(m.hung_up_by, r.hung_up_by), ring_ms = coalesce(m.ring_ms, r.ring_ms),
+        talk_ms = coalesce(m.talk_ms, r.talk_ms), hold_ms = coalesce(m.hold_ms, r.hold_ms)
+    FROM m
     WHERE r.tenant_id = p_tenant AND r.offer_id = m.offer_id;
 END $$;
-COMMENT ON FUNCTION report_fold_attempts(integer) IS 'Offers to agents: what the batch says of them.';
+COMMENT ON FUNCTION report_fold_attempts(integer, boolean) IS 'Offers to agents: what the batch says of them.';
 
 CREATE FUNCTION report_fold_states(p_tenant integer) RETURNS void LANGUAGE plpgsql AS $$
 -- Each event ends one state and begins the next one. After-call work knows its offer by the event that began it.
@@ -345,7 +362,7 @@ BEGIN
 
     PERFORM report_add_states(p_tenant, '-infinity');
 
-    UPDATE report_attempt r SET wrapup_ms = acd_ms(o.started_at, o.ended_at)
+    UPDATE report_attempt r SET wrapup_ms = report_between(o.started_at, o.ended_at)
     FROM report_over o
     WHERE o.state = 'wrapup' AND r.tenant_id = p_tenant AND r.offer_id = o.offer_id;
 
@@ -363,7 +380,7 @@ BEGIN
     INSERT INTO report_state_slot AS s (tenant_id, agent_id, slot, state, reason, times, ms)
     SELECT p_tenant, o.agent_id, part.slot, o.state, o.reason,
            count(*) FILTER (WHERE o.started_at >= part.slot),
-           sum(acd_ms(greatest(o.started_at, part.slot), least(o.ended_at, part.slot + interval '15 minutes')))
+           sum(report_between(greatest(o.started_at, part.slot), least(o.ended_at, part.slot + interval '15 minutes')))
     FROM report_over o
     CROSS JOIN LATERAL generate_series(greatest(report_slot(o.started_at), report_slot(p_from)), o.ended_at, interval '15 minutes') AS part (slot)
     WHERE o.state <> 'offline' AND (part.slot < o.ended_at OR part.slot = o.started_at)
@@ -450,15 +467,15 @@ BEGIN
                              ended, setup_ms, ring_ms, talk_ms, final_code, cause, hung_up_by)
     SELECT coalesce(tenant_id, 0), call_id, started_at, coalesce(direction::text, ''), coalesce(account, ''), gateway_in_id, gateway_out_id,
            coalesce(b_region, ''), emergency, jsonb_array_length(attempts), answered_at IS NOT NULL, ended_at IS NOT NULL,
-           coalesce(acd_ms(started_at, answered_at), 0), coalesce(ring_ms, 0), coalesce(talk_ms, 0), final_code, cause, coalesce(hung_up_by, '')
+           coalesce(report_between(started_at, answered_at), 0), coalesce(ring_ms, 0), coalesce(talk_ms, 0), final_code, cause, coalesce(hung_up_by, '')
     FROM report_taken;
     INSERT INTO report_gateway_call (tenant_id, call_id, n, gateway_id, at, inbound, answered, failover, code, ring_delay_ms, talk_ms)
     SELECT coalesce(tenant_id, 0), call_id, 0, gateway_in_id, started_at, true, answered_at IS NOT NULL, false, final_code,
-           acd_ms(started_at, ringing_at), coalesce(talk_ms, 0)
+           report_between(started_at, ringing_at), coalesce(talk_ms, 0)
     FROM report_taken WHERE gateway_in_id IS NOT NULL
     UNION ALL
     SELECT coalesce(t.tenant_id, 0), t.call_id, a.n, a.gateway_id, coalesce(a.at, t.started_at), false, coalesce(a.code BETWEEN 200 AND 299, false),
-           coalesce(a.failover, false), a.code, acd_ms(a.at, a.ringing_at), CASE WHEN a.code BETWEEN 200 AND 299 THEN coalesce(t.talk_ms, 0) ELSE 0 END
+           coalesce(a.failover, false), a.code, report_between(a.at, a.ringing_at), CASE WHEN a.code BETWEEN 200 AND 299 THEN coalesce(t.talk_ms, 0) ELSE 0 END
     FROM report_taken t
     CROSS JOIN LATERAL jsonb_to_recordset(t.attempts) AS a (n integer, gateway_id integer, at timestamptz, ringing_at timestamptz, code integer, failover boolean)
     WHERE a.gateway_id IS NOT NULL AND a.n > 0

@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from kalibri.config import Config, load_config
 from kalibri.db import connect
 from kalibri.journal import JournalWriter
 from sems_apps.actions import Action
+from sems_apps.events import Event
 from sems_apps.host.acd_port import AcdPort
 from sems_apps.host.acd_rows import AcdRow
+from sems_apps.host.ivr_port import IvrPort
 from sems_apps.host.loop import Loop
 from sems_apps.host.pg_link import PgLink
 from sems_apps.host.ports import Clip, Entry
@@ -38,8 +40,25 @@ log = logging.getLogger("media")
 PCMA = 8
 WAVE_FORMAT_ALAW = 6
 CAPACITY = 300
+#: Web servers that are asked at once.
+LOOKUP_WORKERS = 16
 #: Prompts may have been changed since.
 LOOK_SECONDS = 2.0
+
+
+class _Caller:
+    """A call of SEMS as the IVR port sees it."""
+
+    def __init__(self, entry: Entry, journal: JournalWriter) -> None:
+        self.entry, self._journal = entry, journal
+
+    def post(self, event: Event) -> None:
+        """Give the call an event, through its mailbox."""
+        self.entry.post(event)
+
+    def tell(self, kind: str, **data: object) -> None:
+        """Write into the call's story."""
+        self._journal.event(kind, call=self.entry.call, tenant=self.entry.tenant or None, **data)
 
 
 class SemsBackground:
@@ -55,6 +74,7 @@ class SemsBackground:
         self._wave_lock = threading.Lock()
         self._looked = 0.0
         self._acd: AcdPort | None = None
+        self._ivr: IvrPort | None = None
 
     def run(self) -> None:
         """Run; SEMS starts this in a thread once all scripts are loaded."""
@@ -64,6 +84,9 @@ class SemsBackground:
         controllers = [self._config.rtp_controller_ports(n + 1) for n in range(self._config.rtp.controllers)]
         self._rtp = RtpClient(self._loop, [(ports.address, ports.control) for ports in controllers])
         self._acd = AcdPort(self._loop, self._name, links, journal, self, boot=uuid.uuid4())
+        self._journal = journal
+        lookups = Workers(self._loop, LOOKUP_WORKERS)
+        self._ivr = IvrPort(self._loop, links, journal, self._rpc, lookups.submit)
         self._acd.begin()
         self._ready.set()
         self._loop.run()
@@ -90,6 +113,28 @@ class SemsBackground:
     def forget(self, entry: Entry) -> None:
         """The session is over."""
         self._later(lambda acd: acd.forget(entry))
+
+    def ask(self, entry: Entry, action: Action) -> None:
+        """Give an action of a scenario to the world."""
+
+        def perform() -> None:
+            if self._ivr is not None:
+                self._ivr.perform(_Caller(entry, self._journal), action)
+
+        self._loop.call_from_thread(perform)
+
+    def _rpc(self, method: str, params: dict[str, Any], done: Callable[[Any], None]) -> None:
+        """Call a method of the controller; done with its result or None. On the loop."""
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+
+        def answered(text: str | None) -> None:
+            try:
+                result = json.loads(text or "null").get("result")
+            except (ValueError, AttributeError):
+                result = None
+            done(result)
+
+        self._rtp.request(json.dumps(request, separators=(",", ":")), answered)
 
     def _later(self, work: Any) -> None:
         self._loop.call_from_thread(lambda: work(self._acd) if self._acd is not None else None)

@@ -46,7 +46,7 @@ class DialShell(Shell):
         self._background, self._mailbox, self._dialler = dialler, mailbox, dialler
         self.entry = Entry(order.call, order.tenant, order.queue, order.number, since=time.time())
         self.tag = str(session.dialog.local_tag)
-        self.machine = AutoDial(can_queue=False)  # type: ignore[assignment]
+        self.machine = AutoDial(can_queue=False)
         self.finished = False
         self._audio = []
         self._token = None

@@ -38,8 +38,10 @@ from sems_apps.events import (
     TimerFired,
 )
 from sems_apps.host.ports import Entry
+from sems_apps.ivr_actions import IVR_ACTIONS, ScenarioCalled
 from sems_apps.machines.hold_queue import HoldQueue
-from sems_apps.machines.queue_call import Phase
+from sems_apps.machines.ivr_menu import IvrMenu
+from sems_apps.machines.table import Machine
 from sems_apps.settings import QueueSettings, settings_from
 from sems_apps.sounds import Sound
 
@@ -57,6 +59,9 @@ class Background(Protocol):
 
     def forget(self, entry: Entry) -> None:
         """The session is over."""
+
+    def ask(self, entry: Entry, action: Action) -> None:
+        """Give an action of a scenario (IVR_ACTIONS) to the world; answers come by the entry's `post`."""
 
     def find(self, tenant: int, sounds: tuple[Sound, ...], language: str) -> str | None:
         """Return the WAV file that holds these sounds one after the other; None: there is none."""
@@ -111,13 +116,19 @@ class Shell:
     """One call: the machine, and the session object that SEMS gave it."""
 
     def __init__(
-        self, ivr: Any, session: Any, background: Background, mailbox: Mailbox, entry: Entry
+        self,
+        ivr: Any,
+        session: Any,
+        background: Background,
+        mailbox: Mailbox,
+        entry: Entry,
+        machine: Machine,
     ) -> None:
         self._ivr, self._session = ivr, session
         self._background, self._mailbox = background, mailbox
         self.entry = entry
         self.tag = str(session.dialog.local_tag)
-        self.machine = HoldQueue(anchors=True, can_unbridge=False)
+        self.machine = machine
         self.finished = False
         #: Audio that SEMS plays: it crashes when Python lets go of it.
         self._audio: list[Any] = []
@@ -215,6 +226,8 @@ class Shell:
     def _perform(self, action: Action) -> None:
         if isinstance(action, ACD_ACTIONS):
             self._background.perform(self.entry, action)
+        elif isinstance(action, IVR_ACTIONS):
+            self._background.ask(self.entry, action)
         elif self.finished:
             return
         else:
@@ -350,25 +363,50 @@ _PERFORM: dict[type[Action], Callable[[Shell, Any], None]] = {
 
 
 def begin(ivr: Any, session: Any, headers: str, background: Background, mailbox: Mailbox) -> Shell:
-    """Begin a call from its INVITE; raises BadInput when it names no queue."""
-    arguments: dict[str, str] = {}
-    for item in ivr.getHeader(headers, "X-KS-Arg").strip().split(";"):
-        name, found, value = item.partition("=")
-        if found:
-            arguments[name.strip()] = unquote(value.strip())
-    numbers = {name: arguments.pop(name, "") for name in ("tenant", "queue")}
-    if not all(text.isascii() and text.isdigit() for text in numbers.values()):
-        raise BadInput("X-KS-Arg names no queue")
-    tenant, queue = int(numbers["tenant"]), int(numbers["queue"])
-    call = ivr.getHeader(headers, "X-KS-Call").strip() or str(session.dialog.callid)
-    caller = arguments.get("caller", "")
-    entry = Entry(call, tenant, queue, caller, arguments.get("caller_name", ""), time.time())
-    entry.called = arguments.get("called", "")
-    shell = Shell(ivr, session, background, mailbox, entry)
-    shell.post(CallerArrived(caller, settings_from(arguments, QueueSettings(tenant=tenant, queue=queue))))
+    """Begin a queue call from its INVITE; raises BadInput when it names no queue."""
+    arguments = _arguments(ivr, headers)
+    tenant, queue = _number(arguments, "tenant"), _number(arguments, "queue")
+    entry = _entry(ivr, session, headers, arguments, tenant, queue)
+    machine = HoldQueue(anchors=True, can_unbridge=False)
+    shell = Shell(ivr, session, background, mailbox, entry, machine)
+    known = {name: value for name, value in arguments.items() if name not in ("tenant", "queue")}
+    settings = settings_from(known, QueueSettings(tenant=tenant, queue=queue))
+    shell.post(CallerArrived(entry.caller, settings))
     return shell
 
 
-def is_over(shell: Shell | None) -> bool:
-    """Whether nothing of the call is left to do."""
-    return shell is None or shell.finished or shell.machine.phase is Phase.ENDED
+def begin_scenario(ivr: Any, session: Any, headers: str, background: Background, mailbox: Mailbox) -> Shell:
+    """Begin a call of a scenario from its INVITE; raises BadInput when it names none."""
+    arguments = _arguments(ivr, headers)
+    scenario, prompt = arguments.get("scenario", ""), arguments.get("prompt", "")
+    if bool(scenario) == bool(prompt):
+        raise BadInput("X-KS-Arg names neither a scenario nor a prompt")
+    tenant = _number(arguments, "tenant")
+    entry = _entry(ivr, session, headers, arguments, tenant, 0)
+    machine = IvrMenu(anchors=True, can_unbridge=False)
+    shell = Shell(ivr, session, background, mailbox, entry, machine)
+    called = arguments.get("called", "")
+    shell.post(ScenarioCalled(entry.caller, called, entry.caller_name, scenario, prompt, tenant))
+    return shell
+
+
+def _arguments(ivr: Any, headers: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in ivr.getHeader(headers, "X-KS-Arg").strip().split(";"):
+        name, equals, value = item.partition("=")
+        if equals:
+            found[name.strip()] = unquote(value.strip())
+    return found
+
+
+def _number(arguments: dict[str, str], name: str) -> int:
+    text = arguments.get(name, "")
+    if not (text.isascii() and text.isdigit()):
+        raise BadInput(f"X-KS-Arg names no {name}")
+    return int(text)
+
+
+def _entry(ivr: Any, session: Any, headers: str, arguments: dict[str, str], tenant: int, queue: int) -> Entry:
+    call = ivr.getHeader(headers, "X-KS-Call").strip() or str(session.dialog.callid)
+    caller = arguments.get("caller", "")
+    return Entry(call, tenant, queue, caller, arguments.get("caller_name", ""), time.time())

@@ -20,6 +20,7 @@ packages=(
   postgresql-15 postgresql-client-15
   coturn                  # its turnserver, as a STUN server only
   ffmpeg espeak-ng        # prompts and recordings
+  graphviz                # drawings of scenarios (ksctl ivr show --graph)
   sip-tester baresip-core # SIPp and baresip: phones and carriers of the demo and of the tests
   python3-venv openssl rsync procps
 )

@@ -1,6 +1,7 @@
+#!/usr/bin/python3
 """ks_caller: start, stop and pause campaigns, as operators of dialling systems know it.
 
-    python -m tools.ks_caller start|stop|pause CAMPAIGN [--tenant TENANT] [--home DIRECTORY] [--config FILE]
+    tools/ks_caller.py start|stop|pause CAMPAIGN [--tenant TENANT] [--home DIRECTORY] [--config FILE]
 
 Does what `ksctl campaign start|stop|pause` does, and says in one line how the campaign stands then. The tenant may be
 left out while only one has a campaign of this name. Never dials: ks-dial does.
@@ -8,7 +9,14 @@ left out while only one has a campaign of this name. Never dials: ks-dial does.
 
 from __future__ import annotations
 
+import os
 import sys
+
+if __name__ == "__main__" and not __package__:
+    # Called as a file: the launcher knows the Python environment of this checkout, which this interpreter is not.
+    _LAUNCHER = os.path.join(os.path.dirname(os.path.realpath(__file__)), "launch.sh")
+    os.execv(_LAUNCHER, [_LAUNCHER, "--as-caller", "tools.ks_caller", *sys.argv[1:]])
+
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path

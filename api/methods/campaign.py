@@ -19,7 +19,7 @@ from kalibri.services import campaign_report, do_not_call, lead_import, retry_ru
 from kalibri.services import lead as leads
 from kalibri.services import tenant as tenants
 from kalibri.services.campaign import Campaign, CampaignRules
-from kalibri.services.campaign_report import Hold, Report, Status, Why
+from kalibri.services.campaign_report import Attempt, Hold, Report, Status, Why
 from kalibri.services.do_not_call import Listed, ListImport
 from kalibri.services.lead import Lead, LeadDetails
 from kalibri.services.lead_import import LeadImport, Problem
@@ -29,6 +29,7 @@ RULES = Fields(CampaignRules)
 Limit = Annotated[int, Field(ge=1, le=10_000)]
 Numbers = Annotated[list[Annotated[str, Field(max_length=40)]], Field(min_length=1, max_length=1000)]
 LeadNames = Annotated[list[Annotated[str, Field(max_length=128)]], Field(min_length=1, max_length=1000)]
+AttemptId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 #: Problems of an import that an answer names.
 MOST_PROBLEMS = 1000
 HOUR = timedelta(hours=1)
@@ -69,11 +70,25 @@ def holds(
     )
 
 
-def report(context: Context, *, tenant_id: int, name: str, list_name: str | None = None) -> Report:
-    """Return figures of a campaign, or of one of its lists; raises NotFound."""
+def report(
+    context: Context,
+    *,
+    tenant_id: int,
+    name: str,
+    list_name: str | None = None,
+    since: datetime | None = None,
+) -> Report:
+    """Return figures of a campaign, or of one of its lists; since: of attempts. Raises NotFound."""
     return campaign_report.report(
-        context.conn, tenant_id=tenant_id, name=name, now=context.now, list_name=list_name
+        context.conn, tenant_id=tenant_id, name=name, now=context.now, list_name=list_name, since=since
     )
+
+
+def attempts(
+    conn: Conn, *, tenant_id: int, name: str, after: AttemptId = 0, limit: Limit = 1000
+) -> list[Attempt]:
+    """Return attempts of a campaign in order; after: the attempt_id of the last page. Raises NotFound."""
+    return campaign_report.attempts(conn, tenant_id=tenant_id, name=name, after=after, limit=limit)
 
 
 def list_leads(
@@ -316,6 +331,7 @@ METHODS = (
     Method("campaign.leads", campaign_leads, Scope.READ, Tenancy.ONE),
     Method("campaign.export", export, Scope.READ, Tenancy.ONE),
     Method("campaign.report", report, Scope.READ, Tenancy.ONE),
+    Method("campaign.attempts", attempts, Scope.READ, Tenancy.ONE),
     Method("campaign.callerid.list", campaigns.caller_ids, Scope.READ, Tenancy.ONE),
     Method("campaign.callerid.set", campaigns.set_caller_id, Scope.ADMIN, Tenancy.ONE),
     Method("campaign.callerid.rm", campaigns.remove_caller_id, Scope.ADMIN, Tenancy.ONE),

@@ -1,11 +1,13 @@
 -- Calls and their stories, for people; the events of calls, for folding.
 
 -- name: events_of_calls
--- Events of these calls, of these kinds (null: all); `since` spares the partitions of older days.
+-- Events of these calls, of these kinds (null: all), but not those that the caller has at hand (known); `since` spares
+-- the partitions of older days.
 SELECT event_id AS id, at, call_id AS call, tenant_id AS tenant, kind, node, process, data
 FROM call_event
 WHERE call_id = ANY (%(call_ids)s) AND at >= %(since)s
-  AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s));
+  AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s))
+  AND event_id <> ALL (%(known)s);
 
 -- name: list_calls
 -- Calls, the latest first; a filter that is null lets everything through. Numbers are compared with those

@@ -176,3 +176,29 @@ LIMIT %(limit)s;
 -- name: note
 -- Notes which constraint binds a campaign in this second.
 SELECT campaign_note(%(tenant_id)s, %(campaign_id)s, %(at)s, %(reason)s, %(detail)s);
+
+-- name: attempt_counts
+-- Attempts of a time by outcome (null: not over), with their mean ringing and talk.
+SELECT coalesce(a.outcome::text, 'open') AS outcome, count(*) AS attempts,
+       count(a.answered_at) AS answered,
+       avg(extract(epoch FROM coalesce(a.answered_at, a.ended_at) - a.taken_at))::float8 AS ring_seconds,
+       avg(extract(epoch FROM a.ended_at - a.answered_at))::float8 AS talk_seconds
+FROM attempt a
+JOIN lead l USING (tenant_id, lead_id)
+WHERE a.tenant_id = %(tenant_id)s AND a.campaign_id = %(campaign_id)s
+  AND (%(list_id)s::integer IS NULL OR l.list_id = %(list_id)s)
+  AND a.ordered_at >= %(since)s AND a.ordered_at <= %(until)s
+GROUP BY a.outcome
+ORDER BY count(*) DESC, 1;
+
+-- name: attempts
+-- Attempts of a campaign page by page, in the order in which they were made.
+SELECT a.attempt_id, l.external_id AS lead, a.position, a.number, a.caller_id, a.state, a.outcome, a.ordered_at, a.taken_at,
+       a.answered_at, a.ended_at, a.host, a.call_id, (a.facts ->> 'code')::integer AS code,
+       (a.facts ->> 'cause')::integer AS cause, coalesce(a.facts ->> 'verdict', '') AS verdict
+FROM attempt a
+JOIN lead l USING (tenant_id, lead_id)
+WHERE a.tenant_id = %(tenant_id)s AND a.campaign_id = %(campaign_id)s AND a.attempt_id > %(after)s
+  AND (%(lead_id)s::bigint IS NULL OR a.lead_id = %(lead_id)s)
+ORDER BY a.attempt_id
+LIMIT %(limit)s;

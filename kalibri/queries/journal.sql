@@ -37,13 +37,11 @@ ON CONFLICT (file, offset_bytes) DO NOTHING
 SELECT ensure_day_partitions(%(day)s)
 
 -- name: put_events
--- Stores events; one that is there already stays as it is.
+-- Stores events; one that is there already stays as it is. One JSON text is cheaper to write and to read than arrays.
 INSERT INTO call_event (event_id, at, call_id, tenant_id, kind, node, process, data)
-SELECT event_id, at, call_id, tenant_id, kind, node, process, data::jsonb
-FROM unnest(
-    %(event_ids)s::uuid[], %(ats)s::timestamptz[], %(call_ids)s::uuid[], %(tenant_ids)s::integer[],
-    %(kinds)s::text[], %(nodes)s::text[], %(processes)s::text[], %(datas)s::text[]
-) AS n (event_id, at, call_id, tenant_id, kind, node, process, data)
+SELECT event_id, at, call_id, tenant_id, kind, node, process, data
+FROM jsonb_to_recordset(%(events)s::jsonb) AS n (
+    event_id uuid, at timestamptz, call_id uuid, tenant_id integer, kind text, node text, process text, data jsonb)
 ON CONFLICT (at, event_id) DO NOTHING
 
 -- name: lock_folding

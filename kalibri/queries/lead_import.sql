@@ -1,8 +1,11 @@
 -- Import of leads: rows wait in a temporary table until it is known what becomes of each.
+-- Tables that have just grown by a million rows have no statistics yet, and then the planner takes every condition on
+-- them for a rare one: it would compare each row with each. So a look-up in lead, lead_number is a LATERAL subquery
+-- that it cannot turn inside out (OFFSET 0, an aggregate): one index probe a row, whatever it believes.
 
 -- name: unstage
 -- Removes the tables of an earlier import in the same transaction.
-DROP TABLE IF EXISTS pg_temp.staged_lead, pg_temp.staged_number, pg_temp.staged_place, pg_temp.staged_zone, pg_temp.staged_problem;
+DROP TABLE IF EXISTS pg_temp.staged_lead, pg_temp.staged_number, pg_temp.staged_place, pg_temp.staged_known, pg_temp.staged_new, pg_temp.staged_zone, pg_temp.staged_problem;
 
 -- name: stage
 -- Where the rows of the file wait.
@@ -60,6 +63,20 @@ CREATE TEMPORARY TABLE staged_place (
     listed       boolean NOT NULL
 ) ON COMMIT DROP;
 
+-- name: stage_known_table
+-- Rows whose lead is there already.
+CREATE TEMPORARY TABLE staged_known (
+    line     integer NOT NULL,
+    lead_id  bigint NOT NULL
+) ON COMMIT DROP;
+
+-- name: stage_new_table
+-- Ids of the leads that were made.
+CREATE TEMPORARY TABLE staged_new (
+    external_id  text NOT NULL,
+    lead_id      bigint NOT NULL
+) ON COMMIT DROP;
+
 -- name: stage_problems_table
 -- Rows that are not taken, and numbers of rows that are not, with the reason.
 CREATE TEMPORARY TABLE staged_problem (
@@ -76,6 +93,14 @@ COPY staged_lead (line, external_id, name, priority, numbers, countries, zone, r
 -- name: analyze_rows
 -- The planner must know how many there are.
 ANALYZE staged_lead;
+
+-- name: analyze_known
+-- The planner must know how many there are.
+ANALYZE staged_known;
+
+-- name: analyze_new
+-- The planner must know how many there are.
+ANALYZE staged_new;
 
 -- name: analyze_numbers
 -- The planner must know how many there are.
@@ -123,6 +148,17 @@ WITH gone AS (
 INSERT INTO staged_problem (line, kind, message)
 SELECT line, 'bad', concat('there is no queue "', queue, '"') FROM gone;
 
+-- name: known_leads
+-- Rows whose external id the campaign has.
+INSERT INTO staged_known (line, lead_id)
+SELECT s.line, known.lead_id
+FROM staged_lead s
+CROSS JOIN LATERAL (
+    SELECT l.lead_id FROM lead l
+    WHERE l.tenant_id = %(tenant_id)s AND l.campaign_id = %(campaign_id)s AND l.external_id = s.external_id
+    OFFSET 0
+) AS known;
+
 -- name: spread_numbers
 -- Numbers of the rows, each with the region of the number range that holds it.
 INSERT INTO staged_number (line, position, external_id, number, zone, region, country, range_region)
@@ -150,24 +186,28 @@ SELECT line, 'number', concat(number, ' stands in line ', first, ' already') FRO
 
 -- name: taken_numbers
 -- A number belongs to the lead of the campaign that has it already.
-WITH gone AS (
-    DELETE FROM staged_number s
-    USING lead_number n
-    JOIN lead l USING (tenant_id, lead_id)
-    WHERE n.tenant_id = %(tenant_id)s AND n.campaign_id = %(campaign_id)s AND n.number = s.number
-      AND l.external_id <> s.external_id
-    RETURNING s.line, s.number, l.external_id AS owner
+WITH owners AS MATERIALIZED (
+    SELECT s.line, s.number, owner.external_id
+    FROM staged_number s
+    CROSS JOIN LATERAL (
+        SELECT l.external_id FROM lead_number n JOIN lead l USING (tenant_id, lead_id)
+        WHERE n.tenant_id = %(tenant_id)s AND n.campaign_id = %(campaign_id)s AND n.number = s.number
+        OFFSET 0
+    ) AS owner
+    WHERE owner.external_id <> s.external_id
+), gone AS (
+    DELETE FROM staged_number s USING owners WHERE s.line = owners.line AND s.number = owners.number
+    RETURNING s.line, s.number, owners.external_id
 )
 INSERT INTO staged_problem (line, kind, message)
-SELECT line, 'number', concat('the lead "', owner, '" has ', number, ' already') FROM gone;
+SELECT line, 'number', concat('the lead "', external_id, '" has ', number, ' already') FROM gone;
 
 -- name: rows_without_number
 -- Rows all of whose numbers belong to others are duplicates, unless their lead is there already.
 WITH gone AS (
     DELETE FROM staged_lead s
     WHERE NOT EXISTS (SELECT FROM staged_number n WHERE n.line = s.line)
-      AND NOT EXISTS (SELECT FROM lead l WHERE l.tenant_id = %(tenant_id)s AND l.campaign_id = %(campaign_id)s
-                                           AND l.external_id = s.external_id)
+      AND NOT EXISTS (SELECT FROM staged_known k WHERE k.line = s.line)
     RETURNING s.line
 )
 UPDATE staged_problem p SET kind = 'duplicate' FROM gone WHERE p.line = gone.line AND p.kind = 'number';
@@ -218,9 +258,10 @@ SET name = coalesce(nullif(s.name, ''), l.name),
     state = CASE WHEN l.result = 'no_consent' AND s.consent_basis <> '' THEN 'waiting' ELSE l.state END,
     done_at = CASE WHEN l.result = 'no_consent' AND s.consent_basis <> '' THEN NULL ELSE l.done_at END,
     result = CASE WHEN l.result = 'no_consent' AND s.consent_basis <> '' THEN NULL ELSE l.result END
-FROM staged_lead s
+FROM staged_known k
+JOIN staged_lead s USING (line)
 LEFT JOIN queue q ON q.tenant_id = %(tenant_id)s AND q.name = s.queue
-WHERE l.tenant_id = %(tenant_id)s AND l.campaign_id = %(campaign_id)s AND l.external_id = s.external_id
+WHERE l.tenant_id = %(tenant_id)s AND l.lead_id = k.lead_id
   AND (l.name, l.priority, l.queue_id, l.gateway, l.consent_basis, l.consent_at, l.consent_ref, l.expires_at, l.variables)
       IS DISTINCT FROM
       (coalesce(nullif(s.name, ''), l.name), coalesce(s.priority::lead_priority, l.priority),
@@ -232,34 +273,50 @@ RETURNING s.line;
 
 -- name: move_numbers
 -- Numbers that are there and of which the file knows another place now.
+WITH moved AS MATERIALIZED (
+    SELECT p.line, p.zone_set_id, p.region, n.lead_id, n.position
+    FROM staged_place p
+    CROSS JOIN LATERAL (
+        SELECT n.lead_id, n.position, n.zone_set_id, n.region FROM lead_number n
+        WHERE n.tenant_id = %(tenant_id)s AND n.campaign_id = %(campaign_id)s AND n.number = p.number
+        OFFSET 0
+    ) AS n
+    WHERE (n.zone_set_id, n.region) IS DISTINCT FROM (p.zone_set_id, p.region)
+)
 UPDATE lead_number n
-SET zone_set_id = p.zone_set_id, region = p.region
-FROM staged_place p
-WHERE n.tenant_id = %(tenant_id)s AND n.campaign_id = %(campaign_id)s AND n.number = p.number
-  AND (n.zone_set_id, n.region) IS DISTINCT FROM (p.zone_set_id, p.region)
-RETURNING p.line;
+SET zone_set_id = moved.zone_set_id, region = moved.region
+FROM moved
+WHERE n.tenant_id = %(tenant_id)s AND n.lead_id = moved.lead_id AND n.position = moved.position
+RETURNING moved.line;
 
 -- name: follow_numbers
--- Leads whose next number has other zones than they noted.
+-- Leads of the file whose next number has other zones than they noted.
 UPDATE lead l
 SET zone_set_id = n.zone_set_id
-FROM lead_number n
-WHERE l.tenant_id = %(tenant_id)s AND l.campaign_id = %(campaign_id)s AND l.state <> 'done'
-  AND n.tenant_id = l.tenant_id AND n.lead_id = l.lead_id AND n.position = l.position
+FROM staged_known k
+JOIN lead_number n ON n.tenant_id = %(tenant_id)s AND n.lead_id = k.lead_id
+WHERE l.tenant_id = %(tenant_id)s AND l.lead_id = k.lead_id AND l.state <> 'done' AND n.position = l.position
   AND n.zone_set_id <> l.zone_set_id;
 
 -- name: more_numbers
 -- Further numbers of leads that are there.
-INSERT INTO lead_number (tenant_id, lead_id, position, campaign_id, number, state, region, zone_set_id)
-SELECT l.tenant_id, l.lead_id, last.position + row_number() OVER (PARTITION BY l.lead_id ORDER BY p.position),
-       l.campaign_id, p.number, CASE WHEN p.listed THEN 'do_not_call' ELSE 'good' END::lead_number_state, p.region, p.zone_set_id
-FROM staged_place p
-JOIN lead l ON l.tenant_id = %(tenant_id)s AND l.campaign_id = %(campaign_id)s AND l.external_id = p.external_id
-CROSS JOIN LATERAL (SELECT max(position) AS position FROM lead_number n
-                    WHERE n.tenant_id = l.tenant_id AND n.lead_id = l.lead_id) AS last
-WHERE NOT EXISTS (SELECT FROM lead_number n
-                  WHERE n.tenant_id = l.tenant_id AND n.campaign_id = l.campaign_id AND n.number = p.number)
-RETURNING (SELECT min(line) FROM staged_place WHERE staged_place.number = lead_number.number) AS line;
+WITH further AS MATERIALIZED (
+    SELECT p.line, k.lead_id, p.number, p.listed, p.region, p.zone_set_id,
+           last.position + row_number() OVER (PARTITION BY k.lead_id ORDER BY p.position) AS position
+    FROM staged_known k
+    JOIN staged_place p USING (line)
+    CROSS JOIN LATERAL (SELECT count(*) AS known FROM lead_number n
+                        WHERE n.tenant_id = %(tenant_id)s AND n.campaign_id = %(campaign_id)s AND n.number = p.number) AS there
+    CROSS JOIN LATERAL (SELECT max(n.position) AS position FROM lead_number n
+                        WHERE n.tenant_id = %(tenant_id)s AND n.lead_id = k.lead_id) AS last
+    WHERE there.known = 0
+), made AS (
+    INSERT INTO lead_number (tenant_id, lead_id, position, campaign_id, number, state, region, zone_set_id)
+    SELECT %(tenant_id)s, lead_id, position, %(campaign_id)s, number,
+           CASE WHEN listed THEN 'do_not_call' ELSE 'good' END::lead_number_state, region, zone_set_id
+    FROM further
+)
+SELECT line FROM further;
 
 -- name: count_new
 -- What the rows of new leads are.
@@ -272,41 +329,40 @@ SELECT count(*) AS added,
 FROM staged_lead s
 JOIN (SELECT DISTINCT ON (line) line, listed, zone_set_id FROM staged_place ORDER BY line, listed, position) AS first
     USING (line)
-WHERE NOT EXISTS (SELECT FROM lead l WHERE l.tenant_id = %(tenant_id)s AND l.campaign_id = %(campaign_id)s
-                                       AND l.external_id = s.external_id);
+WHERE NOT EXISTS (SELECT FROM staged_known k WHERE k.line = s.line);
 
 -- name: count_known
 -- Rows whose lead is there already.
-SELECT count(*) FROM staged_lead s
-JOIN lead l ON l.tenant_id = %(tenant_id)s AND l.campaign_id = %(campaign_id)s AND l.external_id = s.external_id;
+SELECT count(*) FROM staged_known;
 
 -- name: add_leads
 -- New leads, in the order of the file. Who can never be called is stored as done, so that the list is whole.
-INSERT INTO lead (tenant_id, campaign_id, list_id, external_id, name, state, result, done_at, priority, rank, due_at,
-                  position, zone_set_id, queue_id, gateway, variables, consent_basis, consent_at, consent_ref, expires_at)
-SELECT %(tenant_id)s, %(campaign_id)s, %(list_id)s, s.external_id, s.name,
-       CASE WHEN first.listed THEN 'done' ELSE 'waiting' END::lead_state,
-       CASE WHEN first.listed THEN 'do_not_call' END::lead_result, CASE WHEN first.listed THEN %(now)s::timestamptz END,
-       coalesce(s.priority, %(priority)s)::lead_priority, lead_rank(coalesce(s.priority, %(priority)s)::lead_priority),
-       %(now)s, first.position, first.zone_set_id, q.queue_id, s.gateway, s.variables::jsonb, s.consent_basis,
-       s.consent_at, s.consent_ref, s.expires_at
-FROM staged_lead s
-JOIN (SELECT DISTINCT ON (line) line, listed, position, zone_set_id FROM staged_place ORDER BY line, listed, position) AS first
-    USING (line)
-LEFT JOIN queue q ON q.tenant_id = %(tenant_id)s AND q.name = s.queue
-WHERE NOT EXISTS (SELECT FROM lead l WHERE l.tenant_id = %(tenant_id)s AND l.campaign_id = %(campaign_id)s
-                                       AND l.external_id = s.external_id)
-ORDER BY s.line;
+WITH made AS (
+    INSERT INTO lead (tenant_id, campaign_id, list_id, external_id, name, state, result, done_at, priority, rank, due_at,
+                      position, zone_set_id, queue_id, gateway, variables, consent_basis, consent_at, consent_ref, expires_at)
+    SELECT %(tenant_id)s, %(campaign_id)s, %(list_id)s, s.external_id, s.name,
+           CASE WHEN first.listed THEN 'done' ELSE 'waiting' END::lead_state,
+           CASE WHEN first.listed THEN 'do_not_call' END::lead_result, CASE WHEN first.listed THEN %(now)s::timestamptz END,
+           coalesce(s.priority, %(priority)s)::lead_priority, lead_rank(coalesce(s.priority, %(priority)s)::lead_priority),
+           %(now)s, first.position, first.zone_set_id, q.queue_id, s.gateway, s.variables::jsonb, s.consent_basis,
+           s.consent_at, s.consent_ref, s.expires_at
+    FROM staged_lead s
+    JOIN (SELECT DISTINCT ON (line) line, listed, position, zone_set_id FROM staged_place ORDER BY line, listed, position) AS first
+        USING (line)
+    LEFT JOIN queue q ON q.tenant_id = %(tenant_id)s AND q.name = s.queue
+    WHERE NOT EXISTS (SELECT FROM staged_known k WHERE k.line = s.line)
+    ORDER BY s.line
+    RETURNING external_id, lead_id
+)
+INSERT INTO staged_new (external_id, lead_id) SELECT external_id, lead_id FROM made;
 
 -- name: add_numbers
--- Numbers of the new leads: those that are not stored yet.
+-- Numbers of the new leads.
 INSERT INTO lead_number (tenant_id, lead_id, position, campaign_id, number, state, region, zone_set_id)
-SELECT l.tenant_id, l.lead_id, p.position, l.campaign_id, p.number,
+SELECT %(tenant_id)s, n.lead_id, p.position, %(campaign_id)s, p.number,
        CASE WHEN p.listed THEN 'do_not_call' ELSE 'good' END::lead_number_state, p.region, p.zone_set_id
-FROM staged_place p
-JOIN lead l ON l.tenant_id = %(tenant_id)s AND l.campaign_id = %(campaign_id)s AND l.external_id = p.external_id
-WHERE NOT EXISTS (SELECT FROM lead_number n
-                  WHERE n.tenant_id = l.tenant_id AND n.campaign_id = l.campaign_id AND n.number = p.number);
+FROM staged_new n
+JOIN staged_place p USING (external_id);
 
 -- name: problem_counts
 -- How many rows have each kind of problem.

@@ -63,25 +63,28 @@ GROUP BY 1, 2, 3;
 
 -- name: state_sums
 -- Time of agents in each state; each: one row an agent. A state that still lasts counts up to now.
-SELECT width_bucket(s.slot, %(starts)s::timestamptz[]) AS period, CASE WHEN %(each)s THEN s.agent_id END AS agent_id, s.state, s.reason,
-       coalesce(p.paid, true) AS paid, sum(s.times)::bigint AS times, sum(s.ms)::bigint AS ms
-FROM (
-    SELECT tenant_id, agent_id, slot, state, reason, times, ms FROM report_state_slot
-    WHERE tenant_id = %(tenant_id)s AND slot >= %(start)s AND slot < %(until)s
-    UNION ALL
-    SELECT o.tenant_id, o.agent_id, part.slot, o.state, o.reason, (o.started_at >= part.slot)::integer,
-           acd_ms(greatest(o.started_at, part.slot), least(%(now)s, part.slot + interval '15 minutes'))
-    FROM report_agent_state o
-    CROSS JOIN LATERAL generate_series(greatest(report_slot(o.started_at), %(start)s), least(%(now)s, %(until)s), interval '15 minutes') AS part (slot)
-    WHERE o.tenant_id = %(tenant_id)s AND o.ended_at IS NULL AND o.state <> 'offline' AND part.slot < %(now)s AND part.slot < %(until)s
-) AS s
-LEFT JOIN pause_reason p ON p.tenant_id = s.tenant_id AND s.state = 'paused' AND p.name = s.reason
-WHERE (%(agent_ids)s::integer[] IS NULL OR s.agent_id = ANY (%(agent_ids)s))
-  AND s.slot >= %(start)s AND s.slot < %(until)s
-  AND (%(opens)s::time IS NULL OR (s.slot AT TIME ZONE %(zone)s)::time >= %(opens)s)
-  AND (%(closes)s::time IS NULL OR (s.slot AT TIME ZONE %(zone)s)::time < %(closes)s)
-  AND (%(weekdays)s::integer[] IS NULL OR extract(isodow FROM s.slot AT TIME ZONE %(zone)s) = ANY (%(weekdays)s))
-GROUP BY 1, 2, 3, 4, 5;
+WITH counted AS (
+    SELECT width_bucket(s.slot, %(starts)s::timestamptz[]) AS period, CASE WHEN %(each)s THEN s.agent_id END AS agent_id, s.state, s.reason,
+           sum(s.times) AS times, sum(s.ms::integer) AS ms
+    FROM (
+        SELECT agent_id, slot, state, reason, times, ms FROM report_state_slot
+        WHERE tenant_id = %(tenant_id)s AND slot >= %(start)s AND slot < %(until)s
+        UNION ALL
+        SELECT o.agent_id, part.slot, o.state, o.reason, (o.started_at >= part.slot)::integer,
+               report_between(greatest(o.started_at, part.slot), least(%(now)s, part.slot + interval '15 minutes'))
+        FROM report_agent_state o
+        CROSS JOIN LATERAL generate_series(greatest(report_slot(o.started_at), %(start)s), least(%(now)s, %(until)s), interval '15 minutes') AS part (slot)
+        WHERE o.tenant_id = %(tenant_id)s AND o.ended_at IS NULL AND o.state <> 'offline' AND part.slot < %(now)s AND part.slot < %(until)s
+    ) AS s
+    WHERE (%(agent_ids)s::integer[] IS NULL OR s.agent_id = ANY (%(agent_ids)s))
+      AND (%(opens)s::time IS NULL OR (s.slot AT TIME ZONE %(zone)s)::time >= %(opens)s)
+      AND (%(closes)s::time IS NULL OR (s.slot AT TIME ZONE %(zone)s)::time < %(closes)s)
+      AND (%(weekdays)s::integer[] IS NULL OR extract(isodow FROM s.slot AT TIME ZONE %(zone)s) = ANY (%(weekdays)s))
+    GROUP BY 1, 2, 3, 4
+)
+SELECT c.*, coalesce(p.paid, true) AS paid
+FROM counted c
+LEFT JOIN pause_reason p ON p.tenant_id = %(tenant_id)s AND c.state = 'paused' AND p.name = c.reason;
 
 -- name: call_sums
 -- Counts of calls by direction, cause and who hung up; tenant null: all.
@@ -143,24 +146,33 @@ ORDER BY a.made_at, a.offer_id
 LIMIT %(limit)s;
 
 -- name: states
--- What agents did, one row a state, the oldest first.
+-- What agents did, one row a state, the oldest first: also the state in which each was when the time began.
 SELECT coalesce(g.name, 'agent ' || s.agent_id) AS agent, s.started_at, s.ended_at,
-       acd_ms(s.started_at, coalesce(s.ended_at, %(now)s)) / 1000.0::float8 AS seconds,
+       report_between(s.started_at, coalesce(s.ended_at, %(now)s)) / 1000.0::float8 AS seconds,
        s.state::text AS state, s.reason, coalesce(p.paid, true) AS paid, s.by, coalesce(q.name, '') AS queue
-FROM report_agent_state s
+FROM (
+    SELECT * FROM report_agent_state
+    WHERE tenant_id = %(tenant_id)s AND started_at >= %(start)s AND started_at < %(until)s
+      AND (%(agent_ids)s::integer[] IS NULL OR agent_id = ANY (%(agent_ids)s))
+    UNION ALL
+    SELECT before.* FROM agent a
+    CROSS JOIN LATERAL (SELECT * FROM report_agent_state r
+                        WHERE r.tenant_id = a.tenant_id AND r.agent_id = a.agent_id AND r.started_at < %(start)s
+                        ORDER BY r.started_at DESC, r.seq DESC LIMIT 1) AS before
+    WHERE a.tenant_id = %(tenant_id)s AND (%(agent_ids)s::integer[] IS NULL OR a.agent_id = ANY (%(agent_ids)s))
+      AND coalesce(before.ended_at, %(now)s) > %(start)s
+) AS s
 LEFT JOIN agent g ON g.tenant_id = s.tenant_id AND g.agent_id = s.agent_id
 LEFT JOIN report_attempt a ON a.tenant_id = s.tenant_id AND a.offer_id = s.offer_id
 LEFT JOIN queue q ON q.tenant_id = s.tenant_id AND q.queue_id = a.queue_id
 LEFT JOIN pause_reason p ON p.tenant_id = s.tenant_id AND s.state = 'paused' AND p.name = s.reason
-WHERE s.tenant_id = %(tenant_id)s AND s.started_at < %(until)s AND coalesce(s.ended_at, %(now)s) > %(start)s
-  AND (%(agent_ids)s::integer[] IS NULL OR s.agent_id = ANY (%(agent_ids)s))
 ORDER BY s.started_at, s.agent_id, s.seq
 LIMIT %(limit)s;
 
 -- name: missed
 -- Callers who left a queue unserved and have not come to a queue again since.
 SELECT DISTINCT ON (e.entered_at, e.entry_id) e.entered_at AS at, coalesce(q.name, 'queue ' || e.queue_id) AS queue, e.caller,
-       acd_ms(e.entered_at, e.left_at) / 1000.0::float8 AS wait_seconds, e.end_reason AS reason, e.offers, e.call_id, e.entry_id
+       report_between(e.entered_at, e.left_at) / 1000.0::float8 AS wait_seconds, e.end_reason AS reason, e.offers, e.call_id, e.entry_id
 FROM report_entry e
 LEFT JOIN queue q ON q.tenant_id = e.tenant_id AND q.queue_id = e.queue_id
 WHERE e.tenant_id = %(tenant_id)s AND e.entered_at >= %(start)s AND e.entered_at < %(until)s

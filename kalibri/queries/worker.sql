@@ -102,6 +102,14 @@ WHERE at < now() - make_interval(days => %(days)s) AND seq <= (SELECT max(seq) F
 -- Removes lines that nobody has looked at for long.
 DELETE FROM journal_quarantine WHERE at < now() - make_interval(days => %(days)s);
 
+-- name: forget_holds
+-- Removes what campaigns noted of old seconds.
+DELETE FROM campaign_hold WHERE until < now() - make_interval(days => %(days)s);
+
+-- name: forget_caller_id_use
+-- Removes old days of caller ids.
+DELETE FROM caller_id_use WHERE day < current_date - %(days)s::integer;
+
 -- name: dirty_tables
 -- Tables with so many dead rows that autovacuum cannot keep up, and partitions that were never analyzed.
 SELECT format('%%I.%%I', schemaname, relname) AS name

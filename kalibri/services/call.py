@@ -281,11 +281,17 @@ def story(conn: Conn, *, call_id: UUID) -> CallStory:
 
 
 def events_of(
-    conn: Conn, *, call_ids: Iterable[UUID], earliest: datetime, kinds: Iterable[str] | None = None
+    conn: Conn,
+    *,
+    call_ids: Iterable[UUID],
+    earliest: datetime,
+    kinds: Iterable[str] | None = None,
+    known: Iterable[UUID] = (),
 ) -> list[Event]:
     """Return the events of calls, in no order.
 
-    earliest: start of the earliest of them; it spares the partitions of older days. kinds: None for all.
+    earliest: start of the earliest of them; it spares the partitions of older days. kinds: None for all. known: events
+    that are not to be returned.
     """
     return db.fetch_all(
         conn,
@@ -294,6 +300,7 @@ def events_of(
         call_ids=list(call_ids),
         since=max(earliest, FIRST_MOMENT + CLOCK_TOLERANCE) - CLOCK_TOLERANCE,
         kinds=None if kinds is None else sorted(kinds),
+        known=list(known),
     )
 
 

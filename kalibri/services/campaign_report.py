@@ -1,4 +1,4 @@
-"""How campaigns stand: leads by state and result, zones, why nothing is dialled.
+"""How campaigns stand: leads by state and result, attempts, zones, why nothing is dialled.
 
 Only reads. The reasons of each second were noted by the engine (campaign_note); where no engine ran nothing was
 noted, and that is said, too.
@@ -6,12 +6,16 @@ noted, and that is said, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from uuid import UUID
 
+from callcore.attempt import AttemptState, Outcome
 from callcore.dial import CampaignMode, CampaignState, DialReason, LeadResult, LeadState
 from callcore.dial_why import ADVICE, Outlook, lead_reason
 from kalibri import db
+from kalibri.csv_table import write_table
 from kalibri.db import Conn
 from kalibri.services import campaign as campaigns
 from kalibri.services.campaign import SQL, Campaign
@@ -40,6 +44,45 @@ class OutcomeCount:
     outcome: str
     state: LeadState
     leads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptCount:
+    """Attempts of a time that ended so; open: not over."""
+
+    outcome: str
+    attempts: int
+    #: Somebody, or something, took the call.
+    answered: int
+    #: Means; None: none of them rang, or was answered.
+    ring_seconds: float | None
+    talk_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One dial of one number."""
+
+    attempt_id: int
+    #: External id.
+    lead: str
+    position: int
+    number: str
+    caller_id: str
+    state: AttemptState
+    outcome: Outcome | None
+    ordered_at: datetime
+    taken_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    #: Media host.
+    host: str | None
+    #: Its story: call show.
+    call_id: UUID
+    #: SIP response, Q.850 cause, what was heard.
+    code: int | None
+    cause: int | None
+    verdict: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +188,16 @@ class Report:
     """Figures of a campaign, or of one of its lists."""
 
     leads: tuple[LeadCount, ...]
+    #: How the last attempt of leads ended.
     outcomes: tuple[OutcomeCount, ...]
+    #: Of the time that was asked for.
+    attempts: tuple[AttemptCount, ...]
     lists: tuple[ListCount, ...]
     zones: tuple[ZoneCount, ...]
+
+
+ATTEMPT_COLUMNS = tuple(field.name for field in fields(Attempt))
+_PAGE = 5000
 
 
 def why(conn: Conn, *, tenant_id: int, name: str, now: datetime, since: datetime | None = None) -> Why:
@@ -262,8 +312,16 @@ def _status(conn: Conn, campaign: Campaign, now: datetime) -> Status:
     )
 
 
-def report(conn: Conn, *, tenant_id: int, name: str, now: datetime, list_name: str | None = None) -> Report:
-    """Return figures of a campaign, or of one of its lists; raises NotFound."""
+def report(
+    conn: Conn,
+    *,
+    tenant_id: int,
+    name: str,
+    now: datetime,
+    list_name: str | None = None,
+    since: datetime | None = None,
+) -> Report:
+    """Return figures of a campaign, or of one of its lists; since: of attempts (None: all). Raises NotFound."""
     campaign = campaigns.find(conn, tenant_id=tenant_id, name=name)
     ids = {"tenant_id": tenant_id, "campaign_id": campaign.campaign_id}
     lists = db.fetch_all(conn, ListCount, SQL["list_counts"], **ids)
@@ -271,9 +329,44 @@ def report(conn: Conn, *, tenant_id: int, name: str, now: datetime, list_name: s
     if list_name is not None:
         found = next((row for row in lists if row.name == list_name), None)
         list_id = db.require(found, "list", list_name).list_id
+    times = {"since": since or campaign.created_at, "until": now}
+    attempts = db.fetch_all(conn, AttemptCount, SQL["attempt_counts"], **ids, **times, list_id=list_id)
     return Report(
         leads=tuple(_lead_counts(conn, campaign, list_id)),
         outcomes=tuple(db.fetch_all(conn, OutcomeCount, SQL["outcome_counts"], **ids, list_id=list_id)),
+        attempts=tuple(attempts),
         lists=tuple(lists),
         zones=tuple(_zones(conn, campaign, now)),
     )
+
+
+def attempts(
+    conn: Conn, *, tenant_id: int, name: str, lead_id: int | None = None, after: int = 0, limit: int = 1000
+) -> list[Attempt]:
+    """Return attempts in the order in which they were made; after: the attempt_id of the last page.
+
+    lead_id: only of this lead. Raises NotFound.
+    """
+    campaign = campaigns.find(conn, tenant_id=tenant_id, name=name)
+    ids = {"tenant_id": tenant_id, "campaign_id": campaign.campaign_id}
+    page = {"lead_id": lead_id, "after": after, "limit": limit}
+    return db.fetch_all(conn, Attempt, SQL["attempts"], **ids, **page)
+
+
+def export_attempts(conn: Conn, *, tenant_id: int, name: str) -> Iterator[str]:
+    """Yield the lines of a CSV with every attempt of a campaign; raises NotFound."""
+    campaigns.find(conn, tenant_id=tenant_id, name=name)
+    return write_table(ATTEMPT_COLUMNS, _attempt_rows(conn, tenant_id, name))
+
+
+def _attempt_rows(conn: Conn, tenant_id: int, name: str) -> Iterator[list[str]]:
+    after = 0
+    while rows := attempts(conn, tenant_id=tenant_id, name=name, after=after, limit=_PAGE):
+        after = rows[-1].attempt_id
+        for row in rows:
+            values = (getattr(row, column) for column in ATTEMPT_COLUMNS)
+            yield ["" if value is None else _text(value) for value in values]
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -217,7 +217,7 @@ def _write(conn: Conn, batch: Batch, *, careful: bool) -> Stored:
     states = [event for event in stored if event.kind in STATES]
     if calls or states:
         execute(conn, statements("journal")["lock_folding"])
-        _fold_calls(conn, calls, min((event.at for event in stored), default=None), careful=careful)
+        _fold_calls(conn, calls, stored, careful=careful)
         _apply_states(conn, states)
     return Stored(
         offsets=batch.offsets,
@@ -229,19 +229,22 @@ def _write(conn: Conn, batch: Batch, *, careful: bool) -> Stored:
 
 def _put_events(conn: Conn, events: Sequence[Event]) -> Sequence[Event]:
     if events:
-        execute(
-            conn,
-            statements("journal")["put_events"],
-            event_ids=[event.id for event in events],
-            ats=[event.at for event in events],
-            call_ids=[event.call for event in events],
-            tenant_ids=[event.tenant for event in events],
-            kinds=[event.kind for event in events],
-            nodes=[event.node for event in events],
-            processes=[event.process for event in events],
-            datas=[json.dumps(event.data, ensure_ascii=False, allow_nan=False) for event in events],
-        )
+        rows = json.dumps([_event_row(event) for event in events], ensure_ascii=False, allow_nan=False)
+        execute(conn, statements("journal")["put_events"], events=rows)
     return events
+
+
+def _event_row(event: Event) -> dict[str, Any]:
+    return {
+        "event_id": str(event.id),
+        "at": event.at.isoformat(),
+        "call_id": None if event.call is None else str(event.call),
+        "tenant_id": event.tenant,
+        "kind": event.kind,
+        "node": event.node,
+        "process": event.process,
+        "data": event.data,
+    }
 
 
 def _put_each_event(conn: Conn, batch: Batch) -> Sequence[Event]:
@@ -315,9 +318,14 @@ def _state_reason(event: Event) -> str:
 # -------------------------------------------------------------------------------------------------- fold
 
 
-def _fold_calls(conn: Conn, calls: set[UUID], earliest: datetime | None, *, careful: bool = False) -> None:
-    """Fold these calls anew from all their events; the folding lock must be held."""
-    told = _events_of(conn, calls, earliest)
+def _fold_calls(
+    conn: Conn, calls: set[UUID], at_hand: Sequence[Event] = (), *, careful: bool = False
+) -> None:
+    """Fold these calls anew from all their events; the folding lock must be held.
+
+    at_hand: events that this transaction has just stored; they need not be read back.
+    """
+    told = _events_of(conn, calls, at_hand)
     cdrs = []
     for call_id in sorted(calls):
         try:
@@ -339,12 +347,20 @@ def _fold_calls(conn: Conn, calls: set[UUID], earliest: datetime | None, *, care
             log.error("call %s cannot be stored: %s", cdr.call_id, error)
 
 
-def _events_of(conn: Conn, calls: set[UUID], earliest: datetime | None = None) -> dict[UUID, list[Event]]:
+def _events_of(conn: Conn, calls: set[UUID], at_hand: Sequence[Event] = ()) -> dict[UUID, list[Event]]:
     if not calls:
         return {}
-    moments = [uuid7_time(call) for call in calls] + ([earliest] if earliest else [])
+    known = [event for event in at_hand if event.call in calls and event.kind in FOLDED_KINDS]
+    moments = [*(uuid7_time(call) for call in calls), *(event.at for event in at_hand)]
     told: dict[UUID, list[Event]] = {}
-    for event in events_of(conn, call_ids=calls, earliest=min(moments), kinds=FOLDED_KINDS):
+    others = events_of(
+        conn,
+        call_ids=calls,
+        earliest=min(moments),
+        kinds=FOLDED_KINDS,
+        known=[event.id for event in known],
+    )
+    for event in (*known, *others):
         if event.call is not None:
             told.setdefault(event.call, []).append(event)
     return told
@@ -450,7 +466,7 @@ def close_lost_calls(conn: Conn, node: str) -> int:
             if restart is not None:
                 ends.append(restart_end(call_id, cdr.tenant_id, restart))
         _put_events(conn, ends)
-        _fold_calls(conn, {end.call for end in ends if end.call is not None}, None)
+        _fold_calls(conn, {end.call for end in ends if end.call is not None}, ends)
     return len(ends)
 
 

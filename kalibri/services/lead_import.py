@@ -35,10 +35,14 @@ from kalibri.spreadsheet import is_workbook, read_workbook
 SQL = db.statements("lead_import")
 
 #: Steps that judge the staged rows before the zones are known.
-_JUDGE_ROWS = ("analyze_rows", "repeated_ids", "unknown_queues", "spread_numbers", "analyze_numbers")
+_JUDGE_ROWS = (
+    "analyze_rows", "repeated_ids", "unknown_queues", "known_leads", "analyze_known",
+    "spread_numbers", "analyze_numbers",
+)  # fmt: skip
 _JUDGE_NUMBERS = ("repeated_numbers", "taken_numbers", "rows_without_number")
 _TABLES = (
-    "stage", "stage_numbers_table", "stage_zones_table", "stage_places_table", "stage_problems_table",
+    "stage", "stage_numbers_table", "stage_zones_table", "stage_places_table", "stage_known_table",
+    "stage_new_table", "stage_problems_table",
 )  # fmt: skip
 
 
@@ -288,11 +292,12 @@ class _Import:
 
     def _change(self) -> int:
         """Change the leads that are there; return how many rows said something new."""
-        lines: set[int] = set()
+        lines: dict[str, set[int]] = {}
         for step in ("change_leads", "move_numbers", "more_numbers"):
-            lines.update(row.line for row in db.fetch_all(self._conn, _Line, SQL[step], **self._ids))
-        self._run("follow_numbers")
-        return len(lines)
+            lines[step] = {row.line for row in db.fetch_all(self._conn, _Line, SQL[step], **self._ids)}
+        if lines["move_numbers"]:
+            self._run("follow_numbers")
+        return len(set().union(*lines.values()))
 
     def _add(self, columns: Columns, source: str, priority: LeadPriority) -> None:
         list_id = db.fetch_value(
@@ -304,6 +309,7 @@ class _Import:
             mapping=json.dumps(columns.mapping),
         )
         self._run("add_leads", list_id=list_id, priority=priority.value, now=self._now)
+        self._run("analyze_new")
         self._run("add_numbers")
 
 

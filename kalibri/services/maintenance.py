@@ -31,6 +31,8 @@ KEEP_CHANGES_DAYS = 14
 KEEP_CHANGES = 1000
 KEEP_RUNS_DAYS = 90
 KEEP_QUARANTINE_DAYS = 365
+#: Why campaigns were idle, second by second, and the daily calls of caller ids.
+KEEP_HOLDS_DAYS = 35
 #: Half-written files that are older belong to nobody any more, in seconds.
 ORPHAN_SECONDS = 86_400.0
 #: Names that processes give to files that are not whole yet (kalibri/files.py, tools/ksctl/csv_files.py).
@@ -79,6 +81,13 @@ def changes(conn: Conn, _config: Config) -> str:
     runs = db.execute(conn, SQL["forget_runs"], days=KEEP_RUNS_DAYS)
     lines = db.execute(conn, SQL["forget_quarantine"], days=KEEP_QUARANTINE_DAYS)
     return f"{gone} changes, {runs} runs, {lines} lines in quarantine removed"
+
+
+def campaigns(conn: Conn, _config: Config) -> str:
+    """Remove old seconds in which campaigns were idle, and old days of caller ids."""
+    gone = db.execute(conn, SQL["forget_holds"], days=KEEP_HOLDS_DAYS)
+    used = db.execute(conn, SQL["forget_caller_id_use"], days=KEEP_HOLDS_DAYS)
+    return f"{gone} times of campaigns, {used} days of caller ids removed"
 
 
 def audit_log(conn: Conn, config: Config) -> str:

@@ -64,6 +64,7 @@ JOBS: Mapping[str, Job] = {
         Job("tokens", "removes tokens and tickets that ended", HOUR, maintenance.tokens),
         Job("locations", "removes registrations of proxies that are gone", HOUR, maintenance.locations),
         Job("changes", "shortens the change log and notes of old runs", HOUR, maintenance.changes),
+        Job("campaigns", "removes what campaigns noted long ago", DAY, maintenance.campaigns),
         Job("audit", "removes what is past its period from the audit log", DAY, maintenance.audit_log),
         Job("webhooks", "removes what was given up long ago", DAY, maintenance.webhooks),
         Job("cards", "removes old cards, sheets and remembered callers", HOUR, maintenance.old_cards),

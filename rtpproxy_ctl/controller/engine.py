@@ -453,8 +453,14 @@ class Engine:
             self._refuse(reply, ErrorCode.COPY_FAILED)
 
     def _fork(self, session: Session, command: c.Copy, reply: Reply) -> None:
-        session.forks.add(command.from_tag)
-        self._forward(session, command, reply)
+        """Copy a side; one that the node refuses (it is recorded) is none, and N does not end it."""
+
+        def answered(text: str) -> None:
+            if is_error(text) is None:
+                session.forks.add(command.from_tag)
+            reply(text)
+
+        self._forward(session, command, answered)
 
     def _stop_record(self, command: c.StopRecord, reply: Reply) -> None:
         self._with_session(command, reply, lambda session: self._stop_recording(session, command, reply))

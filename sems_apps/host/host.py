@@ -22,6 +22,7 @@ from sems_apps.dial_order import DialOrder
 from sems_apps.events import CallbackDue, CallerArrived, DialDue, Event, HostStopping
 from sems_apps.host import sdp
 from sems_apps.host.acd_rows import AcdRow, callback_due
+from sems_apps.host.ears import EarsClient, Hearing
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
 from sems_apps.host.ports import Acd, Dialling, Entry, Ivr, Journal, NoDialling, Prompts, Rpc, Supervision
@@ -103,6 +104,8 @@ class MediaHost:
         self.sessions: dict[str, Session] = {}
         #: Told how dials of campaigns go; the program puts its port here.
         self.dialling: Dialling = NoDialling()
+        #: Hears what dials hear; None: nobody listens.
+        self.ears: EarsClient | None = None
         self.draining = False
         self.served = 0
         #: Told to stop: nobody can undo the draining any more.
@@ -199,6 +202,8 @@ class MediaHost:
         self.served += 1
         session.prepare_media()
         session.tell("media.originate", b=order.number, campaign=order.campaign, host=self.owner)
+        if self.ears is not None:
+            session.listen(Hearing(self.ears, session.media, session.post, session.tell, entry))
         session.post(DialDue(order))
         return session
 
@@ -255,6 +260,8 @@ class MediaHost:
         """End every call at once and close the sockets."""
         for session in list(self.sessions.values()):
             session.close("host closed")
+        if self.ears is not None:
+            self.ears.close()
         self.stack.close()
         self.rtp.close()
         self.notify.close()

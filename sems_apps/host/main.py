@@ -30,6 +30,7 @@ from kalibri.journal import JournalWriter
 from kalibri.prompt_index import INDEX
 from sems_apps.host.acd_port import SQL, AcdPort
 from sems_apps.host.dial_port import DialPort
+from sems_apps.host.ears import EarsClient
 from sems_apps.host.host import HostOptions, MediaHost
 from sems_apps.host.ivr_port import IvrPort
 from sems_apps.host.loop import Loop
@@ -100,6 +101,8 @@ class Program:
         self._dial_link = self._link_for_dialling()
         self.dialling = DialPort(self.loop, self._node, self._dial_link, lambda: self.host, boot=self._boot)
         self.host.dialling = self.dialling
+        if config.ears.enabled:
+            self.host.ears = EarsClient(self.loop, config.ears_socket)
         self._serial = 0
         self._stamp: object = None
 

@@ -178,13 +178,17 @@ class MediaSession:
         """Note that a clip came to its end: there is nothing left to stop."""
         self._playing.discard(side)
 
-    def fork(self, side: str, host: str, port: int) -> None:
-        """Send a copy of what this side says to a UDP socket."""
-        self._send(f"C {self._key} udp:{host}:{port} {self._order(side)}")
+    def fork(self, side: str, host: str, port: int, done: Callable[[bool], None] | None = None) -> None:
+        """Send a copy of what this side says to a UDP socket; `done` tells whether that works."""
+        self._send(f"C {self._key} udp:{host}:{port} {self._order(side)}", self._told(done))
 
-    def stop_fork(self, side: str) -> None:
+    def stop_fork(self, side: str, done: Callable[[bool], None] | None = None) -> None:
         """End the copy (and a recording of this side)."""
-        self._send(f"N {self._key} {self._order(side)}")
+        self._send(f"N {self._key} {self._order(side)}", self._told(done))
+
+    @staticmethod
+    def _told(done: Callable[[bool], None] | None) -> Reply | None:
+        return None if done is None else lambda text: done(text is not None and is_error(text) is None)
 
     def query(self, done: Callable[[tuple[int, int] | None], None]) -> None:
         """Tell how many packets came from the caller and from the other side so far; None: unknown."""

@@ -31,6 +31,7 @@ from sems_apps.events import (
     TransferAsked,
 )
 from sems_apps.host import sdp, silence
+from sems_apps.host.ears import Hearing
 from sems_apps.host.loop import Timer
 from sems_apps.host.media import CALLER_SIDE, FOR_EVER, OTHER_SIDE, MediaSession
 from sems_apps.host.ports import Clip, Entry
@@ -84,6 +85,8 @@ class Session:
         self._dialling: set[str] = set()
         self._held: dict[str, bool] = {}
         self._sides: dict[str, silence.Side] = {}
+        #: What the person's leg of a dial hears; None: nobody listens.
+        self.hearing: Hearing | None = None
         entry.post = self.post
 
     # ---- events in
@@ -262,6 +265,11 @@ class Session:
         dtmf = remote.dtmf if remote is not None else sdp.DEFAULT_DTMF
         self.media.open(remote, codec, dtmf, self._media_opened)
 
+    def listen(self, hearing: Hearing) -> None:
+        """Have what the person's leg of a dial says listened to."""
+        self.hearing = hearing
+        self._with_ports(hearing.begin)
+
     def _media_opened(self, opened: bool) -> None:
         if not opened:
             self._media_lost()
@@ -341,6 +349,8 @@ class Session:
             self.media.set_other(leg.remote)
 
     def _bridge(self, action: do.Bridge) -> None:
+        if self.hearing is not None:  # the agent hears for himself, and may be recorded
+            self.hearing.end()
         other = action.right if action.left == CALLER else action.left
         self._put_on_other_side(other)
         for side in (OTHER_SIDE, CALLER_SIDE):
@@ -354,7 +364,14 @@ class Session:
     def _record(self, action: do.Record) -> None:
         method = "record.start" if action.on else "record.stop"
         params = {"call": self.entry.call, "by": "queue", "tenant": self.entry.tenant or None}
-        self.host.rpc(method, params | {"a": self.entry.caller}, self._recorded)
+
+        def ask() -> None:
+            self.host.rpc(method, params | {"a": self.entry.caller}, self._recorded)
+
+        if self.hearing is None:
+            ask()
+        else:  # a node copies each side once
+            self.hearing.end(then=ask)
 
     def _recorded(self, result: Any) -> None:
         if result is None:
@@ -448,6 +465,8 @@ class Session:
         if self.finished:
             return
         self.finished = True
+        if self.hearing is not None:
+            self.hearing.end(failed=True)
         for timer in self._timers.values():
             timer.cancel()
         for side in list(self._playing):
@@ -474,6 +493,8 @@ class Session:
         self.entry.legs[leg.name] = leg.dialog
         if leg.remote is not None and (leg.name == CALLER or leg.name in self._places):
             self.media_of(leg.name).set_caller(leg.remote)
+        if leg.name == CALLER and self.hearing is not None:
+            self.hearing.answered()
         self.post(LegAnswered(leg.name))
 
     def leg_failed(self, leg: SipLeg, code: int) -> None:
@@ -482,6 +503,8 @@ class Session:
         if leg.name.startswith(do.SUPERVISOR_PREFIX):
             self.host.acd.supervised(leg.name, f"the supervisor did not answer: {code}")
             self._free_place(leg.name)
+        if leg.name == CALLER and self.hearing is not None:
+            self.hearing.end(code=code, failed=True)
         self.post(LegFailed(leg.name, code, leg.q850, leg.refused_by_proxy))
 
     def leg_ended(self, leg: SipLeg, cause: str) -> None:

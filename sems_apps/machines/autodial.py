@@ -123,7 +123,10 @@ class AutoDial:
         """
         if self.queue is not None and not (isinstance(event, TimerFired) and event.name in (AGENT, LONGEST)):
             self.now, self.out = now, []
-            _in_queue(self, self.queue, event)
+            if isinstance(event, Recognised):
+                _recognised_in_queue(self, self.queue, event)
+            else:
+                _in_queue(self, self.queue, event)
             return self.out
         handler = find_handler(TABLE, ANY_PHASE, self.phase, event)
         self.now, self.out = now, []
@@ -324,6 +327,15 @@ def _in_queue(call: AutoDial, queue: HoldQueue, event: Event) -> None:
             _report_end(call, ours=action.cause in ("media lost", "host stopped"))
             call.phase = DialPhase.ENDED
         call.do(action)
+
+
+def _recognised_in_queue(call: AutoDial, queue: HoldQueue, event: Recognised) -> None:
+    """A machine takes no agent's time; one who talks with it already hangs up himself."""
+    if call.talked:
+        return
+    call.verdict = event.verdict
+    if event.verdict in MACHINES and not call.order.machine_hears:
+        _in_queue(call, queue, HangupAsked(event.verdict))
 
 
 def _no_agent_in_time(call: AutoDial, event: TimerFired) -> None:

@@ -92,6 +92,8 @@ _OF_QUEUE = (
     OfferWithdrawn,
     PositionKnown,
 )
+#: What a scenario asked for.
+_OF_SCENARIO = (WorldAnswered, QueueFound, ScenarioLoaded, MessageFailed)
 #: The end of the call, whatever the scenario would do next.
 _FINAL = (HostStopping, MediaLost)
 
@@ -150,7 +152,10 @@ class IvrMenu:
 
     def _take(self, event: Event) -> None:
         if self._queue is not None and (self._in_queue or isinstance(event, _OF_QUEUE)):
-            if not (isinstance(event, TimerFired) and event.name == TIMER):
+            # An answer that comes when the scenario has gone on to the queue is late; the queue knows no such thing.
+            if not (
+                isinstance(event, _OF_SCENARIO) or (isinstance(event, TimerFired) and event.name == TIMER)
+            ):
                 self._through_queue(event)
             return
         handler = _HANDLERS.get(type(event))
@@ -304,6 +309,9 @@ class IvrMenu:
                 self._end(0, "caller hung up")
         elif event.leg == TARGET and self._other == "up":
             self._other = ""
+            if not self._can_unbridge:  # the host ends the caller's leg with the other one
+                self._finish_scenario("done")
+                return
             self._out.append(do.Unbridge(CALLER, TARGET))
             self._feed(ev.OtherLeft())
 
@@ -313,14 +321,18 @@ class IvrMenu:
     def _stopped(self, event: HangupAsked | MediaLost | HostStopping) -> None:
         """Somebody ends the call, or the host cannot go on with it."""
         cause = event.reason if isinstance(event, HangupAsked) else _CAUSES[type(event)]
-        if self._run is not None and not self._run.ended:
-            self._run.now = self._clock()
-            self._run.out = []
-            self._run.end(0, cause, by="system")
-            for action in self._run.out:
-                _PERFORM[type(action)](self, action)
+        if self._run is not None:
+            self._finish_scenario(cause)
         elif self._phase is not IvrPhase.ENDED:
             self._end(503, cause)
+
+    def _finish_scenario(self, cause: str) -> None:
+        """End the call wherever the scenario stands."""
+        assert self._run is not None
+        self._run.now, self._run.out = self._clock(), []
+        self._run.end(0, cause, by="system")
+        for action in self._run.out:
+            _PERFORM[type(action)](self, action)
 
     # ---- the queue
 
@@ -349,6 +361,7 @@ class IvrMenu:
         if isinstance(event, LegEnded) and event.leg == CALLER:
             self._caller_here = False
         stops = isinstance(event, _FINAL) or (isinstance(event, HangupAsked) and not event.agent_only)
+        stops = stops or (self._was_joined and not self._can_unbridge)
         goes_on = over is not None and self._caller_here and not stops
         for action in actions:
             self._note(action)

@@ -20,6 +20,7 @@ from kalibri.services import fingerprint as fingerprints
 from tests.support.builders import make_tenant
 from tests.support.ears_process import PATIENCE_SECONDS, Asker, EarsProcess, send
 from tests.support.ears_sounds import Samples, Speaker, cadence, sentence, silence, tone
+from tools.instance.probes import probe
 
 CALL = "01980000-0000-7000-8000-000000000001"
 
@@ -79,6 +80,12 @@ def test_tones_messages_and_people_are_told(
         stopped = asker.told("stopped")
         assert stopped["id"] == name
         assert stopped["packets"] > 0
+
+
+def test_ksinit_hears_that_it_is_ready(ears: EarsProcess, pg_config: Config) -> None:
+    assert probe(pg_config, "ks-ears").ready
+    assert ears.stop() == 0
+    assert not probe(pg_config, "ks-ears").ready
 
 
 def test_an_answer_in_the_middle_changes_what_is_listened_for(asker: Asker, speaker: Speaker) -> None:

@@ -129,6 +129,19 @@ def test_do_not_call_lists(ksctl: Ksctl) -> None:
     ksctl.ok("lead add spring 84951234567 -t acme")
 
 
+def test_the_pacing_can_be_tried_without_people(ksctl: Ksctl) -> None:
+    ksctl.ok("campaign add fast -t acme --mode predictive --queue sales --pacing warm_up_answers=10")
+    words = "campaign simulate fast -t acme --agents 3 --hours 1 --seeds 1 --answer-percent 50 -o json"
+    (predictive,) = ksctl.ok(words).json
+    ksctl.ok("campaign edit fast -t acme --mode progressive")
+    (progressive,) = ksctl.ok(words).json
+    assert predictive["occupancy_pct"] > progressive["occupancy_pct"] > 0
+    assert progressive["abandoned_pct"] == 0
+    assert predictive["abandoned_pct"] <= 3
+    ksctl.ok("campaign edit fast -t acme --mode preview")
+    assert "has no pacing" in ksctl.fails(1, words)
+
+
 @pytest.mark.parametrize(
     ("exit_code", "words", "message"),
     [

@@ -27,6 +27,7 @@ from kalibri.services import (
     gateway,
     gateway_rate,
     group,
+    ivr,
     number,
     route,
     route_folder,
@@ -72,6 +73,15 @@ def tenants(db: Conn) -> dict[str, int]:
     form.add(db, tenant_id=theirs, name=MARK, source="title: stripes\nfields: [{name: a, type: text}]\n")
     screen_pop.set_pop(db, tenant_id=theirs, url="https://stripes.example/", form=MARK)
     caller.set_lookup(db, tenant_id=theirs, url="https://stripes.example/")
+    db.execute(
+        "INSERT INTO ivr_scenario (tenant_id, name, version, source) VALUES (%s, %s, 1, %s)",
+        [theirs, MARK, "about: stripes\nnodes: {a: {kind: hangup}}"],
+    )
+    ivr.allow_host(db, tenant_id=theirs, host="stripes.example")
+    db.execute(
+        "INSERT INTO ivr_table (tenant_id, name, columns) VALUES (%s, %s, '{key,stripes}')", [theirs, MARK]
+    )
+    db.execute("INSERT INTO ivr_row VALUES (%s, %s, '1', '{1,stripes}')", [theirs, MARK])
     started = datetime(2025, 6, 26, 5, 0, tzinfo=UTC)
     db.execute("SELECT ensure_day_partitions(%s)", [started.date()])
     db.execute(

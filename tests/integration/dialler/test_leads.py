@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +278,35 @@ def test_why_tells_each_second(conn: Conn, acme: int) -> None:
         ("load_average", 3.0),
         ("lines", 5.0),
     ]
+
+
+def test_attempts_are_reported(conn: Conn, acme: int) -> None:
+    lead = add(conn, acme, MOSCOW + "1", external_id="x")
+    run(conn, acme)
+    campaign = campaigns.find(conn, tenant_id=acme, name="spring")
+    order = json.dumps(
+        [{"lead_id": lead, "position": 1, "number": "74951234501", "caller_id": "74950000001"}]
+    )
+    with conn.transaction():
+        take(conn, acme)
+        conn.execute("SELECT dial_order(%s, %s, %s)", [acme, campaign.campaign_id, order])
+    conn.execute(
+        "UPDATE attempt SET state = 'ended', outcome = 'busy', taken_at = ordered_at, ended_at = ordered_at + '7 s',"
+        """ facts = '{"code": 486}'"""
+    )
+    now = datetime.now(UTC)
+    told = campaign_report.report(conn, tenant_id=acme, name="spring", now=now)
+    (count,) = told.attempts
+    assert (count.outcome, count.attempts, count.answered, count.ring_seconds) == ("busy", 1, 0, 7.0)
+    (attempt,) = campaign_report.attempts(conn, tenant_id=acme, name="spring", lead_id=lead)
+    assert (attempt.lead, attempt.code, attempt.caller_id) == ("x", 486, "74950000001")
+    lines = list(campaign_report.export_attempts(conn, tenant_id=acme, name="spring"))
+    assert len(lines) == 2
+    assert ",x,1,74951234501,74950000001,ended,busy," in lines[1]
+    later = campaign_report.report(
+        conn, tenant_id=acme, name="spring", now=now, since=now + timedelta(days=1)
+    )
+    assert later.attempts == ()
 
 
 def test_sql_and_python_agree_on_the_steps_of_a_campaign(conn: Conn) -> None:

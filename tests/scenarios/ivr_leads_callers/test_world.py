@@ -266,3 +266,15 @@ nodes:
         ("hello > main", "caller hung up"),
         ("hello > main > bye", "hang up"),
     }
+
+
+@pytest.mark.parametrize("anchor", ["auto", "always"])
+def test_a_queue_that_is_empty_leads_to_a_scenario(centre: IvrCentre, anchor: str) -> None:
+    name = f"overflow-{anchor}"
+    centre.store("nodes: {sorry: {kind: hangup, say: [p-sorry, p-bye]}}", name)
+    overflow = {"empty": {"kind": "ivr", "value": name, "announcement": ""}}
+    sales = centre.centre.queue([], join_when="logged_in", overflow=overflow, anchor=anchor)
+    call = centre.call(sales.uri)
+    centre.hears(call, "p-sorry", "p-bye")
+    call.wait_ended()
+    assert sales.entries[0]["end_reason"] == "empty"

@@ -69,6 +69,16 @@ def test_to_a_number_goes_out_as_the_account_would(
     assert told(office, call.call_id) == [("611", condition, number)]
 
 
+def test_a_phone_forwards_by_itself(office: Switch, services: Services, phones: MakePhone) -> None:
+    phones("611", Plan.reject(302, headers=[("Contact", "<sip:612@192.0.2.9>")]))
+    colleague = phones("612")
+    call = phones("610", register=False).call("sip:611@demo.test")
+    taken = colleague.wait_call().wait_answered()
+    call.hang_up()
+    taken.wait_ended()
+    assert told(office, call.call_id) == [("611", "always", "612")]
+
+
 def test_two_who_forward_to_each_other_are_a_loop(
     office: Switch, services: Services, phones: MakePhone
 ) -> None:

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.scenarios.services_lead_calls_elsewhere.conftest import MakePhone
+from tests.support.sip_dialog import dialog_as_caller
 from tests.support.sip_message import SipRequest, SipResponse
 from tests.support.sip_phone import Phone
 from tests.support.sip_plan import Plan
@@ -19,7 +20,7 @@ RPID = "{urn:ietf:params:xml:ns:pidf:rpid}"
 
 def watch(phone: Phone, target: str, package: str = "dialog", expires: int = 600) -> SipResponse:
     phone.watches = True
-    headers = [("Event", package), ("Expires", str(expires)), ("Contact", f"<{phone.contact}>")]
+    headers = [("Event", package), ("Expires", str(expires))]
     return phone.request("SUBSCRIBE", target, headers=headers)
 
 
@@ -73,6 +74,30 @@ def test_presence_tells_whether_a_phone_is_there_and_talks(office: Switch, phone
     watcher.wait(lambda: b"on-the-phone" in watcher.requests("NOTIFY")[-1].body, 10, "he talks")
     call.hang_up()
     watcher.wait(lambda: b"on-the-phone" not in watcher.requests("NOTIFY")[-1].body, 10, "he has hung up")
+
+
+def test_a_subscription_is_refreshed_and_ended(office: Switch, phones: MakePhone) -> None:
+    watcher = phones("613", register=False)
+    watcher.watches = True
+    made = watcher.make_request("SUBSCRIBE", "sip:611@demo.test", [("Event", "dialog")])
+    exchange = watcher.loop.run(lambda: watcher.exchange(made))
+    dialog = dialog_as_caller(exchange.request, watcher.finish(exchange, 10))
+    dialog.local_cseq = max(dialog.local_cseq, exchange.request.cseq.number)
+
+    def again(expires: int) -> SipResponse:
+        request = dialog.request("SUBSCRIBE")
+        request.headers.items += [("Event", "dialog"), ("Expires", str(expires))]
+        request.headers.add("Contact", f"<{watcher.contact}>")
+        return watcher.finish(watcher.loop.run(lambda: watcher.exchange(request)), 10)
+
+    watcher.wait_request("NOTIFY", 1)
+    assert again(300).need("Expires") == "300"
+    assert watcher.wait_request("NOTIFY", 2).need("Subscription-State").startswith("active")
+    assert again(0).code == 200
+    last = watcher.wait_request("NOTIFY", 3)
+    assert last.need("Subscription-State") == "terminated;reason=timeout"
+    assert [notify.cseq.number for notify in watcher.requests("NOTIFY")] == [1, 2, 3]
+    assert again(300).code == 481
 
 
 def test_what_cannot_be_watched(office: Switch, phones: MakePhone) -> None:

@@ -209,6 +209,29 @@ def test_accounts_without_services_are_rung_as_ever(proxy: FakeProxy) -> None:
     assert proxy.events("call.end")[-1]["data"]["code"] == 486
 
 
+def test_a_phone_forwards_by_itself(proxy: FakeProxy) -> None:
+    has(proxy)
+    call(proxy)
+    proxy.ksr.pvs["$T_rpl($hdr(Contact))"] = "<sip:102@192.0.2.9:5060>;q=1"
+    fail(proxy, 302)
+    assert rung(proxy) == ["102"]
+    proxy.ksr.pvs["$T_rpl($hdr(Contact))"] = "<sip:%2B79161234567@192.0.2.9>"
+    fail(proxy, 302)
+    first, second = told(proxy)
+    assert first == ("101", "always", "102")
+    assert "no route matches" in second[2]
+    assert proxy.events("call.end")[-1]["data"]["code"] == 302
+
+
+def test_a_phone_forwards_to_a_number_as_its_account_would(proxy: FakeProxy) -> None:
+    has(proxy)
+    call(proxy)
+    proxy.ksr.pvs["$T_rpl($hdr(Contact))"] = "<sip:79161234567@192.0.2.9>"
+    fail(proxy, 302)
+    assert told(proxy) == [("101", "always", "79161234567")]
+    assert proxy.ksr.pvs["$ru"].startswith("sip:79161234567@192.0.2.21")
+
+
 PARALLEL = {"name": "600", "mode": "parallel", "ring_seconds": 9, "members": ["101", "102", "103"]}
 
 

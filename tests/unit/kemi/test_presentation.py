@@ -23,18 +23,19 @@ def test_identities(header: str, found: Identity | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("privacy", "host", "wanted"),
+    ("privacy", "user", "host", "wanted"),
     [
-        ("", "demo.test", None),
-        ("id", "demo.test", True),
-        ("critical; Header", "demo.test", True),
-        ("session", "demo.test", None),
-        ("none", "anonymous.invalid", False),
-        ("", "anonymous.invalid", True),
+        ("", "101", "demo.test", None),
+        ("id", "101", "demo.test", True),
+        ("critical; Header", "101", "demo.test", True),
+        ("session", "101", "demo.test", None),
+        ("none", "anonymous", "anonymous.invalid", False),
+        ("", "x", "anonymous.invalid", True),
+        ("", "Anonymous", "carrier.example", True),
     ],
 )
-def test_what_a_request_asks_for(privacy: str, host: str, wanted: bool | None) -> None:
-    assert wants_hiding(privacy, host) is wanted
+def test_what_a_request_asks_for(privacy: str, user: str, host: str, wanted: bool | None) -> None:
+    assert wants_hiding(privacy, user, host) is wanted
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_nobody_is_free_so_a_media_host_takes_the_caller(proxy: FakeProxy) -> No
     lines = dict(line.split(": ", 1) for line in host_headers(proxy))
     assert lines["X-KS-Call"] == proxy.ksr.dialog_vars["ks_call"]
     assert lines["X-KS-App"] == "hold_queue"
-    assert lines["X-KS-Arg"] == "music=jazz;tenant=1;queue=7;name=sales;caller=100;entry=5"
+    assert lines["X-KS-Arg"] == "music=jazz;tenant=1;queue=7;name=sales;caller=100;called=9;entry=5"
     assert lines["X-KS-Leg"] == "caller"
     assert proxy.ksr.dialog_vars["ks_host"] == "m1"
 
@@ -218,7 +218,7 @@ def test_the_database_is_away_and_the_call_goes_to_a_host_unasked(proxy: FakePro
     call(proxy, away=True)
     assert targets(proxy)[0] in ("sip:hold_queue@127.0.0.1:7001", "sip:hold_queue@127.0.0.1:7002")
     arg = dict(line.split(": ", 1) for line in host_headers(proxy))["X-KS-Arg"]
-    assert arg == "music=jazz;tenant=1;queue=7;name=sales;caller=100"
+    assert arg == "music=jazz;tenant=1;queue=7;name=sales;caller=100;called=9"
     assert proxy.events("acd.away")[0]["data"]["asked"] == "enter"
 
 

@@ -218,6 +218,25 @@ def test_a_machine_hears_what_is_said_to_machines() -> None:
     assert dialled.end.verdict == "voicemail"
 
 
+def test_a_machine_in_the_queue_takes_no_agents_time() -> None:
+    dialled = Dialled(PREDICTIVE).answer()
+    dialled.feed(Entered(QueueSettings(tenant=1, queue=7)))
+    dialled.feed(Recognised(CALLER, "human"))
+    assert not dialled.of(do.Hangup)
+    dialled.feed(Recognised(CALLER, "machine"))
+    assert dialled.of(do.Hangup)
+    assert (dialled.end.verdict, dialled.end.talked) == ("machine", False)
+
+
+def test_an_agent_who_talks_with_a_machine_hangs_up_himself() -> None:
+    dialled = Dialled(PREDICTIVE).answer()
+    dialled.feed(Entered(QueueSettings(tenant=1, queue=7)))
+    dialled.feed(OfferMade(1, "sip:eve@x", 20.0))
+    dialled.feed(LegAnswered("agent:1"))
+    dialled.feed(Recognised(CALLER, "machine"))
+    assert not dialled.of(do.Hangup)
+
+
 def test_a_callee_transfers_nobody() -> None:
     dialled = Dialled().answer()
     dialled.feed(TransferAsked(CALLER, "sip:somebody@x"))

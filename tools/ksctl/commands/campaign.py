@@ -227,12 +227,18 @@ def leads_(
 @tenant_option
 @NAME
 @LIST
+@click.option("--attempts", is_flag=True, help="Each attempt instead of each lead.")
 @export_option
 @pass_app
-def export(app: App, tenant: str, name: str, list_name: str | None, file: Path | None) -> None:
+def export(
+    app: App, tenant: str, name: str, list_name: str | None, attempts: bool, file: Path | None
+) -> None:
     """Write the leads of a campaign as CSV, with how each stands."""
-    lines = leads.export(app.conn, tenant_id=app.tenant_id(tenant), campaign=name, list_name=list_name)
-    write_lines(lines, file)
+    tenant_id = app.tenant_id(tenant)
+    if attempts:
+        write_lines(campaign_report.export_attempts(app.conn, tenant_id=tenant_id, name=name), file)
+        return
+    write_lines(leads.export(app.conn, tenant_id=tenant_id, campaign=name, list_name=list_name), file)
 
 
 @cli.command("report")
@@ -241,21 +247,36 @@ def export(app: App, tenant: str, name: str, list_name: str | None, file: Path |
 @LIST
 @click.option(
     "--by",
-    type=click.Choice(["leads", "outcomes", "lists", "zones"]),
+    type=click.Choice(["leads", "attempts", "outcomes", "lists", "zones"]),
     help="Only this part (of CSV the default is leads).",
 )
+@click.option("--since", type=Moment(), help="Attempts that were made then or later (default: all).")
 @output_option
 @pass_app
-def report(app: App, tenant: str, name: str, list_name: str | None, by: str | None, output: str) -> None:
+def report(
+    app: App,
+    tenant: str,
+    name: str,
+    list_name: str | None,
+    by: str | None,
+    since: datetime | None,
+    output: str,
+) -> None:
     """Show figures of a campaign: leads by result, how attempts ended, lists, zones."""
     told = campaign_report.report(
-        app.conn, tenant_id=app.tenant_id(tenant), name=name, now=_now(), list_name=list_name
+        app.conn,
+        tenant_id=app.tenant_id(tenant),
+        name=name,
+        now=_now(),
+        list_name=list_name,
+        since=since,
     )
     if output == "json":
         show_one(told, output)
         return
     parts: dict[str, tuple[Any, Any]] = {
         "leads": (told.leads, ("state", "result", "leads", "attempts", "uncharged")),
+        "attempts": (told.attempts, ("outcome", "attempts", "answered", "ring_seconds", "talk_seconds")),
         "outcomes": (told.outcomes, ("outcome", "state", "leads")),
         "lists": (told.lists, ("name", "source", "imported_at", "leads", "waiting", "done")),
         "zones": (told.zones, (ZONES, "waiting", "due", "open")),

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from callcore.dial import LeadPriority, LeadResult, LeadState
+from kalibri.services import campaign_report, lead_import
 from kalibri.services import lead as leads
-from kalibri.services import lead_import
 from kalibri.services.lead_import import LeadImport, Problem
 from tools.ksctl.app import App, pass_app
 from tools.ksctl.commands.campaign import LEAD_COLUMNS, LIST
@@ -34,6 +34,17 @@ NUMBER_COLUMNS = (
     "position", "number", "state", "region", Column("zones", value=lambda row: " ".join(row.zones) or "unknown"),
     "attempts", "last_outcome", "listed",
 )  # fmt: skip
+ATTEMPT_COLUMNS = (
+    "attempt_id",
+    "number",
+    "caller_id",
+    "state",
+    "outcome",
+    "code",
+    "verdict",
+    "ordered_at",
+    "call_id",
+)
 #: Problems that are told on the screen; --errors has all.
 SHOWN = 10
 
@@ -180,6 +191,10 @@ def show_(app: App, tenant: str, campaign: str, name: str, output: str) -> None:
     show_one(row, output)
     if output == "table":
         show(row.numbers, NUMBER_COLUMNS, output)
+        tries = campaign_report.attempts(
+            app.conn, tenant_id=tenant_id, name=campaign, lead_id=row.lead_id, limit=100
+        )
+        show(tries, ATTEMPT_COLUMNS, output)
         say(f"against calling it now: {', '.join(row.obstacles) or 'nothing'}")
 
 

@@ -1,0 +1,171 @@
+"""ivr_menu without a host: joins, queues within scenarios, and whatever may come in any order."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+
+import pytest
+
+from callcore import ivr_events as ev
+from callcore.ivr_run import Bundle, Version
+from sems_apps import actions as do
+from sems_apps.actions import CALLER, TARGET, Action
+from sems_apps.events import (
+    Dtmf,
+    Entered,
+    Event,
+    HangupAsked,
+    HostStopping,
+    LegAnswered,
+    LegEnded,
+    LegFailed,
+    MediaLost,
+    OfferClaimed,
+    OfferMade,
+    PromptEnded,
+    TimerFired,
+    TransferAsked,
+)
+from sems_apps.ivr_actions import (
+    AskWorld,
+    FindQueue,
+    MessageFailed,
+    QueueFound,
+    RecordMessage,
+    ScenarioCalled,
+    ScenarioLoaded,
+    WorldAnswered,
+)
+from sems_apps.machines.ivr_menu import IvrMenu
+from sems_apps.settings import QueueSettings
+from tests.support.ivr_random import random_scenario
+from tests.support.ivr_world import bundle, version
+
+AT = datetime(2026, 11, 24, 9, tzinfo=UTC)
+SETTINGS = QueueSettings(tenant=1, queue=7, music="jazz")
+
+
+class Menu:
+    """One call, with what it wanted."""
+
+    def __init__(self, given: Bundle, **capabilities: bool) -> None:
+        self.machine = IvrMenu(**capabilities)
+        self.now = 0.0
+        self.out: list[Action] = []
+        self.finished = False
+        self.feed(ScenarioCalled("100", "200", "", "main", "", 1))
+        self.feed(ScenarioLoaded(AT, given))
+
+    def feed(self, event: Event) -> list[Action]:
+        """Give an event; nothing may follow the end."""
+        actions = self.machine.step(event, self.now)
+        if self.finished:
+            assert not [one for one in actions if not isinstance(one, do.ReportOffer)], actions
+        for action in actions:
+            assert not self.finished or isinstance(action, do.ReportOffer)
+            self.finished = self.finished or isinstance(action, do.Finish)
+        self.out += actions
+        return actions
+
+    def said(self) -> list[Action]:
+        """Let the latest prompt end."""
+        plays = [one for one in self.out if isinstance(one, do.Play) and one.token]
+        return self.feed(PromptEnded(CALLER, plays[-1].token))
+
+
+TALK = """
+nodes:
+  first: {kind: transfer, to: "number:+7495", next: second, on_failure: second}
+  second: {kind: queue, queue: sales, next: third, on_failure: bye}
+  third: {kind: queue, queue: support, next: bye, on_failure: bye}
+  bye: {kind: hangup, say: bye}
+"""
+
+
+def test_an_unanswered_caller_hears_ringing_until_somebody_answers() -> None:
+    menu = Menu(bundle(TALK))
+    assert do.Ring(CALLER) in menu.out
+    assert do.Answer(CALLER) not in menu.out
+    assert menu.out[-2] == do.Dial(TARGET, do.LegKind.CALLEE, "+7495", "100")
+    actions = menu.feed(LegAnswered(TARGET))
+    assert actions.index(do.Answer(CALLER)) < actions.index(do.Bridge(CALLER, TARGET))
+    assert menu.feed(TransferAsked(TARGET, "x")) == [do.Notify(TARGET, 603, "Decline")]
+
+
+def test_one_queue_after_the_other_with_the_same_caller() -> None:
+    menu = Menu(bundle(TALK))
+    menu.feed(LegFailed(TARGET, 486))
+    assert isinstance(menu.out[-2], FindQueue)
+    for queue, offer in ((7, 1), (8, 2)):
+        actions = menu.feed(QueueFound("sales" if queue == 7 else "support", queue))
+        assert do.EnterQueue(queue) in actions
+        menu.feed(Entered(SETTINGS))
+        menu.feed(OfferMade(offer, "sip:eve@x", 20.0))
+        menu.feed(LegAnswered(f"agent:{offer}"))
+        menu.feed(OfferClaimed(offer, True))
+        assert do.Bridge(CALLER, f"agent:{offer}") in menu.out
+        actions = menu.feed(LegEnded(f"agent:{offer}", "BYE"))
+        assert not any(isinstance(one, do.Finish | do.Hangup) for one in actions)
+    assert isinstance(menu.out[-1], do.Play)
+    menu.said()
+    menu.feed(TimerFired("ivr"))
+    assert menu.out[-2:] == [do.Hangup(CALLER, "hang up"), do.Finish("hang up")]
+
+
+def test_a_queue_that_nobody_can_ask_takes_the_failure_branch() -> None:
+    menu = Menu(bundle(TALK))
+    menu.feed(LegFailed(TARGET, 486))
+    menu.feed(TimerFired("ivr-queue"))
+    assert isinstance(menu.out[-1], do.Play)
+    assert menu.feed(QueueFound("sales", 7)) == []
+
+
+@pytest.mark.parametrize("event", [HostStopping(), MediaLost(), HangupAsked(), LegEnded(CALLER, "BYE")])
+def test_the_end_ends_every_leg(event: Event) -> None:
+    menu = Menu(bundle(TALK))
+    menu.feed(LegAnswered(TARGET))
+    actions = menu.feed(event)
+    assert any(isinstance(one, do.Hangup) and one.leg == TARGET for one in actions)
+    assert isinstance(actions[-1], do.Finish)
+    hung_up = any(isinstance(one, do.Hangup) and one.leg == CALLER for one in actions)
+    assert hung_up is not isinstance(event, LegEnded)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_whatever_comes_nothing_is_raised_and_the_call_ends(seed: int) -> None:
+    rng = random.Random(seed)
+    _, scenario = random_scenario(rng)
+    other = version(
+        "nodes: {a: {kind: menu, say: x, keys: {1: b}, on_failure: b}, b: {kind: return}}", "other"
+    )
+    main = Version(name="main", version=1, scenario=scenario)
+    menu = Menu(Bundle(scenarios={"main": main, "other": other}), can_unbridge=rng.random() < 0.7)
+    for _ in range(3000):
+        if menu.finished:
+            break
+        menu.now += rng.random() * 3
+        menu.feed(_event(rng, menu))
+    if not menu.finished:
+        menu.feed(LegEnded(CALLER, "BYE"))
+    assert menu.finished
+    assert menu.feed(Dtmf(CALLER, "1")) == []
+
+
+def _event(rng: random.Random, menu: Menu) -> Event:
+    last = menu.out[-12:]
+    plays = [one for one in last if isinstance(one, do.Play) and one.token]
+    asks = [one for one in last if isinstance(one, AskWorld)]
+    dials = [one for one in last if isinstance(one, do.Dial)]
+    finds = [one for one in last if isinstance(one, FindQueue)]
+    likely: list[Event] = [TimerFired("ivr"), Dtmf(CALLER, rng.choice("0123456789*#"))]
+    likely += [PromptEnded(CALLER, one.token) for one in plays[-1:]]
+    likely += [
+        WorldAnswered(one.question.token, rng.choice((None, {"value": 5}, ev.Known()))) for one in asks[-1:]
+    ]
+    likely += [event for one in dials[-1:] for event in (LegAnswered(one.leg), LegFailed(one.leg, 486))]
+    likely += [LegEnded(one.leg, "BYE") for one in dials[-1:]]
+    likely += [QueueFound(one.name, rng.choice((0, 7))) for one in finds[-1:]]
+    likely += [Entered(SETTINGS), OfferMade(rng.randrange(99), "sip:eve@x", 20.0)] if finds else []
+    likely += [MessageFailed()] if any(isinstance(one, RecordMessage) for one in last) else []
+    return rng.choice(likely)
