@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections import deque
-from functools import partial
 from typing import Any, Protocol
 
 from sems_apps import actions as do
@@ -42,21 +40,9 @@ class DialShell(Shell):
 
     def __init__(self, ivr: Any, session: Any, dialler: Dialler, mailbox: Mailbox, order: DialOrder) -> None:
         """Begin at the session's first callback, whatever it is."""
-        self._ivr, self._session = ivr, session
-        self._background, self._mailbox, self._dialler = dialler, mailbox, dialler
-        self.entry = Entry(order.call, order.tenant, order.queue, order.number, since=time.time())
-        self.tag = str(session.dialog.local_tag)
-        self.machine = AutoDial(can_queue=False)
-        self.finished = False
-        self._audio = []
-        self._token = None
-        self._timers = {}
-        self._other, self._other_up, self._caller_up = "", False, False
-        self._queue = deque()
-        self._running = False
-        self.headers = ""
-        mailbox.open(self.tag)
-        self.entry.post = partial(mailbox.put, self.tag)
+        entry = Entry(order.call, order.tenant, order.queue, order.number, since=time.time())
+        super().__init__(ivr, session, dialler, mailbox, entry, AutoDial(can_queue=False))
+        self._dialler = dialler
         self.post(DialDue(order))
 
     def replied(self, code: int, headers: str) -> None:
