@@ -202,6 +202,9 @@ BEGIN
     v_freed := acd_close_offers(p_entry.tenant_id, p_entry.entry_id, 'lost', p_cause, 'system', p_now);
     IF p_entry.state = 'talking' THEN
         PERFORM acd_end_entry(p_entry.tenant_id, p_entry.entry_id, 'host_lost', 'system', jsonb_build_object('cause', p_cause), p_now);
+    ELSIF p_entry.variables ? 'dial' AND p_entry.state = 'offered' THEN
+        -- Of a campaign: the person may have been rung already, and is not rung again by the same attempt.
+        PERFORM acd_end_entry(p_entry.tenant_id, p_entry.entry_id, 'host_lost', 'system', jsonb_build_object('cause', p_cause), p_now);
     ELSIF p_entry.kind = 'callback' THEN
         UPDATE queue_entry SET anchored = false, missing_since = NULL WHERE tenant_id = p_entry.tenant_id AND entry_id = p_entry.entry_id;
         PERFORM acd_rewait(p_entry.tenant_id, p_entry.entry_id, p_cause, 1, p_now);

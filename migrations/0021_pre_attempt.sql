@@ -124,7 +124,7 @@ SELECT jsonb_build_object(
     'ring_seconds', c.ring_seconds, 'language', c.language, 'audio', c.prompt, 'longest_seconds', c.max_call_seconds,
     'on_answer', CASE WHEN c.mode IN ('progressive', 'predictive') THEN 'queue' ELSE 'say' END,
     'queue', coalesce(l.queue_id, c.queue_id, 0), 'abandon_seconds', c.abandon_seconds, 'abandon_prompt', c.abandon_prompt,
-    'machine_hears', c.machine_action = 'message', 'machine_prompt', c.machine_prompt, 'gateway', coalesce(nullif(l.gateway, ''), c.gateway),
+    'machine_hears', c.machine_action = 'message', 'machine_prompt', c.machine_prompt, 'record', c.record, 'gateway', coalesce(nullif(l.gateway, ''), c.gateway),
     'variables', l.variables || jsonb_strip_nulls(jsonb_build_object('lead', l.lead_id, 'campaign', c.name, 'lead_name', nullif(l.name, ''))),
     'keys', (SELECT coalesce(jsonb_object_agg(k.key, k.value || jsonb_build_object('queue', (
                  SELECT q.queue_id FROM queue q WHERE q.tenant_id = c.tenant_id AND q.name = k.value ->> 'queue'))), '{}')

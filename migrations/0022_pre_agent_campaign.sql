@@ -53,7 +53,7 @@ BEGIN
     IF NEW.state = 'ended' AND NEW.anchored THEN
         PERFORM dial_end(a, NULL, jsonb_build_object('answered', true, 'talked', true, 'agent', NEW.agent_id));
     ELSIF NEW.state = 'ended' THEN
-        PERFORM dial_end(a, CASE WHEN a.facts ? 'code' THEN NULL ELSE 'no_agent' END::attempt_outcome);
+        PERFORM dial_end(a, CASE WHEN a.facts ? 'code' THEN NULL WHEN NEW.end_reason = 'host_lost' THEN 'lost' ELSE 'no_agent' END::attempt_outcome);
     END IF;
     RETURN NULL;
 END $$;

@@ -73,6 +73,9 @@ class DialOrder:
     abandon_prompt: str = "no-agent"
     #: A machine that answers: is let go, or hears the message too.
     machine_hears: bool = False
+    #: What a machine hears in place of the message; empty: the message goes on.
+    machine_prompt: str = ""
+    record: bool = False
     #: The message is said at most so often.
     most_repeats: int = 5
     #: End of everything but a conversation.
@@ -122,6 +125,8 @@ _PLAIN = (
     "abandon_seconds",
     "abandon_prompt",
     "machine_hears",
+    "machine_prompt",
+    "record",
     "most_repeats",
     "longest_seconds",
 )

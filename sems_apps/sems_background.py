@@ -189,8 +189,13 @@ def wave_header(length: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body) + length) + body
 
 
-def start(settings: Mapping[str, str]) -> SemsBackground:
-    """Make the background from <script>.conf: home, name."""
+def configuration(settings: Mapping[str, str]) -> tuple[Config, str]:
+    """Read <script>.conf: home, name. Return the instance's configuration and the name of the node row."""
     home = settings.get("home")
     config = load_config(overrides={"home": home} if home else {})
-    return SemsBackground(config, settings.get("name") or f"{config.node_name}-media-sems")
+    return config, settings.get("name") or f"{config.node_name}-media-sems"
+
+
+def start(settings: Mapping[str, str]) -> SemsBackground:
+    """Make the background from <script>.conf."""
+    return SemsBackground(*configuration(settings))

@@ -79,9 +79,14 @@ class Mailbox:
         self._events: dict[str, deque[Event]] = {}
 
     def open(self, tag: str) -> None:
-        """Begin to take events for a session."""
+        """Begin to take events for a session; what came for it before is kept."""
         with self._lock:
-            self._events[tag] = deque()
+            self._events.setdefault(tag, deque())
+
+    def has_mail(self, tag: str) -> bool:
+        """Tell whether something lies there that the session has not taken."""
+        with self._lock:
+            return bool(self._events.get(tag))
 
     def close(self, tag: str) -> None:
         """Take none any more; what comes late is lost, as SEMS itself loses messages."""

@@ -7,12 +7,12 @@ sippy's own callback would leave before the ACK that is due. Decides nothing abo
 from __future__ import annotations
 
 import logging
-import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from sems_apps.host import sdp
+from sems_apps.host.sip_leg_facts import q850_cause
 from sems_apps.host.sip_stack import ALLOWED, Address, InviteFacts, SipStack, Verdict
 from sems_apps.host.sippy_env import (
     UA,
@@ -504,15 +504,6 @@ def _caught(leg: SipLeg) -> Callable[[Any, Any], None]:
             leg.soon(lambda: leg.owner.leg_ended(leg, "internal error"))
 
     return take
-
-
-def q850_cause(reason: str) -> int:
-    """Return the Q.850 cause of a Reason header (RFC 3326), 0: there is none."""
-    found = _Q850.search(reason)
-    return int(found[1]) if found else 0
-
-
-_Q850 = re.compile(r"Q\.850\s*;(?:[^,]*;)?\s*cause\s*=\s*([0-9]{1,3})", re.IGNORECASE)
 
 
 def info_digit(kind: str, body: str) -> str:

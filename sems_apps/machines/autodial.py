@@ -28,6 +28,7 @@ from sems_apps.actions import (
     LegKind,
     Notify,
     Play,
+    Record,
     ReportDial,
     StartTimer,
     StopPlaying,
@@ -89,7 +90,8 @@ class DialPhase(StrEnum):
 class AutoDial:
     """One dial."""
 
-    def __init__(self, *, can_unbridge: bool = True) -> None:
+    def __init__(self, *, can_unbridge: bool = True, can_queue: bool = True) -> None:
+        """can_queue: the host can join the person to an agent; else who wants one is called back."""
         self.phase = DialPhase.NEW
         self.order = DialOrder(tenant=0, attempt=0, campaign=0, call="", number="")
         #: hold_queue, once the person is in a queue.
@@ -105,7 +107,7 @@ class AutoDial:
         self.said_since: float | None = None
         self.now = 0.0
         self.out: list[Action] = []
-        self._can_unbridge = can_unbridge
+        self._can_unbridge, self.can_queue = can_unbridge, can_queue
 
     @property
     def is_conversation(self) -> bool:
@@ -177,6 +179,8 @@ def _recognised_early(call: AutoDial, event: Recognised) -> None:
 def _answered(call: AutoDial, event: LegAnswered) -> None:
     call.up = True
     call.do(StopTimer(RING), ReportDial(attempt=call.order.attempt, stage=DialStage.ANSWERED, rang=call.rang))
+    if call.order.record:
+        call.do(Record(True))
     if call.order.on_answer is OnAnswer.QUEUE:
         _to_queue(call, call.order.queue, in_time=True)
     else:
@@ -238,6 +242,10 @@ def _callback(call: AutoDial, choice: Choice) -> None:
 
 
 def _choose_queue(call: AutoDial, choice: Choice) -> None:
+    if not call.can_queue:
+        call.choice = KeyAction.CALLBACK.value
+        _callback(call, choice)
+        return
     _to_queue(call, choice.queue or call.order.queue, in_time=False)
 
 
@@ -273,10 +281,14 @@ def _too_long(call: AutoDial, event: TimerFired) -> None:
 
 
 def _recognised(call: AutoDial, event: Recognised) -> None:
-    """A machine answered: it is let go, unless it is to hear the message."""
+    """A machine answered: it is let go, or hears what is said to machines (or the message, which goes on)."""
     call.verdict = event.verdict
-    if event.verdict in MACHINES and not call.order.machine_hears:
+    if event.verdict not in MACHINES:
+        return
+    if not call.order.machine_hears:
         _hang_up(call, event.verdict)
+    elif call.order.machine_prompt:
+        _last_words(call, call.order.machine_prompt)
 
 
 def _last_words(call: AutoDial, name: str) -> None:

@@ -61,6 +61,11 @@ class _Request:
         self.method, self.hdrs = method, hdrs
 
 
+class _Reply:
+    def __init__(self, code: int, hdrs: str) -> None:
+        self.code, self.hdrs, self.reason = code, hdrs, ""
+
+
 class IvrDialogBase:
     """What scripts subclass; everything that a reaped session does crashes."""
 
@@ -140,6 +145,9 @@ class FakeCall:
         self._depth = 0
         self._messages: list[str] = []
         self.session: Any = None
+        #: Made by dialout: nobody called us.
+        self.originated = False
+        self.up = False
 
     # ---- done by the script
 
@@ -157,12 +165,31 @@ class FakeCall:
             return
         self.stopped = True
         self._died_at = self.server.now
-        if self.status < 200:
+        if self.originated:
+            self._stop_originated()
+        elif self.status < 200:
             self.sent.append("487")
         elif self.status == 200 and "BYE" not in self.sent:
             self.sent.append("BYE")
         if self.callee:
             self.terminate_other()
+
+    def _stop_originated(self) -> None:
+        """End what we called: CANCEL while it rings, BYE once it is up, nothing after a refusal."""
+        self.sent = [word for word in self.sent if word != "BYE"]  # bye() before the answer sends nothing
+        if self.status < 300:
+            self.sent.append("BYE" if self.up else "CANCEL")
+
+    def replies(self, code: int, headers: str = "") -> None:
+        """The person whom we called answers, or not: 200 is told after the session has started."""
+        if self.stopped:
+            return
+        self.status = code
+        if code == 200:
+            self.up = True
+            self.callback("onSessionStart")
+        if not self.stopped or code != 200:
+            self.callback("onSipReply", _Request("INVITE", ""), _Reply(code, headers))
 
     def enqueue(self, play: IvrAudioFile | None) -> None:
         if play is not None and not play.ended:
@@ -316,6 +343,7 @@ class FakeSems:
         module: Any = types.ModuleType("ivr")
         module.IvrDialogBase, module.IvrAudioFile = IvrDialogBase, IvrAudioFile
         module.AUDIO_READ, module.AUDIO_WRITE = AUDIO_READ, AUDIO_WRITE
+        module.IvrUAC = lambda: types.SimpleNamespace(dialout=self.dialout)
         module.log = lambda level, text: self.logged.append(text)
         module.getHeader = get_header
         module.createThread = lambda run: None if self._loaded else self.threads.append(run)
@@ -348,6 +376,17 @@ class FakeSems:
         if call.callback("onInvite", hdrs) and call.status < 200:
             call.reply(200, "OK")
         return call
+
+    def dialout(self, user: str, app: str, uri: str, *words: Any) -> None:
+        """IvrUAC().dialout: returns nothing, and a tag that is taken or an unsendable URI is silent."""
+        _from, _from_uri, _to, tag, headers, _params = words
+        if tag in self.calls or not uri.startswith("sip:"):
+            return
+        call = FakeCall(self, tag, "")
+        call.originated, call.callee_uri, call.callee_headers = True, uri, headers
+        self.calls[tag] = call
+        call.session = self.module.IvrDialog.__new__(self.module.IvrDialog)
+        call.session.__dict__["_fake"] = call
 
     def reinvite(self, call: FakeCall) -> bool:
         """Let the caller send re-INVITE; True: SEMS answers it."""

@@ -151,3 +151,18 @@ def test_a_stopped_campaign_takes_its_tasks_out_of_the_queue(centre: Centre) -> 
     assert centre.field.leads(sale)[0]["state"] == "waiting"
     centre.acd.acts("acd_finish", first.offer_id, "caller")
     assert centre.acd.state(anna) == "free"
+
+
+def test_a_host_that_dies_while_the_person_may_ring_rings_nobody_twice(centre: Centre) -> None:
+    anna = centre.agent()
+    sale = centre.campaign(ONE)
+    centre.look()
+    offer = centre.offer()
+    centre.acd.answer(offer["offer_id"])
+    centre.field.value("SELECT acd_lose_host(%s, 'killed')", HOST)
+    centre.look()
+    assert centre.attempts(sale) == ["lost"]
+    (lead,) = centre.field.leads(sale)
+    assert (lead["state"], lead["attempts"], lead["uncharged"]) == ("waiting", 0, 1)
+    assert centre.acd.entry(offer["entry_id"])["state"] == "ended"
+    assert centre.acd.state(anna) == "free"

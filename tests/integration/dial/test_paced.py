@@ -27,7 +27,7 @@ class Centre:
         self.field = DialField(conn, tenant=self.acd.tenant)
         conn.execute(
             "UPDATE node SET heartbeat_at = now() + interval '1 hour',"
-            """ data = data || '{"capacity": 99, "calls": 0}'"""
+            ' data = data || \'{"capacity": 99, "calls": 0}\''
         )
         self.host = PlayedHost(self.field, "here-media-1")
         self.now = time.monotonic()
@@ -77,7 +77,7 @@ def test_progressive_dials_one_call_for_one_idle_agent(centre: Callable[[int], C
     made.look()
     assert len(made.field.attempts(sale)) == 3, "the calls that ring are the agents'"
     assert made.reason(sale) == DialReason.AGENTS_BUSY
-    first, second, _third = made.host.take()
+    first, second, _ = made.host.take()
     made.host.end(first, code=486)
     made.look()
     assert len(made.field.attempts(sale)) == 4, "a call that failed left its agent idle"

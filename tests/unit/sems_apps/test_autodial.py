@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -205,6 +206,16 @@ def test_a_machine_is_let_go() -> None:
     dialled = Dialled().answer()
     dialled.feed(Recognised(CALLER, "voicemail"))
     assert (dialled.end.verdict, dialled.end.answered) == ("voicemail", True)
+
+
+def test_a_machine_hears_what_is_said_to_machines() -> None:
+    order = replace(ORDER, machine_hears=True, machine_prompt="voicemail", record=True)
+    dialled = Dialled(order).answer()
+    assert dialled.of(do.Record) == [do.Record(True)]
+    dialled.feed(Recognised(CALLER, "voicemail"), 2.0)
+    assert dialled.of(Play)[-1].sounds[0].text == "voicemail"
+    dialled.feed(PromptEnded(CALLER, LAST_WORDS), 8.0)
+    assert dialled.end.verdict == "voicemail"
 
 
 def test_a_machine_in_the_queue_takes_no_agents_time() -> None:
