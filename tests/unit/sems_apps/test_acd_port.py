@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 
@@ -93,6 +94,12 @@ def test_entry_waits_or_is_offered_at_once(desk: Desk) -> None:
     assert other.events[1:] == [OfferMade(5, "sip:101@demo.example", 15.0)]
     assert isinstance(other.events[0], Entered)
     assert other.events[0].offered
+
+
+def test_the_number_that_was_dialled_goes_with_the_entry(desk: Desk) -> None:
+    desk.entry.called = "78005550100"
+    desk.do(do.EnterQueue())
+    assert json.loads(str(desk.link.sent[-1][1]["options"]))["variables"] == {"called": "78005550100"}
 
 
 def test_queue_that_takes_nobody_sends_him_elsewhere(desk: Desk) -> None:
