@@ -57,7 +57,7 @@ WORDS = 9
 SHARED_WORDS = 2
 NEVER = 9.9
 #: CPU is measured so often, and the least counts: what else runs on the machine only ever adds to it.
-PASSES = 3
+PASSES = 5
 LOSS = 0.01
 #: Country, tone, frequencies, beats, how much of it is heard in seconds.
 TONES: tuple[tuple[str, str, tuple[float, ...], tuple[tuple[float, float], ...], float], ...] = (
