@@ -17,6 +17,7 @@ from callcore.value import value
 HORIZON = timedelta(days=370)
 #: Hours change at whole minutes only, and zones by whole quarters of an hour.
 _STEP = timedelta(minutes=15)
+_DAY = timedelta(days=1)
 
 
 @value
@@ -74,14 +75,20 @@ def _all_open(schedules: Sequence[Schedule], moment: datetime) -> bool:
 
 def _search(schedules: Sequence[Schedule], after: datetime) -> datetime | None:
     """Look at each moment at which one of the schedules can open: its starts, midnights around holidays."""
-    end = after + HORIZON
-    day = after - timedelta(days=1)
-    while day <= end:
-        openings = sorted({opening for schedule in schedules for opening in _openings(schedule, day)})
-        for opening in openings:
-            if after < opening <= end and _all_open(schedules, opening):
+    end, begin = after + HORIZON, after
+    while begin <= end:
+        # The same local day begins up to 26 hours apart: only what lies in these 24 hours may be compared.
+        until = begin + _DAY
+        near = {
+            opening
+            for schedule in schedules
+            for days in (-1, 0, 1)
+            for opening in _openings(schedule, begin + days * _DAY)
+        }
+        for opening in sorted(near):
+            if begin <= opening < until and after < opening <= end and _all_open(schedules, opening):
                 return opening
-        day += timedelta(days=1)
+        begin = until
     return None
 
 

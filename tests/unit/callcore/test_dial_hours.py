@@ -74,6 +74,18 @@ def test_bad_hours_are_refused(text: str) -> None:
         CallingHours.make(text)
 
 
+def test_the_first_of_two_openings_is_found_though_another_zone_begins_its_day_later() -> None:
+    """The local day of Honolulu begins when that of Kiritimati is over."""
+    hours = CallingHours.make("mon-fri 12:00-24:00; sat-sun 00:00-24:00")
+    after = datetime(2026, 3, 5, 10, 0, tzinfo=UTC)
+    found = hours.next_open(["Pacific/Honolulu", "Pacific/Kiritimati"], after)
+    assert found is not None
+    moment = after
+    while moment < found:
+        assert not hours.is_open(["Pacific/Honolulu", "Pacific/Kiritimati"], moment)
+        moment += timedelta(minutes=15)
+
+
 @settings(max_examples=150, deadline=None)
 @given(hours=hours, zones=zone_sets, after=moments)
 def test_next_open_is_open_and_nothing_before_it_is(
