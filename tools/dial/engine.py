@@ -21,6 +21,7 @@ from kalibri.services.dial import HostRoom, RunningCampaign, Settled
 from tools.dial.agent_first import AgentFirst
 from tools.dial.campaign_state import CampaignState
 from tools.dial.paced import Allowed, Paced
+from tools.dial.shared_queues import SharedQueues
 
 #: Between two looks while something runs; nothing runs: a start is notified.
 BUSY_SECONDS = 0.1
@@ -52,6 +53,7 @@ class Engine:
     ) -> None:
         self._clock, self._now, self._load = clock, now, load
         self._shares = Shares()
+        self._queues = SharedQueues()
         self._campaigns: dict[int, CampaignState] = {}
         self._expire_at = 0.0
         self._noted_at = 0.0
@@ -104,6 +106,7 @@ class Engine:
     def _place(self, conn: Conn, campaigns: list[RunningCampaign], now: float) -> None:
         hosts = dial.host_room(conn)
         load = self._load()
+        self._queues.see(campaigns)
         wishes = [self._wish(conn, campaign, now, load) for campaign in campaigns]
         grants = self._shares.divide(wishes, _shared(campaigns, hosts))
         for campaign in campaigns:
@@ -122,12 +125,17 @@ class Engine:
             if state.agent_first is None or now >= state.sets_until:
                 state.agent_first = AgentFirst(dial.admission_of(conn, campaign))
             agents, waiting = dial.agents_of(conn, campaign), dial.waiting_in_queue(conn, campaign)
-            return state.agent_first.allowed(agents, waiting, campaign.ordered)
+            allowed = state.agent_first.allowed(agents, waiting, self._queues.ordered(campaign))
+            return allowed if self._queues.may_place(campaign) else Allowed(0, DialReason.AGENTS_BUSY)
         if state.paced is None:
             before = dial.counted(conn, campaign)
             state.paced = Paced(campaign, answers=before.answers, abandoned=before.abandoned)
         agents, dials = dial.agents_of(conn, campaign), dial.dials_of(conn, campaign)
-        return state.paced.allowed(agents, dials, dial.waiting_in_queue(conn, campaign), now)
+        state.paced.hear(dials, now)
+        if not self._queues.may_place(campaign):
+            return Allowed(0, DialReason.AGENTS_BUSY)
+        others = [one for other in self._queues.others(campaign) for one in dial.dials_of(conn, other)]
+        return state.paced.allowed(agents, [*dials, *others], dial.waiting_in_queue(conn, campaign), now)
 
     def _order(self, conn: Conn, campaign: RunningCampaign, grant: Grant, now: float) -> None:
         state = self._campaigns[campaign.campaign_id]

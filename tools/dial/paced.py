@@ -52,8 +52,10 @@ class Paced:
     def allowed(
         self, agents: Sequence[AgentNow], dials: Sequence[DialNow], waiting: int, now: float
     ) -> Allowed:
-        """Return how many calls the agents allow now. waiting: callers of the queue without an agent."""
-        self._hear(dials, now)
+        """Return how many calls the agents allow now.
+
+        dials: of all campaigns whose people go to these agents. waiting: callers of the queue without an agent.
+        """
         if not agents:
             return Allowed(0, DialReason.NO_AGENTS)
         if self.is_predictive and self._decided_at is not None and now - self._decided_at < DECIDE_SECONDS:
@@ -66,8 +68,8 @@ class Paced:
         self._last = Allowed(decision.calls, reason)
         return self._last
 
-    def _hear(self, dials: Iterable[DialNow], now: float) -> None:
-        """Count answers as they happen, not when their conversations end."""
+    def hear(self, dials: Iterable[DialNow], now: float) -> None:
+        """Count the answers to this campaign's dials as they happen, not when their conversations end."""
         for dial in dials:
             if dial.answered and dial.attempt_id not in self._answered:
                 self._answered.add(dial.attempt_id)

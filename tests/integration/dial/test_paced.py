@@ -33,8 +33,8 @@ class Centre:
         self.now = time.monotonic()
         self.engine = Engine(clock=lambda: self.now, load=lambda: 0.0)
 
-    def campaign(self, mode: str = "progressive") -> int:
-        return self.field.campaign(mode=mode, leads=LEADS, prompt="", queue_id=self.queue)
+    def campaign(self, mode: str = "progressive", name: str = "sale") -> int:
+        return self.field.campaign(name, mode=mode, leads=LEADS, prompt="", queue_id=self.queue)
 
     def look(self, times: int = 3) -> None:
         """Look so many times, a second apart."""
@@ -84,6 +84,18 @@ def test_progressive_dials_one_call_for_one_idle_agent(centre: Callable[[int], C
     assert made.answer(second), "an agent is there for whoever answers"
     made.look()
     assert len(made.field.attempts(sale)) == 4, "his agent is busy now"
+
+
+def test_two_campaigns_of_one_queue_share_its_agents(centre: Callable[[int], Centre]) -> None:
+    made = centre(3)
+    sale, survey = made.campaign(), made.campaign(name="survey")
+    made.look(times=6)
+    dialled = [len(made.field.attempts(campaign)) for campaign in (sale, survey)]
+    assert sum(dialled) == 3, f"one call for each idle agent: {dialled}"
+    orders = made.host.take()
+    made.host.end(orders[0], code=486)
+    made.look(times=2)
+    assert sum(len(made.field.attempts(campaign)) for campaign in (sale, survey)) == 4
 
 
 def test_a_caller_of_the_queue_gets_the_agent_first(centre: Callable[[int], Centre]) -> None:
