@@ -86,7 +86,8 @@ COMMENT ON FUNCTION report_queue_numbers(integer, integer[], timestamptz, timest
 
 CREATE FUNCTION report_queue_slots(
     p_tenant integer, p_queues integer[], p_from timestamptz, p_until timestamptz, p_level integer, p_short integer
-) RETURNS SETOF report_queue_slot LANGUAGE plpgsql STABLE AS $$
+) RETURNS SETOF report_queue_slot LANGUAGE plpgsql STABLE SET work_mem = '64MB' AS $$
+-- work_mem: a month of stays is summed in memory, not sorted on disk.
 BEGIN
     IF p_level IS NULL AND p_short IS NULL THEN
         RETURN QUERY SELECT * FROM report_queue_slot
