@@ -17,6 +17,7 @@ from kemi.ks_route.model import (
     ToService,
 )
 from kemi.ks_route.options import RouteOptions
+from kemi.ks_route.preference import prefer
 from kemi.ksr_port import NAT_TESTS_REPLY
 from kemi.peers import HOP, PEER
 from kemi.routing_facts import make_world
@@ -44,7 +45,8 @@ def decision(worker: Worker, leg: HostLeg, request: RouteRequest) -> Decision:
     if leg.to_kind in _SERVICES:
         kind = DestinationKind(leg.to_kind)
         return ToService(kind=kind, name=b_sent, tenant_id=tenant_id, a_sent=a_sent, b_sent=b_sent)
-    return decide(request, worker.directory.routes, make_world(worker))
+    routed = decide(request, worker.directory.routes, make_world(worker))
+    return prefer(routed, leg.arg.get("gateway", ""), tenant_id, worker.directory.system)
 
 
 def _names_account(worker: Worker, leg: HostLeg, request: RouteRequest) -> bool:

@@ -160,7 +160,7 @@ COMMENT ON COLUMN campaign.unknown_zones IS 'Zones in which the hours must be op
 COMMENT ON COLUMN campaign.max_attempts IS 'Charged attempts for one lead, over all of its numbers.';
 COMMENT ON COLUMN campaign.wrapup_seconds IS 'Null: that of the queue.';
 COMMENT ON COLUMN campaign.load_limit IS 'Load average of one minute per core at which the campaign waits, until it is below load_resume.';
-COMMENT ON COLUMN campaign.gateway IS 'Gateway or group that is tried first; empty: as routes say. A lead may name another.';
+COMMENT ON COLUMN campaign.gateway IS 'Gateway or group that is tried first among those of the route; empty: as routes say. A lead may name another.';
 COMMENT ON COLUMN campaign.purpose IS 'Why people are called, as the contract with the operator states; travels with the call.';
 COMMENT ON COLUMN campaign.contract IS 'Number or label of that contract.';
 COMMENT ON COLUMN campaign.consent_required IS 'A lead without a basis of consent is not dialled; an exempt campaign says why in consent_exemption.';

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import quote
 
 from callcore.call_queue import OfferOutcome
 from sems_apps.sounds import Sound
@@ -139,12 +140,22 @@ class Dial(Action):
     offer: int = 0
     #: Value of a Replaces header (RFC 3891), for attended transfer.
     replaces: str = ""
+    #: Gateway or group that is tried first among those of the route; empty: as the route says.
+    gateway: str = ""
 
 
 def split_target(target: str) -> tuple[str, str]:
     """Return kind ("": number or URI) and name of a Dial's target."""
     kind, found, name = target.partition(":")
     return (kind, name) if found and kind not in ("sip", "sips", "tel") else ("", target)
+
+
+def leg_argument(tenant: int, action: Dial) -> str:
+    """Return the value of X-KS-Arg for a leg that is called (contracts.md 3)."""
+    kind, _ = split_target(action.target)
+    parts = [f"tenant={tenant}", f"to_kind={kind}" if kind else ""]
+    parts.append(f"gateway={quote(action.gateway, safe='')}" if action.gateway else "")
+    return ";".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True)

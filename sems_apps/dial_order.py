@@ -55,6 +55,8 @@ class DialOrder:
     call: str
     number: str
     caller_id: str = ""
+    #: Gateway or group that is tried first; empty: as the routes say.
+    gateway: str = ""
     ring_seconds: float = 30.0
     on_answer: OnAnswer = OnAnswer.SAY
     #: The message.
@@ -115,6 +117,7 @@ def read_order(
 
 _PLAIN = (
     "caller_id",
+    "gateway",
     "ring_seconds",
     "audio",
     "language",

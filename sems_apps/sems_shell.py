@@ -297,9 +297,9 @@ class Shell:
         headers = [f"X-KS-Call: {self.entry.call}", f"X-KS-Leg: {action.kind.value}"]
         if action.offer:
             headers.append(f"X-KS-Offer: {action.offer}")
-        kind, target = do.split_target(action.target)
+        _, target = do.split_target(action.target)
         if self.entry.tenant:
-            headers.append(f"X-KS-Arg: tenant={self.entry.tenant}" + (f";to_kind={kind}" if kind else ""))
+            headers.append(f"X-KS-Arg: {do.leg_argument(self.entry.tenant, action)}")
         # What is here goes to the callee, and everything of the caller's that is left in it would too.
         self._session.invite_req.hdrs = "".join(f"{line}\r\n" for line in headers)
         if not target.startswith("sip:"):

@@ -209,9 +209,9 @@ class Session:
         headers = {"X-KS-Call": self.entry.call, "X-KS-Leg": action.kind.value}
         if action.offer:
             headers["X-KS-Offer"] = str(action.offer)
-        kind, target = do.split_target(action.target)
+        _, target = do.split_target(action.target)
         if self.entry.tenant:
-            headers["X-KS-Arg"] = f"tenant={self.entry.tenant}" + (f";to_kind={kind}" if kind else "")
+            headers["X-KS-Arg"] = do.leg_argument(self.entry.tenant, action)
         if action.replaces:
             headers["Replaces"] = action.replaces
         self.legs[action.leg] = SipLeg.outgoing(

@@ -145,7 +145,7 @@ def _due(call: AutoDial, event: DialDue) -> None:
     order = call.order = event.order
     call.phase = DialPhase.CALLING
     call.do(
-        Dial(CALLER, LegKind.CALLEE, order.number, order.caller_id),
+        Dial(CALLER, LegKind.CALLEE, order.number, order.caller_id, gateway=order.gateway),
         StartTimer(RING, order.ring_seconds),
         StartTimer(LONGEST, order.ring_seconds + order.longest_seconds),
     )
