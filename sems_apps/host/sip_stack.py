@@ -163,6 +163,14 @@ class _Transactions(SipTransactionManager):
         self.init_time = time.monotonic()
         self.cp_timer = repeating(self.rCachePurge, CACHE_SECONDS)
 
+    def incomingRequest(self, msg: Any, checksum: Any, tids: Any, server: Any) -> None:  # sippy's name
+        """Take a request that has passed us before, too.
+
+        A caller whom we hand to a queue or a scenario comes back through the proxy, to this host when it is the only
+        one or has most room; sippy refuses that with 482 (RFC 3261 section 16.3). Loops are the proxy's business.
+        """
+        super().incomingRequest(msg, checksum, (), server)
+
     def transmitMsg(self, userv: Any, msg: Any, *rest: Any, **more: Any) -> None:  # sippy's name
         """Send; sippy answers CANCEL without a To tag."""
         if getattr(msg, "scode", None) is not None and msg.scode > 100:

@@ -322,6 +322,24 @@ def test_byte_that_is_not_utf8_costs_nobody_his_call(host: SipHost) -> None:
         assert sock.recv(2000).startswith(b"SIP/2.0 486")
 
 
+def test_a_call_of_ours_that_comes_back_through_the_proxy_is_a_call(host: SipHost) -> None:
+    """Who is handed on to a queue may reach the same host again: sippy refused him with 482."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as proxy:
+        proxy.bind(("127.0.0.1", 0))
+        proxy.settimeout(10)
+        ours = host.dial(proxy.getsockname(), target="queue")
+        invite = proxy.recv(65_000).decode()
+        via = f"Via: SIP/2.0/UDP 127.0.0.1:{proxy.getsockname()[1]};branch=z9hG4bKproxy"
+        proxy.sendto(invite.replace("\r\nVia:", f"\r\n{via}\r\nVia:", 1).encode(), host.address)
+        assert proxy.recv(65_000).startswith(b"SIP/2.0 100")
+        theirs = host.wait_leg()
+        host.run(lambda: theirs.answer(host.sdp()))
+        answer = proxy.recv(65_000).decode()
+        assert answer.startswith("SIP/2.0 200")
+        proxy.sendto(answer.replace(f"{via}\r\n", "").encode(), host.address)
+        host.wait_told("answered", ours)
+
+
 def test_options_tells_whether_the_host_takes_calls(host: SipHost, alice: Phone) -> None:
     for ready, code in ((True, 200), (False, 503)):
         host.ready = ready
