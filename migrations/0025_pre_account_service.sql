@@ -79,7 +79,9 @@ CREATE TABLE account_forward (
     kind         forward_kind NOT NULL,
     destination  text NOT NULL DEFAULT ''
                  CONSTRAINT account_forward_destination_check CHECK (destination ~ '^[+]?[A-Za-z0-9_.*#-]{0,64}$' AND (kind = 'voicemail') = (destination = '')),
-    seconds      integer CONSTRAINT account_forward_seconds_check CHECK ((seconds BETWEEN 1 AND 600) AND condition = 'no_answer' OR seconds IS NULL AND condition <> 'no_answer'),
+    -- Not BETWEEN: within AND a dump writes it otherwise, and a restored database would look changed.
+    seconds      integer CONSTRAINT account_forward_seconds_check
+                 CHECK (condition = 'no_answer' AND seconds >= 1 AND seconds <= 600 OR condition <> 'no_answer' AND seconds IS NULL),
     CONSTRAINT account_forward_pkey PRIMARY KEY (tenant_id, account_id, condition),
     CONSTRAINT account_forward_account_fkey FOREIGN KEY (tenant_id, account_id) REFERENCES account ON DELETE CASCADE
 );

@@ -100,6 +100,7 @@ def test_who_waits_behind_a_dead_proxy_gets_an_agent_through_the_other(two_proxi
     here.switch.wait(lambda: here.switch.rows(statement, ["n1-proxy"]), 30, "the proxy is known to be dead")
     eve.phone.register()
     eve.do("login", "test")
+    eve.phone.wait_call(1, 60)
     other = eve.call().wait_answered(40)
     eve.wait("busy")
     assert_media(call, other)
