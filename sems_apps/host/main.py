@@ -63,6 +63,8 @@ class Program:
         self._config, self._name = config, name
         self.loop = Loop(_report)
         self._workers = Workers(self.loop)
+        #: Connecting to a database that restarts takes a second each time, and music must begin meanwhile.
+        self._connecting = Workers(self.loop, config.media.connections + 1)
         #: Web servers of scenarios may be slow: what waits for them must not keep files waiting.
         self._lookups = Workers(self.loop, LOOKUP_WORKERS)
         self._beat = Heartbeat(config.run_directory, name)
@@ -127,7 +129,7 @@ class Program:
 
         return PgLink(
             self.loop,
-            self._workers.submit,
+            self._connecting.submit,
             open_connection,
             on_up=self._database_is_back if listens else None,
             on_notify=self._notified if listens else None,
@@ -149,7 +151,7 @@ class Program:
         def take() -> None:
             self.loop.call_soon(lambda: self.dialling.take())
 
-        return PgLink(self.loop, self._workers.submit, open_connection, on_up=take, on_notify=take)
+        return PgLink(self.loop, self._connecting.submit, open_connection, on_up=take, on_notify=take)
 
     def _database_is_back(self) -> None:
         self.loop.call_soon(lambda: self.acd.take())
@@ -202,8 +204,8 @@ class Program:
         self.host.close()
         for link in (*self._links, self._dial_link):
             link.close()
-        self._workers.close()
-        self._lookups.close()
+        for workers in (self._workers, self._connecting, self._lookups):
+            workers.close()
         self.loop.close()
 
     def _stop(self) -> None:
