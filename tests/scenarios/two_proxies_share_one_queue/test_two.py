@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.call_centre import Agent, CallCentre, Queue, assert_music
+from tests.support.faults import start, stop
 from tests.support.fix_call_centre import TwoProxies
 from tests.support.rtp_peer import known_payload
 from tests.support.sip_call import Call
@@ -86,3 +87,23 @@ def test_an_agent_of_the_other_proxy_who_rejects_is_followed_by_the_next(two_pro
     assert sales.outcomes == ["rejected", ""]
     call.hang_up()
     eve.wait("free")
+
+
+def test_who_waits_behind_a_dead_proxy_gets_an_agent_through_the_other(two_proxies: TwoProxies) -> None:
+    here, there = two_proxies.first, two_proxies.second
+    eve = there.agent(login=False, media=True)
+    sales = here.queue([eve], anchor="always", wrapup_seconds=0)
+    call = here.caller(media=True).call(sales.uri)
+    sales.wait_entry("waiting")
+    stop(here.switch, "kamailio")
+    statement = "SELECT 1 FROM node WHERE name = %s AND heartbeat_at < clock_timestamp() - interval '8 s'"
+    here.switch.wait(lambda: here.switch.rows(statement, ["n1-proxy"]), 30, "the proxy is known to be dead")
+    eve.phone.register()
+    eve.do("login", "test")
+    eve.phone.wait_call(1, 60)
+    other = eve.call().wait_answered(40)
+    eve.wait("busy")
+    assert_media(call, other)
+    other.hang_up()
+    eve.wait("free", seconds=30)
+    start(here.switch, "kamailio")
