@@ -1,7 +1,7 @@
 """Who sends a request: one of our media hosts, a gateway, or an account that proved itself by digest.
 
 Identity comes from the socket and from digest only, never from a header. An unknown user name and a wrong password
-get the very same answer, so that nobody can find out which accounts exist.
+get the very same answer, so that nobody can find out which accounts exist. Who guesses is locked out (kemi/lockout.py).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from callcore.gateway import Gateway
 from callcore.sip import SipCode
 from callcore.value import value
+from kemi import lockout
 from kemi.directory import AccountRecord
 from kemi.ks_acd.media_host import BadHeader, HostLeg, read_leg
 from kemi.presentation import ANONYMOUS_HOST, identity_in
@@ -117,6 +118,8 @@ def authenticate(
     if not port.has_credentials(tenant.realm) or sip.auth_user is None:
         port.challenge(tenant.realm)
         return None
+    if lockout.refuses(worker, sip, tenant):
+        return None
     account = worker.directory.account(tenant.tenant_id, sip.auth_user)
     secret = _NO_HA1[algorithm] if account is None else ha1(account, algorithm)
     result = port.check_credentials(tenant.realm, secret)
@@ -126,8 +129,10 @@ def authenticate(
                 "auth.failed", tenant=tenant.tenant_id, username=sip.auth_user, src=sip.source
             )
             port.table_increment("count", "auth_failed")
+            lockout.failed(worker, sip, tenant)
         port.challenge(tenant.realm)
         return None
+    lockout.passed(worker, sip, tenant)
     if identity[0] != account.username or identity[1] not in account.domains:
         port.reply(SipCode.FORBIDDEN, "Not Your Identity")
         return None
