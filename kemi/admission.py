@@ -10,7 +10,7 @@ from callcore.gateway import Gateway
 from callcore.sip import SipCode
 from callcore.value import value
 from kemi import lockout
-from kemi.directory import AccountRecord
+from kemi.account_record import AccountRecord
 from kemi.ks_acd.media_host import BadHeader, HostLeg, read_leg
 from kemi.presentation import ANONYMOUS_HOST, identity_in
 from kemi.sip_request import SipRequest
@@ -43,7 +43,7 @@ def is_internal(worker: Worker, sip: SipRequest) -> bool:
     """Tell whether a request comes from a media host or proxy of ours: by our socket and by their address, both."""
     if sip.local_port != worker.config.proxy.internal_port:
         return False
-    return is_trusted_node(worker.directory, sip.source_ip, sip.source_port)
+    return is_trusted_node(worker.directory.system, sip.source_ip, sip.source_port)
 
 
 def identify(worker: Worker, sip: SipRequest) -> Sender | None:
