@@ -12,6 +12,7 @@ from callcore.value import value
 from kemi import lockout
 from kemi.account_record import AccountRecord
 from kemi.ks_acd.media_host import BadHeader, HostLeg, read_leg
+from kemi.nonce import is_good, nonce_for
 from kemi.presentation import ANONYMOUS_HOST, identity_in
 from kemi.sip_request import SipRequest
 from kemi.tenancy import Tenant, ha1, is_trusted_node, tenant_by_id, tenant_of_domain
@@ -119,6 +120,11 @@ def authenticate(
         port.challenge(tenant.realm)
         return None
     if lockout.refuses(worker, sip, tenant):
+        return None
+    credentials = port.each_header("Authorization" if sip.method == "REGISTER" else "Proxy-Authorization")
+    nonce = nonce_for(credentials, tenant.realm)
+    if not is_good(nonce, sip.source_ip, secret=worker.secret, now=worker.now().timestamp()):
+        port.challenge(tenant.realm, stale=True)
         return None
     account = worker.directory.account(tenant.tenant_id, sip.auth_user)
     secret = _NO_HA1[algorithm] if account is None else ha1(account, algorithm)

@@ -2,7 +2,7 @@
 
 What is counted and whom a lock concerns is decided by callcore/lockout.py. Only a wrong password counts: a request
 without credentials, or with an old nonce, is how digest works. A nonce is good only at the address that it was given to
-(conf/kamailio.cfg), so nobody can fail in another's name by forging his address.
+(kemi/nonce.py), so nobody can fail in another's name by forging his address.
 
 Who is locked gets 403, whether his password is right or not, and nothing is checked. Not silence: that would be
 repeated ten times by each honest phone, and look like a broken network to the person who has to find out; the guesser

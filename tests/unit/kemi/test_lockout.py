@@ -84,6 +84,16 @@ def test_who_sends_no_credentials_is_challenged_as_ever(proxy: FakeProxy) -> Non
     assert proxy.replies == []
 
 
+def test_who_forges_an_address_fails_in_nobodys_name(proxy: FakeProxy) -> None:
+    for nonce in (proxy.nonce(ELSEWHERE), proxy.nonce(NAT, expires=1), "AAAA", "no base64!"):
+        for _ in range(FAILURES):
+            proxy.send("REGISTER", auth=("100", WRONG), nonce=nonce, tU="100", si=NAT)
+            assert proxy.ksr.called("auth.auth_challenge") == [("demo.example", 1 | 16)], "a new one, at once"
+            assert proxy.ksr.called("auth.pv_auth_check") == [], "nothing is learnt of the password"
+    assert proxy.events("auth.") == []
+    assert register(proxy, "100", RIGHT) == []
+
+
 @pytest.mark.parametrize("result", [STALE, REUSED])
 def test_an_old_nonce_is_no_failure(proxy: FakeProxy, result: int) -> None:
     for _ in range(3 * FAILURES):
