@@ -17,16 +17,15 @@ import sys
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import click
 
-from callcore.errors import KalibriError
-from kalibri.config import Config, load_config
+from kalibri.config import Config
 from kalibri.db import connect
 from kalibri.heartbeat import Heartbeat
 from kalibri.journal import JournalWriter
+from kalibri.program import daemon_options
 from kalibri.prompt_index import INDEX
 from sems_apps.host.acd_port import SQL, AcdPort
 from sems_apps.host.dial_port import DialPort
@@ -257,19 +256,11 @@ def _report(error: BaseException) -> None:
 
 @click.command(help=(__doc__ or "").partition("\n\n")[0])
 @click.option("--name", required=True, help="media-1, media-2 …")
-@click.option("--home", type=click.Path(path_type=Path), help="Run directory of the instance.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file.")
-def main(name: str, home: Path | None, file: Path | None) -> None:
+@daemon_options
+def main(config: Config, name: str) -> None:
     """Run the media host until SIGTERM."""
     if not name.removeprefix("media-").isdecimal():
         raise click.BadParameter("write media-1, media-2 …", param_hint="--name")
-    try:
-        config = load_config(path=file, overrides={"home": str(home)} if home else {})
-    except KalibriError as error:
-        raise click.ClickException(error.message) from error
-    logging.basicConfig(
-        level=config.log.level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True
-    )
     config.run_directory.mkdir(parents=True, exist_ok=True)
     try:
         program = Program(config, name)
