@@ -109,6 +109,7 @@ _HOST: Mapping[str, Callable[[Mapping[str, Any]], Told]] = {
     "media.callback": _callback,
     "media.answer": lambda data: ("←", "media host answers the caller"),
     "media.dial": _dial,
+    "media.redial": lambda data: ("·", f"{text_of(data.get('reason'))}: called again through another one"),
     "media.ring": _ring,
     "media.up": lambda data: ("←", f"the {leg_name(data)} has answered"),
     "media.failed": _failed,

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("media")
 
+#: A living proxy answers 100 at once; this is beyond two repetitions of INVITE and a short freeze.
+PROXY_SECONDS = 2.5
+
 
 @dataclass(slots=True)
 class _Playing:
@@ -214,17 +217,30 @@ class Session:
             headers["X-KS-Arg"] = do.leg_argument(self.entry.tenant, action)
         if action.replaces:
             headers["Replaces"] = action.replaces
-        self.legs[action.leg] = SipLeg.outgoing(
+        proxy = self.host.next_hop(self.proxy, action.target)
+        leg = self.legs[action.leg] = SipLeg.outgoing(
             self.host.stack,
             self,
             action.leg,
-            proxy=self.host.next_hop(self.proxy, action.target),
+            proxy=proxy,
             target=target,
             caller=action.caller_id,
             caller_name=self.entry.caller_name if action.leg != CALLER else "",
             body=body,
             headers=headers,
         )
+        self.host.loop.call_later(PROXY_SECONDS, lambda: self._if_unheard(leg, proxy, action, port))
+
+    def _if_unheard(self, leg: SipLeg, proxy: Address, action: do.Dial, port: int) -> None:
+        """Call through another proxy when this one has answered nothing: the called one is not to blame."""
+        if leg.heard or leg.ended or self.finished:
+            return
+        self.host.proxy_silent(proxy)
+        if self.host.next_hop(self.proxy, action.target) != proxy:
+            self.tell("media.redial", leg=action.leg, reason="the proxy is silent")
+            leg.hang_up("the proxy is silent")
+            self._dialling.add(action.leg)
+            self._invite(action, port)
 
     def _cancel_dial(self, action: do.CancelDial) -> None:
         self._end_leg(action.leg, action.reason)
