@@ -83,6 +83,8 @@ def _ring(data: Mapping[str, Any]) -> Told:
 
 
 def _failed(data: Mapping[str, Any]) -> Told:
+    if not data.get("code"):
+        return "·", f"the {leg_name(data)} could not be called: no proxy answered"
     return "←", f"the {leg_name(data)} was not reached: {text_of(data.get('code'))}"
 
 

@@ -203,7 +203,7 @@ class Session:
             return
         self._dialling.discard(action.leg)
         if port is None or self.media.ports is None or self.media.codec is None:
-            self.post(LegFailed(action.leg, 503))
+            self.post(LegFailed(action.leg, 0, ours=True))
             return
         address, dtmf = self.media.ports.address, self.media.dtmf
         if action.leg in self._places and (place := self._places[action.leg].ports) is not None:
@@ -515,13 +515,14 @@ class Session:
 
     def leg_failed(self, leg: SipLeg, code: int) -> None:
         """A final response that is none."""
+        code = code if leg.heard else 0
         self.tell("media.failed", leg=leg.name, code=code, cause=leg.q850 or None)
         if leg.name.startswith(do.SUPERVISOR_PREFIX):
             self.host.acd.supervised(leg.name, f"the supervisor did not answer: {code}")
             self._free_place(leg.name)
         if leg.name == CALLER and self.hearing is not None:
             self.hearing.end(code=code, failed=True)
-        self.post(LegFailed(leg.name, code, leg.q850, leg.refused_by_proxy))
+        self.post(LegFailed(leg.name, code, leg.q850, leg.refused_by_proxy or not leg.heard))
 
     def leg_ended(self, leg: SipLeg, cause: str) -> None:
         """BYE or CANCEL, or the far end is gone."""
