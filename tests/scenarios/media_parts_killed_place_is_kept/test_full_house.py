@@ -104,7 +104,7 @@ def test_each_part_dies_in_a_full_house(own_live_centre: CallCentre) -> None:
 
 
 def _host_dies(house: House) -> None:
-    """Half of all calls die with their host: their agents serve who waits at the other, in order; nobody loses a place."""
+    """Half of the calls die with their host: their agents serve who waits at the other, in order; no place is lost."""
     switch = house.centre.switch
     waiting = house.in_state("waiting")
     victim = str(waiting[0]["holder"])
