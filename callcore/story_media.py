@@ -121,6 +121,10 @@ _HOST: Mapping[str, Callable[[Mapping[str, Any]], Told]] = {
     "media.hangup": _hangup,
     "media.key": lambda data: ("→", f"a key was pressed by the {leg_name(data)}"),
     "media.refer": _refer,
+    "media.replace": lambda data: (
+        "·",
+        f"another call takes the place of the {leg_name(data)}: attended transfer",
+    ),
     "media.lost": lambda data: ("·", "the RTP session is gone: no packet for a long time, or its node"),
     "media.not_recorded": lambda data: ("·", "could not be recorded: no RTP controller took it"),
     "media.end": _end,

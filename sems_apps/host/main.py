@@ -243,7 +243,7 @@ class Program:
 
     def _set_proxies(self, rows: Rows | None) -> None:
         if rows:
-            self._proxies.set((address, lives == "t") for address, lives in rows)
+            self._proxies.set((address, None if lives is None else lives == "t") for address, lives in rows)
 
 
 def _listen(node: str) -> Any:
