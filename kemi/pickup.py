@@ -8,9 +8,9 @@ from a gateway, and the story of the call goes on. Only calls that ring at this 
 from __future__ import annotations
 
 from callcore.sip import SipCode
+from kemi.account_record import AccountRecord
 from kemi.attempts import TAKEN_BY
 from kemi.call_state import CallState
-from kemi.directory import AccountRecord
 from kemi.tenancy import aor, tenant_by_id
 from kemi.worker import Worker
 

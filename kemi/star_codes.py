@@ -15,7 +15,7 @@ from callcore.star_code import CALLS, Dialled, StarAction, is_code, read, slot_o
 from callcore.value import value
 from kalibri.services import account_service
 from kemi import pickup
-from kemi.directory import AccountRecord
+from kemi.account_record import AccountRecord
 from kemi.ks_route.model import DestinationKind, RouteRequest, ToService
 from kemi.sip_request import SipRequest
 from kemi.tenancy import media_hosts
