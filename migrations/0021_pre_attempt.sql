@@ -25,7 +25,8 @@ CREATE TYPE attempt_outcome AS ENUM (
     'no_agent',   -- agent first: the agent was lost before the person was reached
     'ours',       -- a fault of ours: no route, no media, no line
     'untaken',    -- not dialled: no media host took the order in time
-    'lost'        -- the media host died; the person may have been rung
+    'lost',       -- the media host died; the person may have been rung
+    'skipped'     -- preview: the agent did not want to call this lead
 );
 
 -- --------------------------------------------------------------------------------------------- tables

@@ -8,12 +8,15 @@ SELECT pg_try_advisory_lock(hashtext('dial leader'));
 -- Campaigns that run, with what their calls use of the limits.
 SELECT c.tenant_id, c.campaign_id, c.name, c.mode::text, c.queue_id, c.priority, c.weight, c.lines,
        c.calls_per_second::double precision, c.load_limit::double precision, c.load_resume::double precision, c.gateway,
-       c.abandon_cap_percent::double precision, c.pacing, c.keep_running, t.max_calls, coalesce(o.open, 0)::integer AS open, coalesce(o.ordered, 0)::integer AS ordered
+       c.abandon_cap_percent::double precision, c.pacing, c.keep_running, t.max_calls, coalesce(o.open, 0)::integer AS open, coalesce(o.ordered, 0)::integer AS ordered,
+       coalesce(o.queued, 0)::integer AS queued
 FROM campaign c
 JOIN tenant t USING (tenant_id)
 LEFT JOIN LATERAL (
-    SELECT count(*) AS open, count(*) FILTER (WHERE a.state = 'ordered') AS ordered
-    FROM attempt a WHERE a.campaign_id = c.campaign_id AND a.state IN ('ordered', 'taken', 'answered')) o ON true
+    SELECT count(*) AS open, count(*) FILTER (WHERE a.state = 'ordered') AS ordered,
+           count(*) FILTER (WHERE a.state = 'ordered' AND (a.entry_id IS NULL OR e.state = 'waiting')) AS queued
+    FROM attempt a LEFT JOIN queue_entry e ON e.tenant_id = a.tenant_id AND e.entry_id = a.entry_id
+    WHERE a.campaign_id = c.campaign_id AND a.state IN ('ordered', 'taken', 'answered')) o ON true
 WHERE c.state = 'running' AND t.enabled
 ORDER BY c.campaign_id;
 
@@ -42,8 +45,12 @@ JOIN lead_number n ON n.tenant_id = l.tenant_id AND n.lead_id = l.lead_id AND n.
 SELECT dial_order_agents(%(tenant_id)s, %(campaign_id)s, %(orders)s::jsonb);
 
 -- name: withdraw
--- Takes tasks of campaigns that do not run any more out of their queues.
+-- Takes tasks out of their queues that must not be dialled any more, or that no agent at work wants.
 SELECT dial_withdraw();
+
+-- name: withdraw_closed
+-- Takes tasks out of their queues whose people are in zones that are closed now.
+SELECT dial_withdraw_closed(%(tenant_id)s, %(campaign_id)s, %(sets)s::integer[]);
 
 -- name: order
 -- Orders their dials from the media hosts.

@@ -17,6 +17,7 @@ from callcore.attempt import DialFacts, Outcome, outcome_of
 from callcore.dial import DialReason, LeadPriority
 from callcore.dial_admission import Admission
 from callcore.dial_caller_id import NoCallerId, PoolNumber, choose_caller_id
+from callcore.dial_facts import AgentNow, Counted, DialNow, HostRoom, Outlook, RunningCampaign, Settled
 from callcore.dial_retry import AttemptFacts
 from kalibri import db
 from kalibri.db import Conn
@@ -27,110 +28,6 @@ SQL = db.statements("dial")
 #: Attempts that are settled in one look.
 SETTLED_AT_ONCE = 200
 _FACTS = frozenset(entry.name for entry in fields(DialFacts))
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunningCampaign:
-    """A campaign that runs, as far as the engine needs it."""
-
-    tenant_id: int
-    campaign_id: int
-    name: str
-    mode: str
-    queue_id: int | None
-    priority: int
-    weight: int
-    lines: int
-    calls_per_second: float
-    load_limit: float | None
-    load_resume: float | None
-    gateway: str
-    abandon_cap_percent: float
-    pacing: Mapping[str, Any]
-    #: Goes on without leads: further ones are added while it runs.
-    keep_running: bool
-    #: Calls at once of the tenant; None: any number.
-    max_calls: int | None
-    #: Attempts that are ordered, dialled or talked, and the ordered ones among them.
-    open: int
-    ordered: int
-
-
-@dataclass(frozen=True)
-class HostRoom:
-    """Media hosts that live, and how many calls they have room for."""
-
-    hosts: int
-    room: int
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """Why a campaign has no lead to dial (SQL function lead_outlook)."""
-
-    due_open: bool
-    due_closed: bool
-    due_unknown: bool
-    next_due_at: datetime | None
-    dialling: bool
-
-    @property
-    def reason(self) -> DialReason:
-        """The reason in one word."""
-        if self.due_open:
-            return DialReason.CALLER_ID_CAP
-        if self.due_closed:
-            return DialReason.HOURS
-        if self.due_unknown:
-            return DialReason.NO_ZONE
-        if self.next_due_at is not None:
-            return DialReason.NOT_DUE
-        return DialReason.IN_PROGRESS if self.dialling else DialReason.NO_LEADS
-
-
-@dataclass(frozen=True)
-class Settled:
-    """An attempt that was closed."""
-
-    attempt_id: int
-    campaign_id: int
-    outcome: Outcome
-    facts: Mapping[str, Any]
-    #: From the dial to the answer, or to the end without one.
-    ring_seconds: float
-    #: From the answer to the end; None: not answered.
-    talk_seconds: float | None
-
-
-@dataclass(frozen=True)
-class AgentNow:
-    """An agent at work in a queue."""
-
-    is_idle: bool
-    #: In the present state.
-    age_seconds: float
-    #: Of the wrap-up; None: is in none.
-    wrapup_left: float | None
-
-
-@dataclass(frozen=True)
-class DialNow:
-    """An open dial."""
-
-    attempt_id: int
-    answered: bool
-    #: Until now, or until the answer.
-    ring_seconds: float
-    #: The person has an entry in a queue, or had one.
-    queued: bool
-
-
-@dataclass(frozen=True)
-class Counted:
-    """Answers of a campaign."""
-
-    answers: int
-    abandoned: int
 
 
 @dataclass(frozen=True)
@@ -260,8 +157,14 @@ def admission_of(conn: Conn, campaign: RunningCampaign) -> dict[LeadPriority, Ad
 
 
 def withdraw(conn: Conn) -> int:
-    """Take tasks of campaigns that do not run any more out of their queues; return how many."""
+    """Take tasks that must not be dialled any more, or that no agent wants, out of their queues; return how many."""
     return int(db.fetch_value(conn, SQL["withdraw"]) or 0)
+
+
+def withdraw_closed(conn: Conn, campaign: RunningCampaign, sets: Sequence[int]) -> int:
+    """Take tasks out of their queues where it is too early or too late now; return how many. sets: open ones."""
+    ids = {"tenant_id": campaign.tenant_id, "campaign_id": campaign.campaign_id}
+    return int(db.fetch_value(conn, SQL["withdraw_closed"], **ids, sets=list(sets)) or 0)
 
 
 def _caller_ids(conn: Conn, campaign: RunningCampaign, taken: Sequence[_Taken]) -> dict[int, str]:

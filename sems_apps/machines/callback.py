@@ -117,6 +117,14 @@ def cancelled(call: QueueCall, event: Diverted) -> None:
     _give_back(call, event.reason)
 
 
+def taken_back(call: QueueCall, event: OfferWithdrawn) -> None:
+    """The ACD took the task back after the agent had answered: nobody is called, or not any longer."""
+    if call.joining is not None and event.offer == call.joining.offer:
+        call.offers.clear()
+        call.joining = None
+        _give_back(call, "the task was taken back")
+
+
 def agent_ended(call: QueueCall, event: LegEnded) -> None:
     """The agent hung up while the caller was being called."""
     call.legs[event.leg] = LegState.ENDED

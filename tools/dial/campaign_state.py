@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from callcore.dial import DialReason
 from callcore.dial_brake import FailureBrake, LoadBrake, LoadLimit
+from callcore.dial_facts import RunningCampaign
 from callcore.dial_share import Rate, Wish
-from kalibri.services.dial import RunningCampaign
 from tools.dial.agent_first import AgentFirst
 from tools.dial.paced import Paced
 

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 
 from callcore.attempt import DIALLED, Outcome
 from callcore.dial import CampaignMode, DialReason
+from callcore.dial_facts import HostRoom, RunningCampaign, Settled
 from callcore.dial_share import Grant, Shared, Shares, Wish
 from kalibri.db import Conn
 from kalibri.services import dial
-from kalibri.services.dial import HostRoom, RunningCampaign, Settled
 from tools.dial.agent_first import AgentFirst
 from tools.dial.campaign_state import CampaignState
 from tools.dial.paced import Allowed, Paced
@@ -29,8 +29,7 @@ IDLE_SECONDS = 1.0
 EXPIRE_SECONDS = 1.0
 #: Hours change at whole minutes; a change of the campaign's settings is obeyed so soon.
 SETS_SECONDS = 5.0
-#: The agent hears of the lead before the person is called. Preview is the same with a longer pause: who does not
-#: want the lead hangs up, and it goes to somebody else.
+#: The agent hears of the lead before the person is called; in preview he decides whether the person is called.
 AGENT_FIRST = frozenset({CampaignMode.AGENT_FIRST, CampaignMode.PREVIEW})
 #: A campaign without a due lead is looked at again after this.
 NO_LEAD_SECONDS = 1.0
@@ -125,7 +124,7 @@ class Engine:
             if state.agent_first is None or now >= state.sets_until:
                 state.agent_first = AgentFirst(dial.admission_of(conn, campaign))
             agents, waiting = dial.agents_of(conn, campaign), dial.waiting_in_queue(conn, campaign)
-            allowed = state.agent_first.allowed(agents, waiting, self._queues.ordered(campaign))
+            allowed = state.agent_first.allowed(agents, waiting, self._queues.queued(campaign))
             return allowed if self._queues.may_place(campaign) else Allowed(0, DialReason.AGENTS_BUSY)
         if state.paced is None:
             before = dial.counted(conn, campaign)
@@ -140,11 +139,13 @@ class Engine:
     def _order(self, conn: Conn, campaign: RunningCampaign, grant: Grant, now: float) -> None:
         state = self._campaigns[campaign.campaign_id]
         state.reason = grant.binding
-        if grant.calls <= 0:
-            return
-        if now >= state.sets_until:
+        if now >= state.sets_until and (grant.calls > 0 or campaign.mode in AGENT_FIRST):
             state.sets_until = now + SETS_SECONDS
             state.sets = dial.open_now(conn, campaign, self._now())
+            if campaign.mode in AGENT_FIRST and campaign.ordered:
+                dial.withdraw_closed(conn, campaign, state.sets)
+        if grant.calls <= 0:
+            return
         if state.agent_first is not None:
             rooms = {key: min(room, grant.calls) for key, room in state.agent_first.rooms.items()}
             placed = dial.order_agents(conn, campaign, state.sets, rooms, state.agent_first.preempting)
