@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from callcore.attempt import Outcome
 from callcore.dial import DialReason
@@ -118,3 +119,19 @@ class Counted:
 
     answers: int
     abandoned: int
+
+
+@dataclass(frozen=True)
+class GatewayEnd:
+    """How a dial went at a gateway."""
+
+    event_id: UUID
+    at: datetime
+    campaign_id: int
+    #: 0: none was tried.
+    gateway_id: int
+    name: str
+    #: It could not complete the call; whatever the person said is no failure.
+    failed: bool
+    #: Why no gateway was tried, when all of them are full; empty: one was.
+    full: str

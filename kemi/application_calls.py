@@ -17,7 +17,7 @@ from kemi.ks_route.model import (
     ToService,
 )
 from kemi.ks_route.options import RouteOptions
-from kemi.ks_route.preference import prefer
+from kemi.ks_route.preference import prefer, steer
 from kemi.ksr_port import NAT_TESTS_REPLY
 from kemi.peers import HOP, PEER
 from kemi.routing_facts import make_world
@@ -46,7 +46,8 @@ def decision(worker: Worker, leg: HostLeg, request: RouteRequest) -> Decision:
         kind = DestinationKind(leg.to_kind)
         return ToService(kind=kind, name=b_sent, tenant_id=tenant_id, a_sent=a_sent, b_sent=b_sent)
     routed = decide(request, worker.directory.routes, make_world(worker))
-    return prefer(routed, leg.arg.get("gateway", ""), tenant_id, worker.directory.system)
+    wished = prefer(routed, leg.arg.get("gateway", ""), tenant_id, worker.directory.system)
+    return steer(wished, avoid=leg.arg.get("avoid", ""), probe=leg.arg.get("probe", ""))
 
 
 def _names_account(worker: Worker, leg: HostLeg, request: RouteRequest) -> bool:

@@ -241,7 +241,7 @@ BEGIN
                                AND offer_id IS DISTINCT FROM p_keep ORDER BY agent_id LOOP
         IF o.joined_at IS NOT NULL THEN
             PERFORM acd_close_offer(o, 'answered', NULL, p_cause, p_by, p_now,
-                (SELECT wrapup_seconds FROM queue WHERE tenant_id = p_tenant AND queue_id = o.queue_id));
+                dial_wrapup(o));
         ELSE
             PERFORM acd_close_offer(o, p_outcome, NULL, p_cause, p_by, p_now);
         END IF;

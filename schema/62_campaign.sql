@@ -133,7 +133,7 @@ CREATE TABLE campaign (
                           CONSTRAINT campaign_abandon_cap_check CHECK (abandon_cap_percent >= 0 AND abandon_cap_percent < 100),
     abandon_seconds       integer NOT NULL DEFAULT 2 CONSTRAINT campaign_abandon_seconds_check CHECK (abandon_seconds BETWEEN 0 AND 60),
     pacing                jsonb NOT NULL DEFAULT '{}' CONSTRAINT campaign_pacing_check CHECK (jsonb_typeof(pacing) = 'object'),
-    detect_machines       boolean NOT NULL DEFAULT false,
+    detect_machines       boolean NOT NULL DEFAULT true,
     machine_action        text NOT NULL DEFAULT 'hangup' CONSTRAINT campaign_machine_action_check CHECK (machine_action IN ('hangup', 'message')),
     record                boolean NOT NULL DEFAULT false,
     keep_running          boolean NOT NULL DEFAULT false,
@@ -170,7 +170,7 @@ COMMENT ON COLUMN campaign.consent_required IS 'A lead without a basis of consen
 COMMENT ON COLUMN campaign.abandon_cap_percent IS 'Abandoned answers of 100 that are never exceeded.';
 COMMENT ON COLUMN campaign.abandon_seconds IS 'An answer is abandoned when no agent has it after so long.';
 COMMENT ON COLUMN campaign.pacing IS 'Further settings of callcore.pacing.PacingSettings.';
-COMMENT ON COLUMN campaign.detect_machines IS 'Listen after the answer, too; before the answer every attempt is listened to.';
+COMMENT ON COLUMN campaign.detect_machines IS 'What is heard after the answer counts, too; before the answer it counts for every attempt.';
 COMMENT ON COLUMN campaign.preview_seconds IS 'Preview: how long an agent may look at a lead before preview_action is done.';
 COMMENT ON COLUMN campaign.preview_action IS 'What happens when the agent says nothing in that time: skip or dial.';
 COMMENT ON COLUMN campaign.preview_again_seconds IS 'Who skipped a lead is not offered it again for so long.';
@@ -310,6 +310,13 @@ BEGIN
     RETURN FOUND;
 END $$;
 COMMENT ON FUNCTION caller_id_take(integer, text, integer) IS 'Counts a call of today for a caller id; false: it has made as many as the cap allows.';
+
+CREATE FUNCTION caller_id_give_back(tenant integer, caller_number text, at timestamptz) RETURNS void LANGUAGE sql AS $$
+UPDATE caller_id_use SET calls = calls - 1
+WHERE tenant_id = tenant AND number = caller_number AND calls > 0
+  AND day = (SELECT (at AT TIME ZONE t.time_zone)::date FROM tenant t WHERE t.tenant_id = tenant)
+$$;
+COMMENT ON FUNCTION caller_id_give_back(integer, text, timestamptz) IS 'A call that was counted for a caller id at that time has never been made.';
 
 CREATE FUNCTION campaign_defaults() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

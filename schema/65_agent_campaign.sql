@@ -14,7 +14,7 @@ DECLARE
     v_ordered integer := 0;
 BEGIN
     SELECT x.* INTO STRICT c FROM campaign x WHERE x.tenant_id = tenant AND x.campaign_id = campaign;
-    FOR o IN SELECT * FROM jsonb_to_recordset(orders) AS x (lead_id bigint, position smallint, number text, caller_id text, preempts boolean) LOOP
+    FOR o IN SELECT * FROM jsonb_to_recordset(orders) AS x (lead_id bigint, position smallint, number text, caller_id text, preempts boolean, via jsonb) LOOP
         SELECT x.* INTO STRICT l FROM lead x WHERE x.tenant_id = tenant AND x.lead_id = o.lead_id;
         v_until := CASE WHEN c.mode = 'preview' THEN dial_all_skipped(tenant, coalesce(l.queue_id, c.queue_id), o.lead_id, clock_timestamp()) END;
         IF v_until IS NOT NULL THEN
@@ -29,7 +29,8 @@ BEGIN
             'variables', (dial_settings(c, l) -> 'variables') || jsonb_build_object('dial', jsonb_build_object(
                 'attempt', a.attempt_id, 'lead', l.lead_id, 'caller_id', a.caller_id,
                 'reading_seconds', CASE WHEN c.mode = 'preview' THEN 0 ELSE c.reading_seconds END,
-                'ring_seconds', c.ring_seconds, 'agent_ring_seconds', c.agent_ring_seconds) || dial_preview_rules(c))), 'campaign');
+                'ring_seconds', c.ring_seconds, 'agent_ring_seconds', c.agent_ring_seconds,
+                'gateway', coalesce(nullif(l.gateway, ''), c.gateway)) || dial_preview_rules(c) || coalesce(o.via, '{}'))), 'campaign');
         UPDATE attempt SET entry_id = v_entry WHERE tenant_id = tenant AND attempt_id = a.attempt_id RETURNING * INTO a;
         IF NOT EXISTS (SELECT FROM queue_entry WHERE tenant_id = tenant AND entry_id = v_entry AND call_id = a.call_id AND state <> 'ended') THEN
             PERFORM dial_end(a, 'refused', '{"why": "a callback to this number waits already, or it must not be called any more"}');
@@ -82,6 +83,14 @@ CREATE FUNCTION dial_rings_agent(o offer) RETURNS boolean LANGUAGE sql STABLE AS
 SELECT o.rung_at IS NOT NULL AND EXISTS (SELECT FROM queue_entry e WHERE e.tenant_id = o.tenant_id AND e.entry_id = o.entry_id AND e.kind = 'callback' AND NOT e.anchored AND e.variables ? 'dial')
 $$;
 COMMENT ON FUNCTION dial_rings_agent(offer) IS 'An agent is rung for a lead: who does not answer then is paused at once.';
+
+CREATE FUNCTION dial_wrapup(o offer) RETURNS integer LANGUAGE sql STABLE AS $$
+SELECT coalesce((
+    SELECT c.wrapup_seconds FROM attempt a JOIN campaign c ON c.tenant_id = a.tenant_id AND c.campaign_id = a.campaign_id
+    WHERE a.call_id = o.call_id AND a.tenant_id = o.tenant_id LIMIT 1),
+    (SELECT q.wrapup_seconds FROM queue q WHERE q.tenant_id = o.tenant_id AND q.queue_id = o.queue_id))
+$$;
+COMMENT ON FUNCTION dial_wrapup(offer) IS 'Wrap-up after a conversation: as the campaign of the call says, else as the queue.';
 
 CREATE FUNCTION dial_obstacle(e queue_entry, at timestamptz) RETURNS text LANGUAGE sql STABLE AS $$
 SELECT CASE WHEN c.state <> 'running' THEN 'the campaign does not run'

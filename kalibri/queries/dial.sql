@@ -135,3 +135,27 @@ SELECT campaign_step(%(tenant_id)s, %(campaign_id)s, 'finish', 'ks-dial');
 -- name: relaxed
 -- This transaction may be lost with a crash of the database: it is simply done again.
 SET LOCAL synchronous_commit = off;
+
+-- name: gateway_ends
+-- How dials of campaigns went at the gateways that they were sent to, since a time; and those that found every gateway full.
+SELECT e.event_id, e.at, a.campaign_id, coalesce(g.gateway_id, 0) AS gateway_id, coalesce(g.name, '') AS name,
+       coalesce((e.data ->> 'failed')::boolean, false) AS failed,
+       CASE WHEN e.kind = 'leg.end' THEN substring(e.data ->> 'reason' FROM '[(](.*)[)]')
+            WHEN e.data ->> 'reason' = 'gateway is full' THEN coalesce(g.name, '') || ' is full' ELSE '' END AS full
+FROM call_event e
+JOIN attempt a ON a.call_id = e.call_id
+LEFT JOIN gateway g ON g.gateway_id = CASE e.kind
+    WHEN 'leg.attempt_end' THEN (e.data ->> 'gateway_id')::integer
+    WHEN 'leg.answer' THEN (
+        SELECT (s.data ->> 'gateway_id')::integer FROM call_event s
+        WHERE s.call_id = e.call_id AND s.kind = 'leg.attempt' AND s.data -> 'n' = e.data -> 'n' AND s.data ->> 'gateway_id' IS NOT NULL
+          AND s.at BETWEEN e.at - interval '10 minutes' AND e.at LIMIT 1) END
+WHERE e.at > %(since)s
+  AND (e.kind = 'leg.attempt_end' AND e.data ->> 'reason' NOT IN ('cancelled', 'gateway is full') AND (e.data ->> 'code')::integer > 0 AND e.data ->> 'gateway_id' IS NOT NULL
+       -- It filled up on the way, and there was no other one.
+       OR e.kind = 'leg.attempt_end' AND e.data ->> 'reason' = 'gateway is full'
+          AND NOT EXISTS (SELECT FROM call_event s WHERE s.call_id = e.call_id AND s.kind = 'leg.attempt' AND s.at BETWEEN e.at AND e.at + interval '10 minutes')
+       OR e.kind = 'leg.answer'
+       OR e.kind = 'leg.end' AND e.data ->> 'reason' LIKE 'no gateway of %%: full: %%')
+ORDER BY e.at
+LIMIT 5000;

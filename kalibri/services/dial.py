@@ -17,7 +17,17 @@ from callcore.attempt import DialFacts, Outcome, outcome_of
 from callcore.dial import DialReason, LeadPriority
 from callcore.dial_admission import Admission
 from callcore.dial_caller_id import NoCallerId, PoolNumber, choose_caller_id
-from callcore.dial_facts import AgentNow, Counted, DialNow, HostRoom, Outlook, RunningCampaign, Settled
+from callcore.dial_facts import (
+    AgentNow,
+    Counted,
+    DialNow,
+    GatewayEnd,
+    HostRoom,
+    Outlook,
+    RunningCampaign,
+    Settled,
+)
+from callcore.dial_gateways import Via
 from callcore.dial_retry import AttemptFacts
 from kalibri import db
 from kalibri.db import Conn
@@ -82,10 +92,13 @@ def host_room(conn: Conn) -> HostRoom:
     return db.fetch_one(conn, HostRoom, SQL["hosts"]) or HostRoom(0, 0)
 
 
-def order(conn: Conn, campaign: RunningCampaign, sets: Sequence[int], most: int) -> int:
+def order(
+    conn: Conn, campaign: RunningCampaign, sets: Sequence[int], most: int, vias: Sequence[Via] = ()
+) -> int:
     """Take at most so many due leads of a campaign and order their dials; return how many.
 
-    sets: zone sets whose hours are open. Leads and attempts change in one transaction: a crash leaves both or neither.
+    sets: zone sets whose hours are open. vias: what each call does about gateways, the first calls first.
+    Leads and attempts change in one transaction: a crash leaves both or neither.
     """
     ids = {"tenant_id": campaign.tenant_id, "campaign_id": campaign.campaign_id}
     with conn.transaction():
@@ -93,7 +106,7 @@ def order(conn: Conn, campaign: RunningCampaign, sets: Sequence[int], most: int)
         if not taken:
             return 0
         shown = _caller_ids(conn, campaign, taken)
-        orders = [_order_of(lead, shown) for lead in taken if lead.lead_id in shown]
+        orders = _via([_order_of(lead, shown) for lead in taken if lead.lead_id in shown], vias)
         _put_back(conn, campaign, [lead for lead in taken if lead.lead_id not in shown])
         return int(db.fetch_value(conn, SQL["order"], **ids, orders=json.dumps(orders)) or 0)
 
@@ -104,11 +117,12 @@ def order_agents(
     sets: Sequence[int],
     rooms: Mapping[LeadPriority, int],
     preempting: frozenset[LeadPriority],
+    vias: Sequence[Via] = (),
 ) -> int:
     """Take due leads and put them into the campaign's queue, so that an agent is called first; return how many.
 
     rooms: how many of each priority may begin now, all of higher ones included. preempting: priorities that go
-    before callers who wait. One transaction, as `order`.
+    before callers who wait. vias, one transaction: as `order`.
     """
     ids = {"tenant_id": campaign.tenant_id, "campaign_id": campaign.campaign_id}
     with conn.transaction():
@@ -129,7 +143,8 @@ def order_agents(
         )
         if not orders:
             return 0
-        return int(db.fetch_value(conn, SQL["order_agents"], **ids, orders=json.dumps(orders)) or 0)
+        told = json.dumps(_via(orders, vias))
+        return int(db.fetch_value(conn, SQL["order_agents"], **ids, orders=told) or 0)
 
 
 def _order_of(lead: _Taken, shown: Mapping[int, str]) -> dict[str, Any]:
@@ -139,6 +154,18 @@ def _order_of(lead: _Taken, shown: Mapping[int, str]) -> dict[str, Any]:
         "number": lead.number,
         "caller_id": shown[lead.lead_id],
     }
+
+
+def _via(orders: Sequence[dict[str, Any]], vias: Sequence[Via]) -> list[dict[str, Any]]:
+    """Give the first orders what they do about gateways."""
+    told = [via.told for via in vias[: len(orders)]]
+    told += [{}] * (len(orders) - len(told))
+    return [order | ({"via": via} if via else {}) for order, via in zip(orders, told, strict=True)]
+
+
+def gateway_ends(conn: Conn, *, since: datetime) -> list[GatewayEnd]:
+    """Return how dials went at gateways, as the proxies' journals told since that time, in order."""
+    return db.fetch_all(conn, GatewayEnd, SQL["gateway_ends"], since=since)
 
 
 def _put_back(conn: Conn, campaign: RunningCampaign, leads: Sequence[_Taken]) -> None:

@@ -1,14 +1,19 @@
-"""A gateway that a call would like best: a campaign's or a lead's provider. Pure.
+"""Gateways that a call of the dialler would like best, and those that it keeps away from. Pure.
 
-Routes decide which gateways a number may go to; a wish only changes the order in which those are tried.
+Routes decide which gateways a number may go to; a wish changes the order in which those are tried, and one that rests
+because it fails is not tried.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
+from callcore.sip import SipCode
 from kemi.ks_route.facts import SystemFacts
-from kemi.ks_route.model import Decision, RelayToGateways
+from kemi.ks_route.model import Decision, RejectCall, RelayToGateways
+
+#: What every decision carries.
+_COMMON = tuple(entry.name for entry in fields(Decision))
 
 
 def prefer(decision: Decision, wish: str, tenant_id: int | None, system: SystemFacts) -> Decision:
@@ -21,6 +26,25 @@ def prefer(decision: Decision, wish: str, tenant_id: int | None, system: SystemF
     wanted = _gateways(wish, tenant_id, system)
     targets = tuple(sorted(decision.targets, key=lambda target: target.gateway_id not in wanted))
     return decision if targets == decision.targets else replace(decision, targets=targets)
+
+
+def steer(decision: Decision, *, avoid: str = "", probe: str = "") -> Decision:
+    """Return the decision without the gateways to avoid (ids with commas), and the one to probe (an id) first.
+
+    When nothing is left the call is refused by 503: the dialler tries again when they have rested.
+    """
+    if not (avoid or probe) or not isinstance(decision, RelayToGateways):
+        return decision
+    avoided = {int(part) for part in avoid.split(",") if part.isdecimal()}
+    left = [target for target in decision.targets if target.gateway_id not in avoided]
+    if not left:
+        names = ", ".join(target.name for target in decision.targets)
+        common = {name: getattr(decision, name) for name in _COMMON} | {
+            "reason": f"the dialler lets {names} rest"
+        }
+        return RejectCall(code=int(SipCode.SERVICE_UNAVAILABLE), **common)
+    left.sort(key=lambda target: str(target.gateway_id) != probe)
+    return replace(decision, targets=tuple(left))
 
 
 def _gateways(wish: str, tenant_id: int | None, system: SystemFacts) -> frozenset[int]:

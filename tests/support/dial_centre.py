@@ -30,7 +30,12 @@ class Centre:
         return self.acd.agent(name, self.queue)
 
     def campaign(self, *numbers: str, **columns: Any) -> int:
-        values = {"mode": "agent_first", "prompt": "", "queue_id": self.queue, "reading_seconds": 7}
+        values: dict[str, Any] = {
+            "mode": "agent_first",
+            "prompt": "",
+            "queue_id": self.queue,
+            "reading_seconds": 7,
+        }
         return self.field.campaign(leads=list(numbers), **(values | columns))
 
     def look(self, times: int = 3) -> None:

@@ -53,7 +53,7 @@ RULES: tuple[tuple[str, Any, str], ...] = (
 )
 SWITCHES: tuple[tuple[str, str], ...] = (
     ("record", "Record the calls."),
-    ("detect_machines", "Listen after the answer, too."),
+    ("detect_machines", "Tell machines from people after the answer, too (the default)."),
     ("keep_running", "Do not finish when no lead is left."),
 )
 #: Rules whose "nothing" is an empty text.

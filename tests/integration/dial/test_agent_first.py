@@ -193,3 +193,24 @@ def test_a_host_that_dies_while_the_person_may_ring_rings_nobody_twice(centre: C
     assert (lead["state"], lead["attempts"], lead["uncharged"]) == ("waiting", 0, 1)
     assert centre.acd.entry(offer["entry_id"])["state"] == "ended"
     assert centre.acd.state(anna) == "free"
+
+
+def test_the_provider_of_a_task_is_that_of_its_call(centre: Centre) -> None:
+    centre.agent()
+    sale = centre.campaign(gateway="cheap")
+    centre.field.lead(sale, ONE, gateway="dear")
+    centre.look()
+    assert centre.offer()["data"]["variables"]["dial"]["gateway"] == "dear"
+
+
+def test_wrap_up_is_that_of_the_campaign(centre: Centre) -> None:
+    anna = centre.agent()
+    centre.campaign(ONE, wrapup_seconds=300)
+    centre.look()
+    offer = centre.offer()
+    centre.acd.answer(offer["offer_id"])
+    centre.acd.acts("acd_dialled", offer["entry_id"], "reached", 200, "[]")
+    centre.acd.acts("acd_finish", offer["offer_id"], "agent")
+    assert centre.acd.state(anna) == "wrapup"
+    left = "SELECT extract(epoch FROM wrapup_until - clock_timestamp()) FROM agent_live WHERE agent_id = %s"
+    assert 200 < centre.field.value(left, anna) <= 300

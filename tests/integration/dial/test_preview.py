@@ -304,3 +304,22 @@ def test_two_agents_look_at_two_leads(centre: Centre) -> None:
     centre.field.conn.execute(admission, [sale])
     centre.look(8)
     assert {row["caller"] for row in centre.previews()} == {ONE, TWO}
+
+
+def test_a_skip_is_no_call_of_its_caller_id(centre: Centre) -> None:
+    centre.agent()
+    sale = campaign(centre)
+    centre.field.conn.execute(
+        "INSERT INTO campaign_caller_id (tenant_id, campaign_id, number, daily_cap) VALUES (%s, %s, '74950000001', 1)",
+        [centre.acd.tenant, sale],
+    )
+    centre.field.lead(sale, ONE)
+    centre.field.lead(sale, TWO)
+    centre.look()
+    used = "SELECT calls FROM caller_id_use WHERE number = '74950000001'"
+    assert centre.field.value(used) == 1
+    skip(centre)
+    centre.look()
+    (looked,) = centre.previews()
+    assert looked["caller"] == TWO, "the call of the day is still to be had"
+    assert centre.field.value(used) == 1

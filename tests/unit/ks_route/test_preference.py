@@ -7,7 +7,7 @@ import pytest
 from callcore.gateway import Gateway, GatewayGroup, GroupMember
 from kemi.ks_route.facts import SystemFacts
 from kemi.ks_route.model import Decision, GatewayTarget, RejectCall, RelayToGateways
-from kemi.ks_route.preference import prefer
+from kemi.ks_route.preference import prefer, steer
 
 NAMES = ("cheap", "dear", "far", "away")
 GATEWAYS = {
@@ -53,3 +53,18 @@ def test_the_tenants_own_gateway_of_a_name_is_meant_and_what_no_route_allows_is_
 def test_a_refusal_stays_one() -> None:
     refused: Decision = RejectCall(code=404, **PLAIN)  # type: ignore[arg-type]
     assert prefer(refused, "dear", 1, SYSTEM) is refused
+
+
+def test_gateways_that_rest_are_not_tried_and_the_one_to_probe_is_first() -> None:
+    decision = steer(routed("cheap", "far", "dear"), avoid="1,4", probe="2")
+    assert isinstance(decision, RelayToGateways)
+    assert [target.name for target in decision.targets] == ["dear", "far"]
+    plain = routed("cheap", "far")
+    assert steer(plain) is plain
+
+
+def test_when_all_of_them_rest_the_call_is_refused() -> None:
+    decision = steer(routed("cheap", "dear"), avoid="1,2")
+    assert isinstance(decision, RejectCall)
+    assert (decision.code, decision.reason) == (503, "the dialler lets cheap, dear rest")
+    assert (decision.tenant_id, decision.b_sent) == (1, "2")
