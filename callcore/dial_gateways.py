@@ -19,7 +19,7 @@ USED_SECONDS = 600.0
 #: After "full" a campaign goes on with one call for each that ends, until nothing was refused for so long,
 FULL_SECONDS = 60.0
 #: and with one more so often, for others may have left lines free.
-EXTRA_SECONDS = 5.0
+EXTRA_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)

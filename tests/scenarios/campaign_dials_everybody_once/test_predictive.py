@@ -18,7 +18,7 @@ from tests.support.fix_carriers import Carriers
 from tests.support.sip_plan import Plan
 from tests.support.switch import Switch
 
-AGENTS, LEADS, WARM_UP = 20, 150, 25
+AGENTS, LEADS, WARM_UP = 20, 120, 20
 ANSWER_SHARE = 0.5
 PATIENCE = 240.0
 

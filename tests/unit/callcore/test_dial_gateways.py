@@ -97,10 +97,10 @@ def test_full_gateways_let_one_call_follow_each_that_ends() -> None:
 def test_a_full_gateway_is_asked_for_one_more_line_now_and_then() -> None:
     made = watch(bad=0)
     made.full(SALE, "good is full", 1.0)
-    assert [made.room(SALE, now).calls for now in (5.9, 6.0)] == [0, 1]
-    made.placed(SALE, made.plan(SALE, 1, 6.0), 6.0)
-    assert [made.room(SALE, now).calls for now in (6.1, 10.9, 11.0)] == [0, 0, 1]
-    made.full(SALE, "good is full", 11.5)
-    assert made.room(SALE, 12.0).calls == 0
-    assert made.room(SALE, 71.6) == GatewayRoom(), "nothing was refused for a minute"
+    assert [made.room(SALE, now).calls for now in (2.9, 3.0)] == [0, 1]
+    made.placed(SALE, made.plan(SALE, 1, 3.0), 3.0)
+    assert [made.room(SALE, now).calls for now in (3.1, 4.9, 5.0)] == [0, 0, 1]
+    made.full(SALE, "good is full", 5.5)
+    assert made.room(SALE, 6.0).calls == 0
+    assert made.room(SALE, 65.6) == GatewayRoom(), "nothing was refused for a minute"
     assert not made.is_full(SALE)
