@@ -83,6 +83,8 @@ def _ring(data: Mapping[str, Any]) -> Told:
 
 
 def _failed(data: Mapping[str, Any]) -> Told:
+    if not data.get("code"):
+        return "·", f"the {leg_name(data)} could not be called: no proxy answered"
     return "←", f"the {leg_name(data)} was not reached: {text_of(data.get('code'))}"
 
 
@@ -109,6 +111,7 @@ _HOST: Mapping[str, Callable[[Mapping[str, Any]], Told]] = {
     "media.callback": _callback,
     "media.answer": lambda data: ("←", "media host answers the caller"),
     "media.dial": _dial,
+    "media.redial": lambda data: ("·", f"{text_of(data.get('reason'))}: called again through another one"),
     "media.ring": _ring,
     "media.up": lambda data: ("←", f"the {leg_name(data)} has answered"),
     "media.failed": _failed,

@@ -83,11 +83,11 @@ class LegFailed(Event):
     """A dialled leg will not answer."""
 
     leg: str
-    #: Final response code; 408 when nobody answered at all.
+    #: Final response code; 408 when nobody answered at all; 0: nobody was asked (no port, no proxy that answers).
     code: int
     #: Q.850 cause of the response's Reason; 0: none.
     cause: int = 0
-    #: Our own proxy refused: no carrier was asked, or none could be.
+    #: Our own proxy refused, or we could not even ask: no carrier was asked, or none could be.
     ours: bool = False
 
 

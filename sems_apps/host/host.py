@@ -92,15 +92,17 @@ class MediaHost:
         supervision: Supervision,
         accepts: Callable[[str], bool],
         next_hop: Callable[[Address, str], Address] = lambda proxy, target: proxy,
+        proxy_silent: Callable[[Address], None] = lambda proxy: None,
     ) -> None:
         """Bind the SIP socket; raises OSError when it is in use.
 
         next_hop: (proxy that the call came from, target) to the proxy through which a leg is called.
+        proxy_silent: told of a proxy that answered nothing to a call.
         """
         self.options, self.loop, self.owner = options, loop, options.name
         self.rtp, self.notify, self.acd, self.ivr = rtp, notify, acd, ivr
         self.prompts, self.journal, self.rpc, self.supervision = prompts, journal, rpc, supervision
-        self.next_hop = next_hop
+        self.next_hop, self.proxy_silent = next_hop, proxy_silent
         self.sessions: dict[str, Session] = {}
         #: Told how dials of campaigns go; the program puts its port here.
         self.dialling: Dialling = NoDialling()

@@ -99,6 +99,7 @@ class Program:
             supervision=Supervisors(media.listen_address),
             accepts=self._proxies.accepts,
             next_hop=self._proxies.next_hop,
+            proxy_silent=self._proxies.silent,
         )
         self._dial_link = self._link_for_dialling()
         self.dialling = DialPort(self.loop, self._node, self._dial_link, lambda: self.host, boot=self._boot)

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("media")
 
+#: A living proxy answers 100 at once; this is beyond two repetitions of INVITE and a short freeze.
+PROXY_SECONDS = 2.5
+
 
 @dataclass(slots=True)
 class _Playing:
@@ -200,7 +203,7 @@ class Session:
             return
         self._dialling.discard(action.leg)
         if port is None or self.media.ports is None or self.media.codec is None:
-            self.post(LegFailed(action.leg, 503))
+            self.post(LegFailed(action.leg, 0, ours=True))
             return
         address, dtmf = self.media.ports.address, self.media.dtmf
         if action.leg in self._places and (place := self._places[action.leg].ports) is not None:
@@ -214,17 +217,30 @@ class Session:
             headers["X-KS-Arg"] = do.leg_argument(self.entry.tenant, action)
         if action.replaces:
             headers["Replaces"] = action.replaces
-        self.legs[action.leg] = SipLeg.outgoing(
+        proxy = self.host.next_hop(self.proxy, action.target)
+        leg = self.legs[action.leg] = SipLeg.outgoing(
             self.host.stack,
             self,
             action.leg,
-            proxy=self.host.next_hop(self.proxy, action.target),
+            proxy=proxy,
             target=target,
             caller=action.caller_id,
             caller_name=self.entry.caller_name if action.leg != CALLER else "",
             body=body,
             headers=headers,
         )
+        self.host.loop.call_later(PROXY_SECONDS, lambda: self._if_unheard(leg, proxy, action, port))
+
+    def _if_unheard(self, leg: SipLeg, proxy: Address, action: do.Dial, port: int) -> None:
+        """Call through another proxy when this one has answered nothing: the called one is not to blame."""
+        if leg.heard or leg.ended or self.finished:
+            return
+        self.host.proxy_silent(proxy)
+        if self.host.next_hop(self.proxy, action.target) != proxy:
+            self.tell("media.redial", leg=action.leg, reason="the proxy is silent")
+            leg.hang_up("the proxy is silent")
+            self._dialling.add(action.leg)
+            self._invite(action, port)
 
     def _cancel_dial(self, action: do.CancelDial) -> None:
         self._end_leg(action.leg, action.reason)
@@ -499,13 +515,14 @@ class Session:
 
     def leg_failed(self, leg: SipLeg, code: int) -> None:
         """A final response that is none."""
+        code = code if leg.heard else 0
         self.tell("media.failed", leg=leg.name, code=code, cause=leg.q850 or None)
         if leg.name.startswith(do.SUPERVISOR_PREFIX):
             self.host.acd.supervised(leg.name, f"the supervisor did not answer: {code}")
             self._free_place(leg.name)
         if leg.name == CALLER and self.hearing is not None:
             self.hearing.end(code=code, failed=True)
-        self.post(LegFailed(leg.name, code, leg.q850, leg.refused_by_proxy))
+        self.post(LegFailed(leg.name, code, leg.q850, leg.refused_by_proxy or not leg.heard))
 
     def leg_ended(self, leg: SipLeg, cause: str) -> None:
         """BYE or CANCEL, or the far end is gone."""

@@ -148,14 +148,14 @@ def leg_kind_of(leg: str) -> LegKind:
 
 
 def outcome_of(code: int) -> OfferOutcome:
-    """Say what a final response code tells of an agent (RFC 3261 section 21)."""
+    """Say what a final response code tells of an agent (RFC 3261 section 21); 0: he was not asked."""
     if code in (486, 600):
         return OfferOutcome.BUSY
     if code in (408, 480, 487):
         return OfferOutcome.NO_ANSWER
     if code in (403, 603, 607):
         return OfferOutcome.REJECTED
-    # The phone refuses what we offered: that is our doing, and no fault of the agent.
-    if code in (415, 488, 606):
+    # The phone refuses what we offered, or got nothing: that is our doing, and no fault of the agent.
+    if code in (0, 415, 488, 606):
         return OfferOutcome.FAILED
     return OfferOutcome.UNREACHABLE
