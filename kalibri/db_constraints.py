@@ -42,6 +42,8 @@ UNIQUE = {
     "ivr_row_pkey": "the table has a row of this key already",
     "ivr_scenario_pkey": "this version of the scenario was made at the same time: try again",
     "ivr_table_pkey": "the tenant has a table of this name already",
+    "mailbox_pkey": "the mailbox has addresses already",
+    "office_pkey": "the tenant has an office of this name already",
     "music_class_pkey": "the tenant has music of this name already",
     "node_name_key": "a node of this name exists already",
     "number_pkey": "this number is in the inventory already",
@@ -73,6 +75,7 @@ UNIQUE = {
     "report_agent_state_open_key": "the agent is in two states",
     "report_schedule_name_key": "the tenant has a scheduled report of this name already",
     "webhook_id_key": "a webhook of this id exists already",
+    "voice_message_pkey": "this message is in a mailbox already",
     "trunk_gateway_key": "the gateway has a trunk registration already",
     "campaign_caller_id_pkey": "the campaign has this caller id already",
     "campaign_id_key": "a campaign of this id exists already",
@@ -98,6 +101,11 @@ CHECKS = {
     "fingerprint_note_check": "note: up to 1000 characters",
     "fingerprint_name_check": "name of the fingerprint: 1 to 63 small letters, digits, _ . - (a letter or digit first)",
     "stored_message_body_check": "a message is kept up to 8192 bytes",
+    "office_made_check": "what was made is a list",
+    "office_name_check": "name of the office: 1 to 31 small letters, digits and - (a letter first)",
+    "mailbox_name_check": "mailbox: 1 to 64 letters, digits and _ . + * # -",
+    "mailbox_recipients_check": "a mailbox has 1 to 20 addresses",
+    "voice_message_letter_check": "a letter that is to be sent has a time when it is given up",
     "account_caller_pattern_check": "caller: up to 64 letters, digits and _ . # -, without +; * at the end: a prefix",
     "account_forward_destination_check": "forward to: a number, a user name or a queue; the voice mail has no name",
     "account_forward_seconds_check": "no_answer, and nothing else, waits: 1 to 600 seconds",
@@ -386,6 +394,14 @@ REFERENCES = {
         "there is no such account", "messages still wait for the account"
     ),
     "stored_message_tenant_fkey": Reference(_TENANT, "messages still wait for accounts of the tenant"),
+    "office_tenant_fkey": Reference(_TENANT, "the tenant still has offices"),
+    "mailbox_account_fkey": Reference("there is no such account", "the account still has a mailbox"),
+    "mailbox_tenant_fkey": Reference(_TENANT, "the tenant still has mailboxes"),
+    "voice_message_account_fkey": Reference("there is no such account", "the account still has messages"),
+    "voice_message_recording_fkey": Reference(
+        "there is no such recording", "the recording is still in a mailbox"
+    ),
+    "voice_message_tenant_fkey": Reference(_TENANT, "the tenant still has voice mail"),
     "account_caller_account_fkey": Reference(
         "there is no such account", "the account still has lists of callers"
     ),
