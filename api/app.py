@@ -83,6 +83,7 @@ class App:
             "served": self.server.served,
             "connections": self.site.connections,
             "listeners": self.feed.listeners,
+            "last_event": self.feed.head,
             "events_sent": self.feed.sent,
             "webhooks_sent": self.webhooks.sent,
             "webhooks_failed": self.webhooks.failed,

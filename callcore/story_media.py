@@ -83,6 +83,8 @@ def _ring(data: Mapping[str, Any]) -> Told:
 
 
 def _failed(data: Mapping[str, Any]) -> Told:
+    if not data.get("code"):
+        return "·", f"the {leg_name(data)} could not be called: no proxy answered"
     return "←", f"the {leg_name(data)} was not reached: {text_of(data.get('code'))}"
 
 
@@ -109,6 +111,7 @@ _HOST: Mapping[str, Callable[[Mapping[str, Any]], Told]] = {
     "media.callback": _callback,
     "media.answer": lambda data: ("←", "media host answers the caller"),
     "media.dial": _dial,
+    "media.redial": lambda data: ("·", f"{text_of(data.get('reason'))}: called again through another one"),
     "media.ring": _ring,
     "media.up": lambda data: ("←", f"the {leg_name(data)} has answered"),
     "media.failed": _failed,
@@ -118,6 +121,10 @@ _HOST: Mapping[str, Callable[[Mapping[str, Any]], Told]] = {
     "media.hangup": _hangup,
     "media.key": lambda data: ("→", f"a key was pressed by the {leg_name(data)}"),
     "media.refer": _refer,
+    "media.replace": lambda data: (
+        "·",
+        f"another call takes the place of the {leg_name(data)}: attended transfer",
+    ),
     "media.lost": lambda data: ("·", "the RTP session is gone: no packet for a long time, or its node"),
     "media.not_recorded": lambda data: ("·", "could not be recorded: no RTP controller took it"),
     "media.end": _end,

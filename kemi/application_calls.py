@@ -19,6 +19,7 @@ from kemi.ks_route.model import (
     ToService,
 )
 from kemi.ks_route.options import RouteOptions
+from kemi.ks_route.steering import steer
 from kemi.ksr_port import NAT_TESTS_REPLY
 from kemi.peers import HOP, PEER
 from kemi.routing_facts import make_world
@@ -47,7 +48,8 @@ def decision(worker: Worker, leg: HostLeg, request: RouteRequest) -> Decision:
         kind = DestinationKind(leg.to_kind)
         return ToService(kind=kind, name=b_sent, tenant_id=tenant_id, a_sent=a_sent, b_sent=b_sent)
     wishing = replace(request, wish=leg.arg.get("gateway", ""))
-    return decide(wishing, worker.directory.routes, make_world(worker))
+    routed = decide(wishing, worker.directory.routes, make_world(worker))
+    return steer(routed, avoid=leg.arg.get("avoid", ""), probe=leg.arg.get("probe", ""))
 
 
 def _names_account(worker: Worker, leg: HostLeg, request: RouteRequest) -> bool:

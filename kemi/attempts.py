@@ -324,7 +324,7 @@ def judge(worker: Worker, state: CallState, code: int) -> AttemptEnd:
     hunting = state.current is not None and state.current.group != ""
     wanted = verdict.try_next or hunting or peers.has_no_contact(state, code)
     failover = wanted and bool(state.remaining)
-    _journal_end(worker, state, code, verdict.reason, failover=failover)
+    _journal_end(worker, state, code, verdict.reason, failover=failover, failed=verdict.gateway_failed)
     return AttemptEnd(code, verdict.reason, failover, silent, alerted)
 
 
@@ -428,7 +428,10 @@ def _journal_attempt(worker: Worker, state: CallState, target: Target) -> None:
     )
 
 
-def _journal_end(worker: Worker, state: CallState, code: int, reason: str, *, failover: bool) -> None:
+def _journal_end(
+    worker: Worker, state: CallState, code: int, reason: str, *, failover: bool, failed: bool = False
+) -> None:
+    """Note the end of an attempt; failed: it was the gateway's fault (the dialler judges providers by it)."""
     worker.journal.event(
         kind_of("call.attempt_end", state.leg),
         call=state.call_id,
@@ -438,4 +441,5 @@ def _journal_end(worker: Worker, state: CallState, code: int, reason: str, *, fa
         code=code,
         reason=reason,
         failover=failover,
+        **({"failed": True} if failed else {}),
     )

@@ -22,7 +22,7 @@ COMMENT ON FUNCTION report_ms(jsonb) IS 'Seconds of an event in milliseconds; nu
 -- ---------------------------------------------------------------------------------------------- sums
 
 CREATE FUNCTION report_queue_numbers(
-    p_tenant integer, p_queues integer[], p_from timestamptz, p_until timestamptz, p_level integer DEFAULT NULL, p_short integer DEFAULT NULL
+    p_tenant integer, p_queues integer[], p_from timestamptz, p_until timestamptz
 ) RETURNS SETOF report_queue_slot LANGUAGE sql STABLE AS $$
     SELECT tenant_id, queue_id, report_slot(entered_at),
            count(*) FILTER (WHERE fate <> 'callback')::integer,
@@ -68,7 +68,7 @@ CREATE FUNCTION report_queue_numbers(
            coalesce(max(report_between(entered_at, answered_at)) FILTER (WHERE fate = 'callback'), 0),
            coalesce(sum(talk_ms) FILTER (WHERE fate = 'callback'), 0)::bigint
     FROM (SELECT e.*, report_between(entered_at, coalesce(answered_at, left_at)) AS wait_ms,
-                 coalesce(p_level, level_seconds) * 1000 AS level_ms, coalesce(p_short, short_seconds) * 1000 AS short_ms,
+                 level_seconds * 1000 AS level_ms, short_seconds * 1000 AS short_ms,
                  kind = 'call' AND answered_at IS NOT NULL AND end_reason <> 'transferred' AS hung,
                  CASE WHEN kind = 'callback' THEN 'callback'
                       WHEN answered_at IS NOT NULL THEN 'answered'
@@ -81,25 +81,58 @@ CREATE FUNCTION report_queue_numbers(
           OFFSET 0) AS stay  -- not pulled up: its columns would be computed again for each figure
     GROUP BY 1, 2, 3
 $$;
-COMMENT ON FUNCTION report_queue_numbers(integer, integer[], timestamptz, timestamptz, integer, integer) IS
-    'Sums of queues by quarter of an hour, from the facts; level, short: other thresholds (seconds) than those the queue had then.';
+COMMENT ON FUNCTION report_queue_numbers(integer, integer[], timestamptz, timestamptz) IS 'Sums of queues by quarter of an hour, from the facts.';
+
+CREATE FUNCTION report_queue_in_time(
+    p_tenant integer, p_queues integer[], p_from timestamptz, p_until timestamptz, p_level integer, p_short integer
+) RETURNS TABLE (queue_id integer, slot timestamptz, answered_in_time integer, abandoned_short integer, abandoned_in_time integer)
+LANGUAGE sql STABLE AS $$
+    SELECT stay.queue_id, report_slot(stay.entered_at),
+           count(*) FILTER (WHERE answered AND wait_ms <= level_ms)::integer,
+           count(*) FILTER (WHERE NOT answered AND wait_ms < short_ms)::integer,
+           count(*) FILTER (WHERE NOT answered AND wait_ms <= level_ms)::integer
+    FROM (SELECT e.queue_id, e.entered_at, e.answered_at IS NOT NULL AS answered,
+                 report_between(e.entered_at, coalesce(e.answered_at, e.left_at)) AS wait_ms,
+                 coalesce(p_level, e.level_seconds) * 1000 AS level_ms, coalesce(p_short, e.short_seconds) * 1000 AS short_ms
+          FROM report_entry e
+          WHERE e.tenant_id = p_tenant AND (p_queues IS NULL OR e.queue_id = ANY (p_queues))
+            AND e.entered_at >= p_from AND e.entered_at < p_until
+            AND e.kind = 'call' AND (e.answered_at IS NOT NULL OR e.end_reason = 'abandoned')
+          OFFSET 0) AS stay  -- not pulled up: its columns would be computed again for each figure
+    GROUP BY 1, 2
+$$;
+COMMENT ON FUNCTION report_queue_in_time(integer, integer[], timestamptz, timestamptz, integer, integer) IS
+    'The three sums of queues that hang on thresholds (seconds), from the facts; null: those that the queue had then.';
 
 CREATE FUNCTION report_queue_slots(
     p_tenant integer, p_queues integer[], p_from timestamptz, p_until timestamptz, p_level integer, p_short integer
 ) RETURNS SETOF report_queue_slot LANGUAGE plpgsql STABLE SET work_mem = '64MB' AS $$
 -- work_mem: a month of stays is summed in memory, not sorted on disk.
+DECLARE
+    v_row record;
+    v_slot report_queue_slot;
 BEGIN
     IF p_level IS NULL AND p_short IS NULL THEN
-        RETURN QUERY SELECT * FROM report_queue_slot
-                     WHERE tenant_id = p_tenant AND slot >= p_from AND slot < p_until AND (p_queues IS NULL OR queue_id = ANY (p_queues));
-    ELSE
-        RETURN QUERY SELECT * FROM report_queue_numbers(
-            p_tenant, coalesce(p_queues, ARRAY(SELECT DISTINCT queue_id FROM report_queue_slot WHERE tenant_id = p_tenant AND slot >= p_from AND slot < p_until)),
-            p_from, p_until, p_level, p_short);
+        RETURN QUERY SELECT s.* FROM report_queue_slot s
+                     WHERE s.tenant_id = p_tenant AND s.slot >= p_from AND s.slot < p_until AND (p_queues IS NULL OR s.queue_id = ANY (p_queues));
+        RETURN;
     END IF;
+    FOR v_row IN
+        SELECT s AS kept, coalesce(t.answered_in_time, 0) AS answered_in_time, coalesce(t.abandoned_short, 0) AS abandoned_short,
+               coalesce(t.abandoned_in_time, 0) AS abandoned_in_time
+        FROM report_queue_slot s
+        LEFT JOIN report_queue_in_time(p_tenant, p_queues, p_from, p_until, p_level, p_short) t ON t.queue_id = s.queue_id AND t.slot = s.slot
+        WHERE s.tenant_id = p_tenant AND s.slot >= p_from AND s.slot < p_until AND (p_queues IS NULL OR s.queue_id = ANY (p_queues))
+    LOOP
+        v_slot := v_row.kept;
+        v_slot.answered_in_time := v_row.answered_in_time;
+        v_slot.abandoned_short := v_row.abandoned_short;
+        v_slot.abandoned_in_time := v_row.abandoned_in_time;
+        RETURN NEXT v_slot;
+    END LOOP;
 END $$;
 COMMENT ON FUNCTION report_queue_slots(integer, integer[], timestamptz, timestamptz, integer, integer) IS
-    'Sums of queues (null: all): those that are kept, or, with other thresholds, computed from the facts.';
+    'Sums of queues (null: all) that are kept; what hangs on thresholds is, with other ones, counted from the facts.';
 
 CREATE FUNCTION report_agent_numbers(p_tenant integer, p_agent integer, p_from timestamptz, p_until timestamptz)
 RETURNS SETOF report_agent_slot LANGUAGE sql STABLE AS $$

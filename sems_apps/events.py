@@ -43,6 +43,10 @@ class CallbackDue(Event):
     #: How long the agent reads before the person is called, and how long the person's phone may ring.
     reading_seconds: float = 0.0
     caller_seconds: float = 45.0
+    #: Of a campaign: gateways of the person's call, as in sems_apps.actions.Dial.
+    gateway: str = ""
+    avoid: str = ""
+    probe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +87,11 @@ class LegFailed(Event):
     """A dialled leg will not answer."""
 
     leg: str
-    #: Final response code; 408 when nobody answered at all.
+    #: Final response code; 408 when nobody answered at all; 0: nobody was asked (no port, no proxy that answers).
     code: int
     #: Q.850 cause of the response's Reason; 0: none.
     cause: int = 0
-    #: Our own proxy refused: no carrier was asked, or none could be.
+    #: Our own proxy refused, or we could not even ask: no carrier was asked, or none could be.
     ours: bool = False
 
 

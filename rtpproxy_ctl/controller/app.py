@@ -89,6 +89,7 @@ class Controller:
         )
         self.engine.observers += [self.recorder, _StateSaver(self.state)]
         self.engine.record_wanted = self.recorder.is_wanted
+        self.engine.when_recorded = self.recorder.when_begun
         self.engine.on_record = self._record_command
         self.engine.on_lost = self._session_lost
         self.engine.prompt_seconds = _prompt_seconds

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
@@ -94,6 +95,8 @@ class Engine:
         self.record_wanted: Callable[[str], bool] = lambda call: False
         #: Recording commands of the front, for the recorder.
         self.on_record: Callable[[Session, bool, Reply], None] = lambda session, on, reply: reply("0")
+        #: Calls the function when nothing that a session says will miss its recording.
+        self.when_recorded: Callable[[Session, Callable[[], None]], None] = lambda session, go: go()
         #: A session was lost with its node.
         self.on_lost: Callable[[Session, str], None] = lambda session, node: None
         #: How long one playing of a prompt takes, in seconds; 0: not known.
@@ -246,6 +249,11 @@ class Engine:
         self._note_media(session, command, ports)
         if not ports.address:
             ports = replace(ports, address=self.nodes[session.node].spec.address[0])
+        if session.joined and session.call and self.record_wanted(session.call):
+            # The phones speak as soon as they know this answer: the copies are ordered, and taken, before.
+            self._changed(session)
+            self.when_recorded(session, partial(reply, ports.encode()))
+            return
         reply(ports.encode())
         self._changed(session)
 

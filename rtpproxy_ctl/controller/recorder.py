@@ -24,6 +24,8 @@ log = logging.getLogger("rtpc")
 REQUEST_SECONDS = 180.0
 #: How often the disk is looked at while something is recorded.
 LOOK_SECONDS = 1.0
+#: An answer waits so long, at most, for its recording to begin: a call is worth more than its first words on disk.
+BEGIN_SECONDS = 0.3
 #: Reply of a node that copies this direction already: another controller records the session.
 ALREADY_COPIED = "E65"
 
@@ -86,6 +88,21 @@ class Recorder:
         """Call `done` when the nodes have confirmed, or refused, what was ordered of these recordings."""
         self._waiting.append((set(ids), done))
         self._settle()
+
+    def when_begun(self, session: Session, go: Callable[[], None]) -> None:
+        """Call `go` once: when nothing is under way for the recording of a session, or after BEGIN_SECONDS."""
+        recording = self._recordings.get(session.key)
+        if recording is None or not recording.busy:
+            go()
+            return
+        waiting = [go]
+
+        def once() -> None:
+            if waiting:
+                waiting.pop()()
+
+        self._timers.callLater(BEGIN_SECONDS, once)
+        self.when_settled([recording.recording_id], once)
 
     def _settle(self) -> None:
         moving = {

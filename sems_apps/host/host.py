@@ -20,7 +20,7 @@ from callcore.ids import uuid7
 from sems_apps.actions import CALLER
 from sems_apps.dial_order import DialOrder
 from sems_apps.events import CallbackDue, CallerArrived, DialDue, Event, HostStopping
-from sems_apps.host import sdp
+from sems_apps.host import replacing, sdp
 from sems_apps.host.acd_rows import AcdRow, callback_due
 from sems_apps.host.ears import EarsClient, Hearing
 from sems_apps.host.loop import Loop
@@ -92,15 +92,17 @@ class MediaHost:
         supervision: Supervision,
         accepts: Callable[[str], bool],
         next_hop: Callable[[Address, str], Address] = lambda proxy, target: proxy,
+        proxy_silent: Callable[[Address], None] = lambda proxy: None,
     ) -> None:
         """Bind the SIP socket; raises OSError when it is in use.
 
         next_hop: (proxy that the call came from, target) to the proxy through which a leg is called.
+        proxy_silent: told of a proxy that answered nothing to a call.
         """
         self.options, self.loop, self.owner = options, loop, options.name
         self.rtp, self.notify, self.acd, self.ivr = rtp, notify, acd, ivr
         self.prompts, self.journal, self.rpc, self.supervision = prompts, journal, rpc, supervision
-        self.next_hop = next_hop
+        self.next_hop, self.proxy_silent = next_hop, proxy_silent
         self.sessions: dict[str, Session] = {}
         #: Told how dials of campaigns go; the program puts its port here.
         self.dialling: Dialling = NoDialling()
@@ -144,6 +146,8 @@ class MediaHost:
     def _invited(self, request: Any, transaction: Any) -> Verdict:
         """Take a call, or refuse it so that the proxy tries another host."""
         facts = invite_facts(request)
+        if facts.replaces:  # also while this host drains: it is no new call
+            return self._replaced(request, transaction, facts)
         if self.draining or len(self.sessions) >= self.options.capacity:
             return request.genResponse(503, "Service Unavailable"), None, None
         try:
@@ -161,6 +165,7 @@ class MediaHost:
         try:
             leg, verdict = SipLeg.incoming(self.stack, session, CALLER, request, transaction)
             session.legs[CALLER] = leg
+            entry.legs[CALLER] = leg.dialog
             session.prepare_media()
         except sdp.BadSdp as error:
             log.warning("refused %s: %s", entry.call, error.message)
@@ -171,6 +176,15 @@ class MediaHost:
         session.tell("media.arrive", a=entry.caller, queue=entry.queue or None, host=self.owner)
         self.loop.call_soon(lambda: session.post(first))
         return verdict
+
+    def _replaced(self, request: Any, transaction: Any, facts: InviteFacts) -> Verdict:
+        """Another call of a media host is to take over a leg that we have."""
+        try:
+            tenant = _number(read_arguments(facts), "tenant")
+            return replacing.take_over(self.sessions.values(), facts.replaces, tenant, request, transaction)
+        except (BadInput, sdp.BadSdp) as error:
+            log.warning("refused to replace, %s: %s", facts.call_id, error)
+            return request.genResponse(488, "Not Acceptable Here"), None, None
 
     def begin_callback(self, entry: Entry, due: CallbackDue, proxy: Address) -> Session:
         """Begin a callback: nobody has called."""

@@ -98,6 +98,7 @@ class Program:
             supervision=Supervisors(media.listen_address),
             accepts=self._proxies.accepts,
             next_hop=self._proxies.next_hop,
+            proxy_silent=self._proxies.silent,
         )
         self._dial_link = self._link_for_dialling()
         self.dialling = DialPort(self.loop, self._node, self._dial_link, lambda: self.host, boot=self._boot)
@@ -241,7 +242,7 @@ class Program:
 
     def _set_proxies(self, rows: Rows | None) -> None:
         if rows:
-            self._proxies.set((address, lives == "t") for address, lives in rows)
+            self._proxies.set((address, None if lives is None else lives == "t") for address, lives in rows)
 
 
 def _listen(node: str) -> Any:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sems_apps.actions import Action, ReportDial, Supervise
 from sems_apps.events import Event
+from sems_apps.host.proxies import Address
+from sems_apps.host.sip_leg_facts import Replaced
 from sems_apps.sounds import Sound
 
 if TYPE_CHECKING:
@@ -54,6 +56,9 @@ class Acd(Protocol):
 
     def supervised(self, leg: str, error: str) -> None:
         """Tell how the supervision of this leg began: "" or why it did not."""
+
+    def find_leg(self, tenant: int, wanted: Replaced, done: Callable[[Address | None], None]) -> None:
+        """Tell which media host has a dialog of this tenant; None: none has."""
 
 
 class Dialling(Protocol):

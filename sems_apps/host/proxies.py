@@ -1,7 +1,8 @@
 """The proxies that a media host hears, and which of them it calls through. Pure: no socket, no clock.
 
 A leg goes through the proxy that the call came from, or this machine's own. While that one gives no sign of life
-another proxy of the installation carries it: each finds every account. Never decides who is called.
+another proxy of the installation carries it: each finds every account. A proxy that does not even answer 100 is held
+for dead before the node table says so. Never decides who is called.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 Address = tuple[str, int]
+
+#: A proxy that left an INVITE without any answer is avoided for so many looks at the node table, which by then shows
+#: what is true: heartbeats count for 8 s, and the table is looked at each 5 s.
+SILENT_LOOKS = 3
 
 
 class Proxies:
@@ -20,15 +25,21 @@ class Proxies:
         self._heard = self._own
         self._living: list[Address] = []
         self._dead: frozenset[Address] = frozenset()
+        #: Proxies that did not answer → looks at the table that they are avoided for.
+        self._silent: dict[Address, int] = {}
 
-    def set(self, rows: Iterable[tuple[str | None, bool]]) -> None:
-        """Take internal addresses (udp:192.0.2.10:5070) with whether each lives; what is no IP:port is left out."""
+    def set(self, rows: Iterable[tuple[str | None, bool | None]]) -> None:
+        """Take internal addresses (udp:192.0.2.10:5070) with whether each lives; what is no IP:port is left out.
+
+        None: a media host, which is heard and never called through.
+        """
         known = [
             (address, lives) for text, lives in rows if (address := parse_address(text or "")) is not None
         ]
         self._heard = self._own | {host for (host, _), _ in known}
         self._living = sorted(address for address, lives in known if lives)
-        self._dead = frozenset(address for address, lives in known if not lives)
+        self._dead = frozenset(address for address, lives in known if lives is False)
+        self._silent = {address: looks - 1 for address, looks in self._silent.items() if looks > 1}
 
     def accepts(self, host: str) -> bool:
         """Tell whether requests from this IP address are heard."""
@@ -36,7 +47,13 @@ class Proxies:
 
     def next_hop(self, proxy: Address, target: str = "") -> Address:
         """Return the proxy through which to call: the given one, unless it is known to be dead and another lives."""
-        return self._living[0] if proxy in self._dead and self._living else proxy
+        if proxy not in self._dead and proxy not in self._silent:
+            return proxy
+        return next((other for other in self._living if other not in self._silent), proxy)
+
+    def silent(self, proxy: Address) -> None:
+        """Note that a proxy answered nothing to an INVITE, not even 100."""
+        self._silent[proxy] = SILENT_LOOKS
 
 
 def parse_address(text: str) -> Address | None:

@@ -31,6 +31,7 @@ from sems_apps.events import (
     TransferAsked,
 )
 from sems_apps.host import sdp, silence
+from sems_apps.host.calling import Calling
 from sems_apps.host.ears import Hearing
 from sems_apps.host.loop import Timer
 from sems_apps.host.media import CALLER_SIDE, FOR_EVER, OTHER_SIDE, MediaSession
@@ -81,8 +82,7 @@ class Session:
         self._serial = 0
         #: What waits for the ports.
         self._waiting: list[Callable[[], None]] = []
-        #: Legs that are wanted and not called yet.
-        self._dialling: set[str] = set()
+        self.calling: Calling = Calling(self)
         self._held: dict[str, bool] = {}
         self._sides: dict[str, silence.Side] = {}
         #: What the person's leg of a dial hears; None: nobody listens.
@@ -150,16 +150,16 @@ class Session:
             leg.ring()
 
     def _answer(self, action: do.Answer) -> None:
-        self._with_ports(lambda: self._answer_now(action.leg))
+        self.with_ports(lambda: self._answer_now(action.leg))
 
     def _answer_now(self, name: str) -> None:
         leg, ports, codec = self.legs.get(name), self.media.ports, self.media.codec
         if leg is None or leg.ended or ports is None or codec is None:
             return
         if leg.remote is None:  # they want our offer; the ACK brings theirs
-            body = sdp.write_offer(ports.address, ports.caller, self._session_id(), (codec,), self.media.dtmf)
+            body = sdp.write_offer(ports.address, ports.caller, self.session_id(), (codec,), self.media.dtmf)
         else:
-            body = sdp.write_answer(leg.remote, ports.address, ports.caller, self._session_id(), codec)
+            body = sdp.write_answer(leg.remote, ports.address, ports.caller, self.session_id(), codec)
         leg.answer(body)
         self.tell("media.answer")
 
@@ -168,64 +168,6 @@ class Session:
         if leg is not None:
             leg.reject(action.code, action.reason)
 
-    def _dial(self, action: do.Dial) -> None:
-        self.tell("media.dial", leg=action.leg, to=action.target, offer=action.offer or None)
-        self._dialling.add(action.leg)
-        if action.kind is do.LegKind.SUPERVISOR:
-            self._dial_supervisor(action)
-        else:
-            self._with_ports(lambda: self._dial_with_ports(action))
-
-    def _dial_with_ports(self, action: do.Dial) -> None:
-        if action.leg == CALLER:
-            self._invite(action, self.media.ports.caller if self.media.ports else None)
-            return
-        shared = any(not leg.ended for name, leg in self.legs.items() if name != CALLER)
-        self.media.other_port(lambda port: self._invite(action, port), shared=shared)
-
-    def _dial_supervisor(self, action: do.Dial) -> None:
-        """A supervisor has an RTP session of his own, with the mixer on its other side."""
-        media = self.new_media(action.leg)
-        self.place(action.leg, media)
-        codec = self.media.codec or sdp.PCMA
-        media.open(
-            None,
-            codec,
-            None,
-            lambda opened: self._invite(action, media.ports.caller if media.ports else None),
-        )
-
-    def _invite(self, action: do.Dial, port: int | None) -> None:
-        if action.leg not in self._dialling or self.finished:
-            return
-        self._dialling.discard(action.leg)
-        if port is None or self.media.ports is None or self.media.codec is None:
-            self.post(LegFailed(action.leg, 503))
-            return
-        address, dtmf = self.media.ports.address, self.media.dtmf
-        if action.leg in self._places and (place := self._places[action.leg].ports) is not None:
-            address = place.address
-        body = sdp.write_offer(address, port, self._session_id(), (self.media.codec,), dtmf)
-        headers = {"X-KS-Call": self.entry.call, "X-KS-Leg": action.kind.value}
-        if action.offer:
-            headers["X-KS-Offer"] = str(action.offer)
-        _, target = do.split_target(action.target)
-        if self.entry.tenant:
-            headers["X-KS-Arg"] = do.leg_argument(self.entry.tenant, action)
-        if action.replaces:
-            headers["Replaces"] = action.replaces
-        self.legs[action.leg] = SipLeg.outgoing(
-            self.host.stack,
-            self,
-            action.leg,
-            proxy=self.host.next_hop(self.proxy, action.target),
-            target=target,
-            caller=action.caller_id,
-            caller_name=self.entry.caller_name if action.leg != CALLER else "",
-            body=body,
-            headers=headers,
-        )
-
     def _cancel_dial(self, action: do.CancelDial) -> None:
         self._end_leg(action.leg, action.reason)
 
@@ -233,7 +175,7 @@ class Session:
         self._end_leg(action.leg, action.reason)
 
     def _end_leg(self, name: str, reason: str) -> None:
-        self._dialling.discard(name)
+        self.calling.forget(name)
         leg = self.legs.get(name)
         if leg is not None and not leg.ended:
             self.tell("media.hangup", leg=name, reason=reason)
@@ -268,7 +210,7 @@ class Session:
     def listen(self, hearing: Hearing) -> None:
         """Have what the person's leg of a dial says listened to."""
         self.hearing = hearing
-        self._with_ports(hearing.begin)
+        self.with_ports(hearing.begin)
 
     def _media_opened(self, opened: bool) -> None:
         if not opened:
@@ -283,7 +225,8 @@ class Session:
             self.tell("media.lost")
             self.host.loop.call_soon(lambda: self.post(MediaLost()))
 
-    def _with_ports(self, callback: Callable[[], None]) -> None:
+    def with_ports(self, callback: Callable[[], None]) -> None:
+        """Call back as soon as the RTP session is there."""
         if self.media.is_open:
             callback()
         else:
@@ -431,7 +374,7 @@ class Session:
             return
         port = media.ports.other if media is self.media else media.ports.caller
         body = sdp.write_offer(
-            media.ports.address, port, self._session_id(), (media.codec,), self.media.dtmf, self._version()
+            media.ports.address, port, self.session_id(), (media.codec,), self.media.dtmf, self._version()
         )
         leg.reinvite(body)
 
@@ -447,7 +390,8 @@ class Session:
     def _unsupervise(self, action: do.Unsupervise) -> None:
         self._free_place(action.leg)
 
-    def _session_id(self) -> int:
+    def session_id(self) -> int:
+        """A number for our descriptions, the same for the whole call."""
         return int(self.began)
 
     def _version(self) -> int:
@@ -499,13 +443,14 @@ class Session:
 
     def leg_failed(self, leg: SipLeg, code: int) -> None:
         """A final response that is none."""
+        code = code if leg.heard else 0
         self.tell("media.failed", leg=leg.name, code=code, cause=leg.q850 or None)
         if leg.name.startswith(do.SUPERVISOR_PREFIX):
             self.host.acd.supervised(leg.name, f"the supervisor did not answer: {code}")
             self._free_place(leg.name)
         if leg.name == CALLER and self.hearing is not None:
             self.hearing.end(code=code, failed=True)
-        self.post(LegFailed(leg.name, code, leg.q850, leg.refused_by_proxy))
+        self.post(LegFailed(leg.name, code, leg.q850, leg.refused_by_proxy or not leg.heard))
 
     def leg_ended(self, leg: SipLeg, cause: str) -> None:
         """BYE or CANCEL, or the far end is gone."""
@@ -543,7 +488,7 @@ class Session:
         if ports is None or codec is None:
             return None
         port = ports.other if media is self.media and leg.name != CALLER else ports.caller
-        identity, version = self._session_id(), self._version()
+        identity, version = self.session_id(), self._version()
         if offer is None:
             return sdp.write_offer(ports.address, port, identity, (codec,), self.media.dtmf, version)
         sdp.choose(offer, (codec,))  # raises BadSdp: 488
@@ -566,7 +511,7 @@ _PERFORM: dict[type[Action], Callable[[Session, Any], None]] = {
     do.StopPlaying: Session._stop_playing,
     do.StartTimer: Session._start_timer,
     do.StopTimer: lambda session, action: session._stop_timer(action.name),
-    do.Dial: Session._dial,
+    do.Dial: lambda session, action: session.calling.dial(action),
     do.CancelDial: Session._cancel_dial,
     do.Hangup: Session._hang_up,
     do.Bridge: Session._bridge,

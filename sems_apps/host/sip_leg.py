@@ -81,6 +81,8 @@ class SipLeg:
         self.remote: sdp.Description | None = None
         self.is_incoming = False
         self.answered = self.ended = False
+        #: Whether anything, if only 100, came back to our INVITE.
+        self.heard = False
         #: Of the response that refused our call: Q.850 cause (0: none), and whether our own proxy made it.
         self.q850 = 0
         self.refused_by_proxy = False
@@ -366,6 +368,8 @@ class _Agent(UA):
 
     def recvResponse(self, resp: Any, trans: Any) -> None:  # sippy's name
         """Note who refuses: the proxy marks what it answers itself, and takes such marks off everything else."""
+        if self.leg is not None:
+            self.leg.heard = True
         if self.leg is not None and resp.getSCode()[0] >= 300:
             self.leg.refused_by_proxy = resp.countHFs("x-ks-by") > 0
             self.leg.q850 = max((q850_cause(str(body)) for body in resp.getHFBodys("reason")), default=0)

@@ -70,6 +70,15 @@ class Offer:
     rang: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Gateways:
+    """Gateways of the person's call, as in sems_apps.actions.Dial."""
+
+    gateway: str = ""
+    avoid: str = ""
+    probe: str = ""
+
+
 class QueueCall:
     """What is known of the call. `out` collects the actions of the step that is being made."""
 
@@ -82,6 +91,8 @@ class QueueCall:
         self.caller_id = ""
         #: Of a callback: the agent reads so long, then the caller's phone may ring so long.
         self.reading_seconds, self.caller_seconds = 0.0, 45.0
+        #: Words of a Dial about gateways, of a campaign's callback.
+        self.gateways = Gateways()
         self.legs: dict[str, LegState] = {}
         self.offers: dict[int, Offer] = {}
         self.ear = Listening(self.settings, "")
@@ -148,14 +159,14 @@ def leg_kind_of(leg: str) -> LegKind:
 
 
 def outcome_of(code: int) -> OfferOutcome:
-    """Say what a final response code tells of an agent (RFC 3261 section 21)."""
+    """Say what a final response code tells of an agent (RFC 3261 section 21); 0: he was not asked."""
     if code in (486, 600):
         return OfferOutcome.BUSY
     if code in (408, 480, 487):
         return OfferOutcome.NO_ANSWER
     if code in (403, 603, 607):
         return OfferOutcome.REJECTED
-    # The phone refuses what we offered: that is our doing, and no fault of the agent.
-    if code in (415, 488, 606):
+    # The phone refuses what we offered, or got nothing: that is our doing, and no fault of the agent.
+    if code in (0, 415, 488, 606):
         return OfferOutcome.FAILED
     return OfferOutcome.UNREACHABLE

@@ -243,7 +243,7 @@ def transfer_late(call: QueueCall, event: TimerFired) -> None:
 def _not_transferred(call: QueueCall, code: int) -> None:
     call.do(StopTimer(TRANSFER))
     if call.referrer and call.is_up(call.referrer):
-        call.do(Notify(call.referrer, code, "Not transferred"))
+        call.do(Notify(call.referrer, code or 503, "Not transferred"))
     call.referrer = ""
     if call.offer:
         call.do(ReportTransfer(call.offer, call.transfer_kind, call.transfer_target, False))

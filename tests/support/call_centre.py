@@ -230,6 +230,12 @@ class Queue:
         return found[0]
 
 
+def _log_in(agent: Agent) -> None:
+    agent.phone.register()
+    agent.do("login", "test")
+    agent.wait("free")
+
+
 class CallCentre:
     """Agents, queues and media hosts of the demo tenant of a switch."""
 
@@ -255,6 +261,21 @@ class CallCentre:
 
     def agent(self, *, number: str | None = None, login: bool = True, **more: Any) -> Agent:
         """Return an agent: registered, logged in, free; on an external number if one is given."""
+        made = self._add_agent(number, more)
+        self.switch.save()
+        if login:
+            _log_in(made)
+        return made
+
+    def crew(self, number: int) -> list[Agent]:
+        """Return so many agents, registered, logged in, free."""
+        made = [self._add_agent(None, {}) for _ in range(number)]
+        self.switch.save()
+        for agent in made:
+            _log_in(agent)
+        return made
+
+    def _add_agent(self, number: str | None, more: dict[str, Any]) -> Agent:
         serial = next(_SERIAL)
         name, columns = f"agent{serial}", {"number": number}
         if number is None:
@@ -262,13 +283,8 @@ class CallCentre:
             found = self.switch.rows("SELECT account_id FROM account WHERE username = %s", [name])
             columns = {"account_id": found[0]["account_id"]}
         row = self.switch.insert("agent", tenant_id=self.switch.tenant_id, name=name, **columns)
-        self.switch.save()
         made = Agent(self, name, int(row["agent_id"]), self.phone(name, **more))
         self.agents.append(made)
-        if login:
-            made.phone.register()
-            made.do("login", "test")
-            made.wait("free")
         return made
 
     def queue(self, agents: Iterable[Agent] = (), **columns: Any) -> Queue:

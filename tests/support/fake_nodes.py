@@ -57,6 +57,8 @@ class FakeNode:
         self.copies: dict[tuple[str, str], str] = {}
         #: "": answers; "silent": no answer at all; or the text that it answers to everything.
         self.mood = ""
+        #: First letters of commands that it answers so many seconds late.
+        self.slow: dict[str, float] = {}
         self.taken = 0
 
     @property
@@ -85,6 +87,8 @@ class FakeNode:
         self.log.append(text)
         if self.mood == "silent":
             self._timers.callLater((schedule or (0.9,))[-1], done, None)
+        elif delay := self.slow.get(text[0], 0):
+            self._timers.callLater(delay, lambda: done(self.mood or self._answer(parse_command(text))))
         else:
             done(self.mood or self._answer(parse_command(text)))
 

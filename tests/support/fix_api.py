@@ -134,6 +134,23 @@ class Api:
         finally:
             connection.close()
 
+    def wait_told(self, seconds: float = 60.0) -> None:
+        """Wait until every event that was committed by now is numbered and told: a new stream begins behind it."""
+        deadline = time.monotonic() + seconds
+        statement = (
+            "SELECT (SELECT count(*) FROM event_outbox), (SELECT coalesce(max(seq), 0) FROM event_log)"
+        )
+        with connect_tool(self.config, application_name="test") as conn:
+            while True:
+                row = conn.execute(statement).fetchone()
+                assert row is not None
+                waiting, newest = row
+                head = self.http("GET", "/health").json["last_event"]
+                if not waiting and head is not None and head >= newest:
+                    return
+                assert time.monotonic() < deadline, (waiting, newest, head)
+                time.sleep(0.02)
+
     def post(self, token_text: str, value: Any) -> Reply:
         """Send a JSON value (or bytes as they are) to the address of JSON-RPC."""
         body = value if isinstance(value, bytes) else json.dumps(value).encode()

@@ -40,6 +40,7 @@ def numbers(events: list[Told]) -> list[int]:
 
 def test_changes_of_a_tenant_come_to_its_listeners_and_to_nobody_else(api: Api) -> None:
     acme, other, system = api.token("acme"), api.token("other"), api.token("system", "read")
+    api.wait_told()  # of the tokens themselves
     with Stream(api.port, acme) as mine, Stream(api.port, other) as theirs, Stream(api.port, system) as all_:
         for stream in (mine, theirs, all_):
             assert stream.status == 200

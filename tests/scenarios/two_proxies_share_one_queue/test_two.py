@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.call_centre import Agent, CallCentre, Queue, assert_music
 from tests.support.faults import start, stop
 from tests.support.fix_call_centre import TwoProxies
@@ -89,7 +91,10 @@ def test_an_agent_of_the_other_proxy_who_rejects_is_followed_by_the_next(two_pro
     eve.wait("free")
 
 
-def test_who_waits_behind_a_dead_proxy_gets_an_agent_through_the_other(two_proxies: TwoProxies) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["known to be dead", "just died"])
+def test_who_waits_behind_a_dead_proxy_gets_an_agent_through_the_other(
+    two_proxies: TwoProxies, known: bool
+) -> None:
     here, there = two_proxies.first, two_proxies.second
     eve = there.agent(login=False, media=True)
     sales = here.queue([eve], anchor="always", wrapup_seconds=0)
@@ -97,12 +102,16 @@ def test_who_waits_behind_a_dead_proxy_gets_an_agent_through_the_other(two_proxi
     sales.wait_entry("waiting")
     stop(here.switch, "kamailio")
     statement = "SELECT 1 FROM node WHERE name = %s AND heartbeat_at < clock_timestamp() - interval '8 s'"
-    here.switch.wait(lambda: here.switch.rows(statement, ["n1-proxy"]), 30, "the proxy is known to be dead")
+    if known:
+        here.switch.wait(
+            lambda: here.switch.rows(statement, ["n1-proxy"]), 30, "the proxy is known to be dead"
+        )
     eve.phone.register()
     eve.do("login", "test")
     eve.phone.wait_call(1, 60)
     other = eve.call().wait_answered(40)
     eve.wait("busy")
+    assert sales.outcomes == [""]  # the proxy's silence is not charged to her
     assert_media(call, other)
     other.hang_up()
     eve.wait("free", seconds=30)

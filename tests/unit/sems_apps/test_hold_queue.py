@@ -115,6 +115,7 @@ def test_queue_that_answers_at_once_plays_its_greeting_first() -> None:
         (404, OfferOutcome.UNREACHABLE),
         (503, OfferOutcome.UNREACHABLE),
         (488, OfferOutcome.FAILED),
+        (0, OfferOutcome.FAILED),
     ],
 )
 def test_agent_fails_and_the_caller_keeps_his_music(code: int, outcome: OfferOutcome) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sems_apps.host.proxies import Proxies, parse_address
+from sems_apps.host.proxies import SILENT_LOOKS, Proxies, parse_address
 
 HERE, THERE, THIRD = ("192.0.2.1", 5070), ("192.0.2.2", 5070), ("192.0.2.3", 5070)
 
@@ -41,9 +41,35 @@ def test_without_any_that_lives_nothing_changes(proxies: Proxies) -> None:
     assert proxies.next_hop(HERE) == HERE
 
 
+def test_a_silent_proxy_is_avoided_until_the_table_must_know(proxies: Proxies) -> None:
+    table = rows(here=True, there=True)
+    proxies.set(table)
+    proxies.silent(HERE)
+    assert proxies.next_hop(HERE) == THERE
+    for _ in range(SILENT_LOOKS - 1):
+        proxies.set(table)
+        assert proxies.next_hop(HERE) == THERE
+    proxies.set(table)
+    assert proxies.next_hop(HERE) == HERE
+
+
+def test_a_silent_proxy_is_better_than_none(proxies: Proxies) -> None:
+    proxies.set(rows(here=True, there=False))
+    proxies.silent(HERE)
+    assert proxies.next_hop(HERE) == HERE
+    proxies.set(rows(here=False, there=True))
+    proxies.silent(THERE)
+    assert proxies.next_hop(HERE) == HERE
+
+
 def test_an_unknown_proxy_is_not_held_for_dead(proxies: Proxies) -> None:
     proxies.set(rows(there=True))
     assert proxies.next_hop(HERE) == HERE
+
+
+def test_a_media_host_is_heard_and_never_called_through(proxies: Proxies) -> None:
+    proxies.set([*rows(here=False), (f"udp:{THERE[0]}:5080", None)])
+    assert (proxies.accepts(THERE[0]), proxies.next_hop(HERE)) == (True, HERE)
 
 
 def test_only_known_proxies_are_heard(proxies: Proxies) -> None:

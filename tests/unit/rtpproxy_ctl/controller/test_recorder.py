@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtpproxy_ctl.controller.manifest import Manifest
-from rtpproxy_ctl.controller.recorder import REQUEST_SECONDS, Recorder
+from rtpproxy_ctl.controller.recorder import BEGIN_SECONDS, REQUEST_SECONDS, Recorder
 from rtpproxy_ctl.controller.recording import Recording, Request
 from rtpproxy_ctl.controller.rpc import Rpc
 from tests.support.fake_nodes import make_nodes
@@ -47,6 +47,7 @@ class Studio(Bench):
             save=self.save,
         )
         self.engine.observers[:] = [recorder]
+        self.engine.record_wanted, self.engine.when_recorded = recorder.is_wanted, recorder.when_begun
         return recorder
 
     def new_id(self) -> str:
@@ -123,6 +124,32 @@ def test_a_start_before_the_media_waits_for_it(studio: Studio) -> None:
     studio.ask(f"L {KEY} 127.0.0.1 4002 F;1 T;1")
     assert studio.copied() == {"rec-1.1.pcap"}
     assert studio.manifest()[0]["by"] == "route"
+
+
+@pytest.mark.parametrize(("copy_seconds", "answered_after"), [(0.01, 0.02), (5.0, BEGIN_SECONDS)])
+def test_nobody_is_told_where_to_send_before_the_recording_has_begun(
+    studio: Studio, copy_seconds: float, answered_after: float
+) -> None:
+    studio.start("route")
+    studio.ask(f"U {KEY} 127.0.0.1 4000 F;1")
+    for node in studio.nodes.values():
+        node.slow = {"C": copy_seconds}
+    answers: list[str] = []
+    studio.engine.handle(f"L {KEY} 127.0.0.1 4002 F;1 T;1", answers.append)
+    studio.timers.advance(answered_after - 0.001)
+    assert answers == []
+    studio.timers.advance(0.002)
+    assert [answer.rpartition(" ")[2] for answer in answers] == ["127.0.0.1"]
+    studio.timers.advance(20)
+    assert (len(answers), studio.copied()) == (1, {"rec-1.1.pcap"})
+
+
+def test_a_call_whose_recording_fails_is_answered_all_the_same(studio: Studio) -> None:
+    studio.start("route")
+    studio.ask(f"U {KEY} 127.0.0.1 4000 F;1")
+    studio.free = 0
+    assert studio.ask(f"L {KEY} 127.0.0.1 4002 F;1 T;1").endswith("127.0.0.1")
+    assert studio.recorder.failed == 1
 
 
 def test_a_start_waits_three_minutes_and_no_longer(studio: Studio) -> None:
