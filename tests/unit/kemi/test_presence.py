@@ -158,6 +158,20 @@ def test_a_new_subscription_is_told_what_is_so_now(proxy: FakeProxy) -> None:
     assert "Voice-Message: 0/1" in notified(proxy)[0][1]
 
 
+def test_a_restart_forgets_a_mailbox_and_the_phone_asks_anew(proxy: FakeProxy) -> None:
+    proxy.acd.results = [waiting(1, 0)]
+    mailbox(proxy)
+    tag = json.loads(proxy.ksr.tables["watch"]["s:watch-1@phone"])[5]
+    from_tag = proxy.ksr.pvs["$ft"]
+    for table in ("watch", "line"):
+        proxy.ksr.tables[table].clear()
+    mailbox(proxy, tt=tag, ft=from_tag)
+    assert proxy.replies == [(481, "Call/Transaction Does Not Exist")]
+    proxy.acd.results = [waiting(2, 0)]
+    mailbox(proxy, tt=None, ci="watch-2@phone")
+    assert "Voice-Message: 2/0" in notified(proxy)[0][1]
+
+
 def test_calls_are_not_told_to_who_watches_the_mailbox(proxy: FakeProxy) -> None:
     proxy.acd.results = [waiting(0, 0)]
     mailbox(proxy)
