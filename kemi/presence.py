@@ -11,10 +11,13 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, fields
+from urllib.parse import unquote
 
 from callcore.errors import KalibriError
 from callcore.presence import Line, LineState, dialog_info, pidf
 from callcore.sip import SipCode
+from callcore.star_code import StarAction, read
+from kalibri.services import park
 from kalibri.services import presence as agent_states
 from kemi.admission import identify
 from kemi.sip_request import SipRequest
@@ -30,7 +33,8 @@ MOST_WATCHERS = 100
 WATCHED = "ks_watch"
 _TABLE, _LINES = "watch", "line"
 _INTERVAL_TOO_BRIEF = 423
-_SECTION = "agents"
+#: Keys of the table: lines watched for presence, and park slots.
+_SECTION, _SLOTS = "agents", "slots"
 
 
 @dataclass(slots=True)
@@ -49,6 +53,8 @@ class Subscription:
     socket: str
     expires_at: float
     cseq: int = 0
+    #: The park slot that is watched; 0: an account.
+    slot: int = 0
 
 
 _FIELDS = tuple(entry.name for entry in fields(Subscription))
@@ -76,11 +82,11 @@ def subscribe(worker: Worker, sip: SipRequest) -> None:
         port.reply(SipCode.FORBIDDEN, "Lines Are Watched By Accounts")
         return
     tenant = sender.tenant
-    watched = worker.directory.account(tenant.tenant_id, sip.ruri_user)
-    if watched is None or tenant_of_domain(worker.directory.system, sip.ruri_host) != tenant:
+    watched, slot = _line_of(worker, tenant.tenant_id, sip.ruri_user, package)
+    if not watched or tenant_of_domain(worker.directory.system, sip.ruri_host) != tenant:
         port.reply(SipCode.NOT_FOUND, "Not Found")
         return
-    if len(_watchers(worker, _key(tenant.tenant_id, watched.username))) >= MOST_WATCHERS:
+    if len(_watchers(worker, _key(tenant.tenant_id, watched))) >= MOST_WATCHERS:
         port.reply(SipCode.FORBIDDEN, "Too Many Watchers")
         return
     seconds = _wanted_seconds(worker)
@@ -89,7 +95,7 @@ def subscribe(worker: Worker, sip: SipRequest) -> None:
         return
     made = Subscription(
         tenant.tenant_id,
-        watched.username,
+        watched,
         package,
         f"sip:{sip.from_user}@{sip.from_host}",
         sip.from_tag,
@@ -98,12 +104,25 @@ def subscribe(worker: Worker, sip: SipRequest) -> None:
         f"sip:{sip.source};transport={sip.transport}",
         _socket(worker, sip.transport),
         time.time() + seconds,
+        slot=slot,
     )
     port.tag_recipient(made.tag)
     port.new_transaction()
     _accept(worker, seconds)
     _store(worker, sip.sip_call_id, made)
     worker.later.append(lambda: _notify(worker, sip.sip_call_id))
+
+
+def _line_of(worker: Worker, tenant_id: int, user: str, package: str) -> tuple[str, int]:
+    """Return the name of what is watched, "" if there is no such line, and the park slot that it is, 0 if none."""
+    account = worker.directory.account(tenant_id, user)
+    if account is not None:
+        return account.username, 0
+    tenant = worker.directory.system.tenants.get(tenant_id)
+    dialled = read(unquote(user), tenant.codes) if tenant is not None and package == "dialog" else None
+    if dialled is None or dialled.action is not StarAction.UNPARK:
+        return "", 0
+    return user, int(dialled.argument)
 
 
 def refresh(worker: Worker, sip: SipRequest) -> bool:
@@ -169,6 +188,11 @@ def _list(worker: Worker, call_id: str, made: Subscription) -> None:
         with port.locked(_SECTION):
             known = json.loads(port.table_text(_TABLE, _SECTION) or "[]")
             port.table_set(_TABLE, _SECTION, json.dumps([*(each for each in known if each != line), line]))
+    if made.slot:
+        place = [made.tenant_id, made.watched, made.slot]
+        with port.locked(_SLOTS):
+            places = json.loads(port.table_text(_TABLE, _SLOTS) or "[]")
+            port.table_set(_TABLE, _SLOTS, json.dumps([*(each for each in places if each != place), place]))
 
 
 def _watchers(worker: Worker, key: str) -> list[str]:
@@ -342,3 +366,31 @@ def follow_agents(worker: Worker) -> None:
         if port.table_text(_LINES, key) != entry.state:
             port.table_set(_LINES, key, entry.state)
             _tell(worker, entry.tenant_id, entry.username)
+
+
+def follow_slots(worker: Worker) -> None:
+    """Tell watchers of park slots who waits there; the database is asked once a second if any is watched."""
+    wanted = json.loads(worker.port.table_text(_TABLE, _SLOTS) or "[]")
+    watched = [
+        (tenant_id, name, slot)
+        for tenant_id, name, slot in wanted
+        if _watchers(worker, _key(tenant_id, name))
+    ]
+    if not watched:
+        return
+    try:
+        taken = worker.acd.run(
+            lambda conn: park.at_slots(conn, slots=[(tenant_id, slot) for tenant_id, _, slot in watched])
+        )
+    except KalibriError:
+        return
+    found = {(entry.tenant_id, entry.slot): entry for entry in taken}
+    for tenant_id, name, slot in watched:
+        entry = found.get((tenant_id, slot))
+        shown = _lines(worker, tenant_id, name)
+        for call_id in shown:
+            if entry is None or entry.call_id != call_id:
+                _set_line(worker, tenant_id, name, call_id, None)
+        if entry is not None and entry.call_id not in shown:
+            line = Line(LineState.CONFIRMED, "recipient", entry.caller or "anonymous")
+            _set_line(worker, tenant_id, name, entry.call_id, line)
