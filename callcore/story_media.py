@@ -112,10 +112,8 @@ def _not_parked(data: Mapping[str, Any]) -> Told:
 
 
 def _picked_up(data: Mapping[str, Any]) -> Told:
-    return (
-        "·",
-        f"taken from slot {text_of(data.get('slot'))} by {text_of(data.get('by'))}, call {text_of(data.get('by_call'))}",
-    )
+    slot, by, call = (text_of(data.get(key)) for key in ("slot", "by", "by_call"))
+    return "·", f"taken from slot {slot} by {by}, call {call}"
 
 
 def _pickup(data: Mapping[str, Any]) -> Told:
