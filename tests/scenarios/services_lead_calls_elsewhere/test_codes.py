@@ -98,7 +98,7 @@ def test_a_call_of_a_hunt_group_is_picked_up(
     called.wait_call()
     assert dial(colleague, "**613") == (403, "Not In Your Pickup Group")
     assert dial(colleague, "**611") == (480, "Call Picked Up")
-    taken = colleague.wait_call().wait_answered()
+    taken = colleague.wait_call(3).wait_answered()  # after the two that he dialled
     call.wait_answered()
     assert called.wait_call().wait_ended().cancelled
     call.hang_up()
