@@ -6,6 +6,7 @@ import pytest
 
 from tests.scenarios.calls_wait_at_park_slots.conftest import ParkField
 from tests.support.call_centre import assert_music
+from tests.support.ivr_centre import IvrCentre
 from tests.support.rtp_peer import known_payload
 from tests.support.sip_call import Call
 from tests.support.sip_plan import Plan
@@ -213,3 +214,36 @@ def test_the_lamp_of_the_slot_is_lit_while_a_call_waits(field: ParkField) -> Non
     watcher.wait(lambda: not lit(), 20, "the lamp is dark")
     taken.hang_up()
     call.wait_ended()
+
+
+SCENARIO = """
+nodes:
+  desk: {kind: transfer, to: "account:101", next: after, on_failure: after}
+  after: {kind: hangup, code: 486}
+"""
+
+
+def test_a_caller_of_a_scenario_is_handed_on_and_parked(field: ParkField) -> None:
+    desk, other = field.phone("101"), field.phone("102")
+    ivr = IvrCentre(field.centre)
+    call = field.centre.caller("103", media=True).invite(ivr.scenario(SCENARIO))
+    talk = desk.wait_call().wait_answered()
+    call.wait_answered()
+    assert talk.refer("sip:nobody@demo.test").code == 202
+    desk.wait(lambda: any("SIP/2.0 4" in line for line in talk.refer_progress), 20, "it failed")
+    hears(call, talk, 1)  # he has the caller back
+    assert talk.refer("sip:102@demo.test").code == 202
+    taken = other.wait_call().wait_answered()
+    talk.wait_ended()
+    assert any("200" in line for line in talk.refer_progress)
+    hears(call, taken, 2)
+    assert taken.refer("sip:*708@demo.test").code == 202
+    taken.wait_ended()
+    (waiting,) = field.wait_parked(1)
+    assert (waiting.slot, waiting.parker, waiting.caller) == (8, "102", "103")
+    assert_music(field.switch, call.media)
+    again = desk.call("sip:*718@demo.test")
+    hears(again, call, 3)
+    again.hang_up()
+    call.wait_ended()  # by the scenario, which has nothing more to do
+    field.wait_parked(0)
