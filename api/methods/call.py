@@ -15,6 +15,7 @@ from kalibri.db import Conn
 from kalibri.rpc import KamailioRpc
 from kalibri.services import call as calls
 from kalibri.services import entry as entries
+from kalibri.services import park as parking
 from kalibri.services.call import CallStory, LiveCall
 from kalibri.services.destination import parse_destination
 from kalibri.services.entry import Reassigned
@@ -119,4 +120,5 @@ METHODS = (
     ),
     Method("call.show", show, Scope.READ, Tenancy.ROWS),
     Method("call.live", live, Scope.READ, Tenancy.FILTER),
+    Method("call.parked", parking.list_parked, Scope.READ, Tenancy.FILTER),
 )

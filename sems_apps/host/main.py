@@ -34,6 +34,7 @@ from sems_apps.host.host import HostOptions, MediaHost
 from sems_apps.host.ivr_port import IvrPort
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
+from sems_apps.host.park_port import ParkPort
 from sems_apps.host.pg_link import PgLink, Rows
 from sems_apps.host.prompts import PromptFiles
 from sems_apps.host.proxies import Proxies
@@ -103,6 +104,8 @@ class Program:
         self._dial_link = self._link_for_dialling()
         self.dialling = DialPort(self.loop, self._node, self._dial_link, lambda: self.host, boot=self._boot)
         self.host.dialling = self.dialling
+        self._parking = ParkPort(self.loop, self._node, self._links)
+        self.host.parking = self._parking
         if config.ears.enabled:
             self.host.ears = EarsClient(self.loop, config.ears_socket)
         self._serial = 0
@@ -193,6 +196,7 @@ class Program:
             signal.signal(number, lambda *_: self.loop.call_from_thread(self._stop))
         self.acd.begin()
         self.dialling.begin()
+        self._parking.begin()
         self.host.watch_silence()
         self._look()
         self._read_proxies()

@@ -170,6 +170,17 @@ def rows(ksctl: Ksctl, *arguments: str) -> Any:
     return ksctl.ok(*arguments, "-o", "json").json
 
 
+def test_an_account_that_exists_stays_as_it_is(db: Conn, pg_config: Config, acme: int) -> None:
+    make_account(db, acme, "102", display_name="Boris")
+    source = SOURCE.replace('"102", ring', '"102", exists: yes, ring')
+    made = office.create(db, pg_config, tenant_id=acme, source=source)
+    assert "102" not in [one.name for one in made if one.kind in ("account", "forwarding")]
+    assert account.find(db, tenant_id=acme, username="102").display_name == "Boris"
+    assert account_service.list_services(db, tenant_id=acme)[0].username == "101"
+    office.remove(db, pg_config, tenant_id=acme, name="moscow")
+    assert [one.username for one in account.list_accounts(db, tenant_id=acme)] == ["102"]
+
+
 def test_by_command(ksctl: Ksctl, tmp_path: Path) -> None:
     ksctl.ok("tenant", "add", "acme")
     ksctl.ok("domain", "add", "acme.example", "-t", "acme")

@@ -13,6 +13,7 @@ from kalibri.services import account, presence, recording, voicemail
 from kalibri.services.recording import LegalHold
 from tests.support.builders import PASSWORD, make_account, make_tenant
 from tests.support.fix_api import Api
+from tests.support.fix_ksctl import Ksctl
 from tests.support.voicemail import leave
 
 OWN = {"by": "test"}
@@ -151,3 +152,29 @@ def test_a_persons_token_reaches_his_own_mailbox_only(
     api.result(token, "voicemail.rm", message=mine)
     assert counts(db, acme) == (0, 0)
     assert counts(db, acme, "102") == (1, 0)
+
+
+def test_by_command(ksctl: Ksctl, db: Conn, pg_config: Config, acme: int) -> None:
+    ksctl.ok("voicemail set -t acme 101 --mail anna@acme.example --mail office@acme.example")
+    message = leave(pg_config, db, acme, "101")
+    [box] = ksctl.ok("voicemail boxes -t acme -o json").json
+    assert (box["mailbox"], box["new"], box["recipients"]) == (
+        "101",
+        1,
+        ["anna@acme.example", "office@acme.example"],
+    )
+    assert message[:8] in ksctl.ok("voicemail list -t acme 101 --new").stdout
+    ksctl.ok(f"voicemail seen -t acme {message}")
+    assert ksctl.ok("voicemail list -t acme --new -o json").json == []
+    ksctl.ok(f"voicemail seen -t acme {message} --new")
+    assert ksctl.ok(f"voicemail show -t acme {message} -o json").json["heard_at"] is None
+    path = ksctl.ok(f"voicemail play -t acme {message} --path").stdout.strip()
+    assert path.endswith(".mp3")
+    assert counts(db, acme) == (0, 1)
+    assert ksctl.ok(f"voicemail show -t acme {message} -o json").json["letter"] == "pending"
+    ksctl.ok("voicemail unset -t acme 101")
+    ksctl.fails(4, f"voicemail mail -t acme {message}")
+    ksctl.fails(1, "voicemail set -t acme 101 --mail nobody")
+    ksctl.ok(f"voicemail rm -t acme {message} --why spam")
+    ksctl.fails(3, f"voicemail show -t acme {message}")
+    assert ksctl.ok("voicemail list -o json").json == []

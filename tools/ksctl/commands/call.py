@@ -11,6 +11,7 @@ from callcore.story import StoryLine
 from callcore.story_media import media_text
 from kalibri.rpc import KamailioRpc
 from kalibri.services import call as calls
+from kalibri.services import park as parking
 from kalibri.services.call import Call, CallStory
 from tools.ksctl.app import App, pass_app
 from tools.ksctl.call_orders import COMMANDS as ORDERS
@@ -77,6 +78,18 @@ def list_(app: App, tenant: str | None, limit: int, output: str, **filters: Any)
     show(found, LIST_COLUMNS, output)
     if len(found) == limit:
         say(f"the latest {limit} calls; --limit shows more")
+
+
+PARKED_COLUMNS = ("tenant", "slot", "caller", "caller_name", "parker", "parked_at", "call_id", "host")
+
+
+@cli.command("parked")
+@tenant_filter_option
+@output_option
+@pass_app
+def parked_(app: App, tenant: str | None, output: str) -> None:
+    """List the calls that wait at park slots."""
+    show(parking.list_parked(app.conn, tenant_id=app.optional_tenant_id(tenant)), PARKED_COLUMNS, output)
 
 
 @cli.command("show")
