@@ -29,6 +29,8 @@
 \ir schema/66_fingerprint.sql
 \ir schema/67_ivr.sql
 \ir schema/68_account_service.sql
+\ir schema/69_park.sql
+\ir schema/69_preview.sql
 \ir schema/69_voicemail.sql
 \ir schema/70_report.sql
 \ir schema/71_report_fold.sql

@@ -29,7 +29,7 @@ from bench.inside_kamailio import ask
 from bench.report import write_report
 from bench.route_tables import RouteMaker
 from kalibri.config import PROJECT_ROOT
-from kemi.ks_route.index_build import build_index
+from kemi.ks_route.index_write import build_index
 from kemi.ks_route.model import RouteRow
 from kemi.ks_route.table import RouteTable
 from tests.support.kamailio_probe import ask_options, wait_until

@@ -63,10 +63,12 @@ class Outcome(StrEnum):
     UNTAKEN = "untaken"
     #: The media host died; the person may have been rung.
     LOST = "lost"
+    #: Preview: the agent did not want to call this lead.
+    SKIPPED = "skipped"
 
 
 #: Outcomes of dials that left us: what a carrier is judged by.
-DIALLED = frozenset(Outcome) - {Outcome.REFUSED, Outcome.UNTAKEN}
+DIALLED = frozenset(Outcome) - {Outcome.REFUSED, Outcome.UNTAKEN, Outcome.SKIPPED, Outcome.NO_AGENT}
 
 _CODES: Mapping[int, Outcome] = {
     486: Outcome.BUSY,

@@ -51,6 +51,8 @@ class FailureBrake:
 
     #: Calls that are let through after a rest.
     PROBES = 3
+    #: Probes of which nothing was heard for so long are made anew: they may never have been dialled.
+    PROBE_SECONDS = 60.0
 
     def __init__(self, limit: FailureLimit | None = None) -> None:
         self._limit = limit or FailureLimit()
@@ -59,21 +61,28 @@ class FailureBrake:
         self._rest = self._limit.rest_seconds
         self._probing = False
         self._probes = 0
+        self._probed_at = 0.0
 
     def ended(self, failed: bool, now: float) -> None:
         """Note how a dial through the provider ended."""
+        if now < self._until:
+            return  # it was dialled before the rest, and says nothing of what comes after
         if self._probing:
             self._judge_probe(failed, now)
             return
         self._ends.append(failed)
         full = len(self._ends) == self._limit.sample
-        if full and sum(self._ends) >= self._limit.share * self._limit.sample and now >= self._until:
+        if full and sum(self._ends) >= self._limit.share * self._limit.sample:
             self._begin_rest(now)
 
     def room(self, now: float) -> int | None:
         """Return how many calls it may get now; None: any number."""
         if now < self._until:
             return 0
+        if not self._probes:
+            self._probed_at = now
+        elif now - self._probed_at >= self.PROBE_SECONDS:
+            self._probes = 0
         return max(0, self.PROBES - self._probes) if self._probing else None
 
     def placed(self, calls: int) -> None:
@@ -85,7 +94,7 @@ class FailureBrake:
         if not failed:
             self._probing, self._rest = False, self._limit.rest_seconds
             self._ends.clear()
-        elif now >= self._until:
+        else:
             self._rest = min(self._rest * 2, self._limit.longest_seconds)
             self._begin_rest(now)
 

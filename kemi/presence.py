@@ -13,10 +13,13 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, fields
+from urllib.parse import unquote
 
 from callcore.errors import KalibriError
 from callcore.presence import Line, LineState, dialog_info, message_summary, pidf
 from callcore.sip import SipCode
+from callcore.star_code import StarAction, read
+from kalibri.services import park
 from kalibri.services import presence as line_facts
 from kemi.admission import identify
 from kemi.sip_request import SipRequest
@@ -39,6 +42,8 @@ _TABLE, _LINES = "watch", "line"
 _INTERVAL_TOO_BRIEF = 423
 #: Lists of what the database is asked about once a second: presence shows agents' states, message-summary mailboxes.
 _SECTIONS = {"presence": "agents", MESSAGES: "mailboxes"}
+#: Key of the table: park slots that are watched.
+_SLOTS = "slots"
 
 
 @dataclass(slots=True)
@@ -57,6 +62,8 @@ class Subscription:
     socket: str
     expires_at: float
     cseq: int = 0
+    #: The park slot that is watched; 0: an account.
+    slot: int = 0
 
 
 _FIELDS = tuple(entry.name for entry in fields(Subscription))
@@ -89,14 +96,14 @@ def subscribe(worker: Worker, sip: SipRequest) -> None:
         port.reply(SipCode.FORBIDDEN, "Lines Are Watched By Accounts")
         return
     tenant = sender.tenant
-    watched = worker.directory.account(tenant.tenant_id, sip.ruri_user)
-    if watched is None or tenant_of_domain(worker.directory.system, sip.ruri_host) != tenant:
+    watched, slot = _line_of(worker, tenant.tenant_id, sip.ruri_user, package)
+    if not watched or tenant_of_domain(worker.directory.system, sip.ruri_host) != tenant:
         port.reply(SipCode.NOT_FOUND, "Not Found")
         return
-    if package == MESSAGES and watched.username != sender.account.username:
+    if package == MESSAGES and watched != sender.account.username:
         port.reply(SipCode.FORBIDDEN, "Mailbox Of Somebody Else")
         return
-    if len(_watchers(worker, _key(tenant.tenant_id, watched.username, package))) >= MOST_WATCHERS:
+    if len(_watchers(worker, _key(tenant.tenant_id, watched, package))) >= MOST_WATCHERS:
         port.reply(SipCode.FORBIDDEN, "Too Many Watchers")
         return
     seconds = _wanted_seconds(worker)
@@ -105,7 +112,7 @@ def subscribe(worker: Worker, sip: SipRequest) -> None:
         return
     made = Subscription(
         tenant.tenant_id,
-        watched.username,
+        watched,
         package,
         f"sip:{sip.from_user}@{sip.from_host}",
         sip.from_tag,
@@ -114,6 +121,7 @@ def subscribe(worker: Worker, sip: SipRequest) -> None:
         f"sip:{sip.source};transport={sip.transport}",
         _socket(worker, sip.transport),
         time.time() + seconds,
+        slot=slot,
     )
     if package == MESSAGES:  # nobody may have followed it since it was last known
         port.table_remove(_LINES, _mailbox_key(made.tenant_id, made.watched))
@@ -122,6 +130,18 @@ def subscribe(worker: Worker, sip: SipRequest) -> None:
     _accept(worker, seconds)
     _store(worker, sip.sip_call_id, made)
     worker.later.append(lambda: _notify(worker, sip.sip_call_id))
+
+
+def _line_of(worker: Worker, tenant_id: int, user: str, package: str) -> tuple[str, int]:
+    """Return the name of what is watched, "" if there is no such line, and the park slot that it is, 0 if none."""
+    account = worker.directory.account(tenant_id, user)
+    if account is not None:
+        return account.username, 0
+    tenant = worker.directory.system.tenants.get(tenant_id)
+    dialled = read(unquote(user), tenant.codes) if tenant is not None and package == "dialog" else None
+    if dialled is None or dialled.action is not StarAction.UNPARK:
+        return "", 0
+    return user, int(dialled.argument)
 
 
 def refresh(worker: Worker, sip: SipRequest) -> bool:
@@ -188,6 +208,11 @@ def _list(worker: Worker, call_id: str, made: Subscription) -> None:
         with port.locked(section):
             known = json.loads(port.table_text(_TABLE, section) or "[]")
             port.table_set(_TABLE, section, json.dumps([*(each for each in known if each != line), line]))
+    if made.slot:
+        place = [made.tenant_id, made.watched, made.slot]
+        with port.locked(_SLOTS):
+            places = json.loads(port.table_text(_TABLE, _SLOTS) or "[]")
+            port.table_set(_TABLE, _SLOTS, json.dumps([*(each for each in places if each != place), place]))
 
 
 def _watchers(worker: Worker, key: str) -> list[str]:
@@ -405,3 +430,31 @@ def _counts(worker: Worker, lines: list[tuple[int, str]]) -> list[tuple[tuple[in
     except KalibriError:
         return []
     return [((one.tenant_id, one.username), f"{one.new_count}/{one.old_count}") for one in found]
+
+
+def follow_slots(worker: Worker) -> None:
+    """Tell watchers of park slots who waits there; the database is asked once a second if any is watched."""
+    wanted = json.loads(worker.port.table_text(_TABLE, _SLOTS) or "[]")
+    watched = [
+        (tenant_id, name, slot)
+        for tenant_id, name, slot in wanted
+        if _watchers(worker, _key(tenant_id, name))
+    ]
+    if not watched:
+        return
+    try:
+        taken = worker.acd.run(
+            lambda conn: park.at_slots(conn, slots=[(tenant_id, slot) for tenant_id, _, slot in watched])
+        )
+    except KalibriError:
+        return
+    found = {(entry.tenant_id, entry.slot): entry for entry in taken}
+    for tenant_id, name, slot in watched:
+        entry = found.get((tenant_id, slot))
+        shown = _lines(worker, tenant_id, name)
+        for call_id in shown:
+            if entry is None or entry.call_id != call_id:
+                _set_line(worker, tenant_id, name, call_id, None)
+        if entry is not None and entry.call_id not in shown:
+            line = Line(LineState.CONFIRMED, "recipient", entry.caller or "anonymous")
+            _set_line(worker, tenant_id, name, entry.call_id, line)

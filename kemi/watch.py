@@ -25,6 +25,7 @@ def tick(worker: Worker) -> None:
     stored_messages.deliver(worker)
     presence.follow_agents(worker)
     presence.follow_mailboxes(worker)
+    presence.follow_slots(worker)
 
 
 def _trunks(worker: Worker) -> None:

@@ -168,7 +168,7 @@ BEGIN
         RETURN QUERY SELECT * FROM acd_too_late(p_tenant, p_offer);
         RETURN;
     END IF;
-    SELECT wrapup_seconds INTO STRICT v_wrapup FROM queue WHERE tenant_id = p_tenant AND queue_id = o.queue_id;
+    v_wrapup := dial_wrapup(o);
     PERFORM acd_close_offer(o, 'answered', NULL, p_cause, p_by, v_now, v_wrapup);
     IF p_next = 'queue' THEN
         PERFORM acd_rewait(p_tenant, o.entry_id, 'the agent left', 0, v_now);

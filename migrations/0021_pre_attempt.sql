@@ -25,7 +25,8 @@ CREATE TYPE attempt_outcome AS ENUM (
     'no_agent',   -- agent first: the agent was lost before the person was reached
     'ours',       -- a fault of ours: no route, no media, no line
     'untaken',    -- not dialled: no media host took the order in time
-    'lost'        -- the media host died; the person may have been rung
+    'lost',       -- the media host died; the person may have been rung
+    'skipped'     -- preview: the agent did not want to call this lead
 );
 
 -- --------------------------------------------------------------------------------------------- tables
@@ -103,9 +104,10 @@ CREATE FUNCTION dial_order(tenant integer, campaign integer, orders jsonb, good_
 DECLARE
     ordered integer;
 BEGIN
-    INSERT INTO attempt (tenant_id, campaign_id, lead_id, position, call_id, number, caller_id, expires_at)
-    SELECT tenant, campaign, x.lead_id, x.position, acd_uuid7(clock_timestamp()), x.number, coalesce(x.caller_id, ''), clock_timestamp() + good_for
-    FROM jsonb_to_recordset(orders) AS x (lead_id bigint, position smallint, number text, caller_id text);
+    INSERT INTO attempt (tenant_id, campaign_id, lead_id, position, call_id, number, caller_id, expires_at, facts)
+    SELECT tenant, campaign, x.lead_id, x.position, acd_uuid7(clock_timestamp()), x.number, coalesce(x.caller_id, ''), clock_timestamp() + good_for,
+           jsonb_strip_nulls(jsonb_build_object('via', x.via))
+    FROM jsonb_to_recordset(orders) AS x (lead_id bigint, position smallint, number text, caller_id text, via jsonb);
     GET DIAGNOSTICS ordered = ROW_COUNT;
     -- A take commits synchronously and later, and so does nothing that this order is not there for.
     PERFORM pg_notify('dial_order', ''), set_config('synchronous_commit', 'off', true);
@@ -124,7 +126,7 @@ SELECT jsonb_build_object(
     'ring_seconds', c.ring_seconds, 'language', c.language, 'audio', c.prompt, 'longest_seconds', c.max_call_seconds,
     'on_answer', CASE WHEN c.mode IN ('progressive', 'predictive') THEN 'queue' ELSE 'say' END,
     'queue', coalesce(l.queue_id, c.queue_id, 0), 'abandon_seconds', c.abandon_seconds, 'abandon_prompt', c.abandon_prompt,
-    'machine_hears', c.machine_action = 'message', 'machine_prompt', c.machine_prompt, 'record', c.record, 'gateway', coalesce(nullif(l.gateway, ''), c.gateway),
+    'machine_hears', c.machine_action = 'message', 'detect', c.detect_machines, 'machine_prompt', c.machine_prompt, 'record', c.record, 'gateway', coalesce(nullif(l.gateway, ''), c.gateway),
     'variables', l.variables || jsonb_strip_nulls(jsonb_build_object('lead', l.lead_id, 'campaign', c.name, 'lead_name', nullif(l.name, ''))),
     'keys', (SELECT coalesce(jsonb_object_agg(k.key, k.value || jsonb_build_object('queue', (
                  SELECT q.queue_id FROM queue q WHERE q.tenant_id = c.tenant_id AND q.name = k.value ->> 'queue'))), '{}')
@@ -153,6 +155,7 @@ BEGIN
             UPDATE attempt t SET state = 'taken', taken_at = v_now, lease_until = v_now + dial_lease(), host = p_host, boot = p_boot
             WHERE t.tenant_id = a.tenant_id AND t.attempt_id = a.attempt_id;
             RETURN QUERY SELECT a.tenant_id, a.attempt_id, a.campaign_id, a.call_id, a.number, dial_settings(c, l) || jsonb_build_object('caller_id', a.caller_id)
+                             || coalesce(a.facts -> 'via', '{}')
                          FROM lead l WHERE l.tenant_id = a.tenant_id AND l.lead_id = a.lead_id;
         END IF;
     END LOOP;
@@ -262,15 +265,21 @@ CREATE FUNCTION dial_settled(tenant integer, settled bigint, how attempt_outcome
 -- In the transaction that tells the lead.
 DECLARE
     v_campaign integer;
+    v_shown text;
+    v_ordered_at timestamptz;
 BEGIN
     UPDATE attempt SET state = 'settled', settled_at = clock_timestamp(), outcome = how
     WHERE tenant_id = tenant AND attempt_id = settled AND state = 'ended'
-    RETURNING campaign_id INTO v_campaign;
+    RETURNING campaign_id, caller_id, ordered_at INTO v_campaign, v_shown, v_ordered_at;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
     INSERT INTO campaign_count AS c (tenant_id, campaign_id, outcome, attempts) VALUES (tenant, v_campaign, how, 1)
     ON CONFLICT (tenant_id, campaign_id, outcome) DO UPDATE SET attempts = c.attempts + 1;
+    -- Nobody was called: it does not count against the day's cap.
+    PERFORM caller_id_give_back(tenant, v_shown, v_ordered_at)
+    WHERE how IN ('skipped', 'refused', 'untaken', 'no_agent')
+      AND EXISTS (SELECT FROM campaign_caller_id p WHERE p.tenant_id = tenant AND p.campaign_id = v_campaign AND p.number = v_shown);
     RETURN true;
 END $$;
 COMMENT ON FUNCTION dial_settled(integer, bigint, attempt_outcome) IS 'Closes and counts an ended attempt; false: somebody else has.';

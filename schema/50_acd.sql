@@ -392,7 +392,7 @@ CREATE TABLE offer (
     agent_id     integer NOT NULL,
     call_id      uuid NOT NULL,
     caller       text NOT NULL DEFAULT '',
-    holder       text NOT NULL,
+    holder       text,
     proxy        text,
     state        offer_state NOT NULL,
     strategy     queue_strategy NOT NULL,
@@ -416,12 +416,17 @@ CREATE TABLE offer (
     hold_ms      bigint NOT NULL DEFAULT 0,
     agent_sip_call_id  text,
     candidates   jsonb NOT NULL DEFAULT '{}',
+    preview_until timestamptz,
     CONSTRAINT offer_pkey PRIMARY KEY (tenant_id, offer_id),
     CONSTRAINT offer_entry_fkey FOREIGN KEY (tenant_id, entry_id) REFERENCES queue_entry ON DELETE CASCADE,
     CONSTRAINT offer_end_check CHECK ((state = 'ended') = (ended_at IS NOT NULL) AND (ended_at IS NULL) = (outcome IS NULL)),
-    CONSTRAINT offer_answer_check CHECK (state <> 'answered' OR answered_at IS NOT NULL)
+    CONSTRAINT offer_answer_check CHECK (state <> 'answered' OR answered_at IS NOT NULL),
+    CONSTRAINT offer_holder_check CHECK (holder IS NOT NULL OR state IN ('reserved', 'ended')),
+    CONSTRAINT offer_preview_check CHECK (preview_until IS NULL OR state = 'reserved')
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE offer IS 'One ringing of one agent for one entry, why he was chosen, and how it ended.';
+COMMENT ON COLUMN offer.holder IS 'Node that rings the agent; null: none does yet, the agent only looks at a lead.';
+COMMENT ON COLUMN offer.preview_until IS 'The agent looks at a lead, and may accept or skip it until then; null: no preview, or it is over.';
 COMMENT ON COLUMN offer.candidates IS 'Ready agents in the order of choice with their ranks, who was left out and why, the number that was drawn.';
 CREATE UNIQUE INDEX offer_agent_key ON offer (agent_id) WHERE state <> 'ended';
 COMMENT ON INDEX offer_agent_key IS 'Never two callers for one agent.';

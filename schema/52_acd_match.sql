@@ -18,7 +18,8 @@ BEGIN
     WHERE l.tenant_id = p_entry.tenant_id AND l.queue_id = p_entry.queue_id AND step > v_waited;
     RETURN least(v_next,
                  CASE WHEN p_entry.not_before > p_now THEN p_entry.not_before END,
-                 CASE WHEN p_entry.sticky_until > p_now THEN p_entry.sticky_until END);
+                 CASE WHEN p_entry.sticky_until > p_now THEN p_entry.sticky_until END,
+                 CASE WHEN p_entry.variables ? 'dial' THEN dial_skip_ends(p_entry, p_now) END);
 END $$;
 COMMENT ON FUNCTION acd_next_step(queue_entry, timestamptz) IS 'When a waiting entry may be taken by more agents than now; null: never.';
 
@@ -59,6 +60,7 @@ BEGIN
               AND NOT EXISTS (SELECT FROM rejection x
                               WHERE x.tenant_id = p_tenant AND x.agent_id = p_agent AND x.until > p_now
                                 AND x.caller = CASE e.caller WHEN '' THEN '#' || e.entry_id ELSE e.caller END)
+              AND CASE WHEN e.kind = 'callback' THEN p_agent <> ALL (dial_skippers(e, p_now)) ELSE true END
             ORDER BY e.order_class DESC, e.order_at, e.entry_id
             LIMIT 1) best
         WHERE r.tenant_id = p_tenant AND r.agent_id = p_agent
@@ -70,9 +72,10 @@ COMMENT ON FUNCTION acd_best_entry(integer, integer, timestamptz) IS 'The caller
 CREATE FUNCTION acd_rejecting(p_entry queue_entry, p_now timestamptz) RETURNS integer[] LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN ARRAY(SELECT agent_id FROM rejection
-                 WHERE tenant_id = p_entry.tenant_id AND caller = acd_caller_key(p_entry.caller, p_entry.entry_id) AND until > p_now);
+                 WHERE tenant_id = p_entry.tenant_id AND caller = acd_caller_key(p_entry.caller, p_entry.entry_id) AND until > p_now)
+        || CASE WHEN p_entry.kind = 'callback' THEN dial_skippers(p_entry, p_now) ELSE '{}' END;
 END $$;
-COMMENT ON FUNCTION acd_rejecting(queue_entry, timestamptz) IS 'Agents who rejected this caller a moment ago.';
+COMMENT ON FUNCTION acd_rejecting(queue_entry, timestamptz) IS 'Agents who rejected this caller, or skipped this lead, a moment ago.';
 
 CREATE FUNCTION acd_best_agents(p_entry queue_entry, p_now timestamptz, p_most integer) RETURNS integer[] LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -199,19 +202,22 @@ CREATE FUNCTION acd_make_offer(
     p_entry queue_entry, p_queue queue, p_agent integer, p_forced boolean, p_candidates jsonb, p_now timestamptz
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 -- Whoever asks rings at once; another host first takes the command. A callback whose person is called first keeps
--- the agent reserved meanwhile.
+-- the agent reserved meanwhile, and so does a lead that he looks at: no host knows of it before he accepts.
 DECLARE
+    v_preview integer := CASE WHEN p_entry.kind = 'callback' AND NOT p_entry.anchored THEN (p_entry.variables #>> '{dial,preview_seconds}')::integer END;
     v_dial boolean := p_entry.kind = 'callback' AND p_entry.callback_first = 'caller' AND NOT p_entry.anchored;
-    v_state offer_state := CASE WHEN p_entry.holder = current_setting('acd.caller') AND NOT v_dial THEN 'ringing' ELSE 'reserved' END;
-    v_limit integer := CASE WHEN v_dial THEN p_queue.callback_ring_seconds + 10
+    v_state offer_state := CASE WHEN v_preview IS NULL AND p_entry.holder = current_setting('acd.caller') AND NOT v_dial THEN 'ringing' ELSE 'reserved' END;
+    v_limit integer := CASE WHEN v_preview IS NOT NULL THEN v_preview
+                            WHEN v_dial THEN p_queue.callback_ring_seconds + 10
                             WHEN v_state = 'ringing' THEN p_queue.ring_seconds + 5 ELSE 5 END;
     v_offer bigint;
 BEGIN
     INSERT INTO offer (tenant_id, entry_id, queue_id, agent_id, call_id, caller, holder, proxy, state, strategy, forced, ring_all,
-                       made_at, rung_at, deadline_at, waited_ms, candidates)
+                       made_at, rung_at, deadline_at, waited_ms, candidates, preview_until)
     VALUES (p_entry.tenant_id, p_entry.entry_id, p_entry.queue_id, p_agent, p_entry.call_id, p_entry.caller, p_entry.holder, p_entry.proxy,
             v_state, p_queue.strategy, p_forced, p_queue.strategy = 'ring_all' AND NOT p_forced,
-            p_now, CASE v_state WHEN 'ringing' THEN p_now END, p_now + acd_seconds(v_limit), acd_ms(p_entry.since, p_now), p_candidates)
+            p_now, CASE v_state WHEN 'ringing' THEN p_now END, p_now + acd_seconds(v_limit), acd_ms(p_entry.since, p_now), p_candidates,
+            CASE WHEN v_preview IS NOT NULL THEN p_now + acd_seconds(v_limit) END)
     RETURNING offer_id INTO v_offer;
     UPDATE agent_live
     SET offer_id = v_offer, offer_state = v_state, event = CASE v_state WHEN 'ringing' THEN 'ring' ELSE 'reserve' END, event_at = p_now, event_by = ''
@@ -221,8 +227,11 @@ BEGIN
         ON CONFLICT (tenant_id, queue_id, agent_id) DO UPDATE SET last_offer_at = excluded.last_offer_at;
     END IF;
     PERFORM acd_note(p_now, p_entry.tenant_id, 'offer.make', p_entry.queue_id, p_entry.entry_id, v_offer, p_agent, p_entry.call_id,
-        jsonb_build_object('strategy', p_queue.strategy, 'forced', p_forced, 'waited_seconds', acd_ms(p_entry.since, p_now) / 1000.0));
-    IF v_dial THEN
+        jsonb_build_object('strategy', p_queue.strategy, 'forced', p_forced, 'waited_seconds', acd_ms(p_entry.since, p_now) / 1000.0)
+        || CASE WHEN v_preview IS NOT NULL THEN jsonb_build_object('preview_seconds', v_preview) ELSE '{}' END);
+    IF v_preview IS NOT NULL THEN
+        RETURN v_offer;
+    ELSIF v_dial THEN
         PERFORM acd_send(p_entry.holder, p_entry.tenant_id, 'dial', p_entry.entry_id, v_offer, acd_dial_data(p_entry, p_queue));
     ELSE
         PERFORM acd_send(p_entry.holder, p_entry.tenant_id, 'offer_agent', p_entry.entry_id, v_offer,
@@ -241,8 +250,10 @@ END $$;
 COMMENT ON FUNCTION acd_dial_data(queue_entry, queue) IS 'Data of dial.';
 
 CREATE FUNCTION acd_offer_entry(p_tenant integer, p_entry bigint, p_forced_agent integer, p_now timestamptz) RETURNS boolean LANGUAGE plpgsql AS $$
--- False: a callback that no host can carry now; it is looked at again in a moment.
+-- False: a callback that no host can carry now, looked at again in a moment; or a task that must not be dialled any
+-- more, which ends here.
 DECLARE
+    v_host text;
     e queue_entry;
     q queue;
     v_agents integer[];
@@ -251,9 +262,14 @@ DECLARE
 BEGIN
     SELECT * INTO STRICT e FROM queue_entry WHERE tenant_id = p_tenant AND entry_id = p_entry;
     SELECT * INTO STRICT q FROM queue WHERE tenant_id = p_tenant AND queue_id = e.queue_id;
+    IF e.variables ? 'dial' AND NOT e.anchored AND dial_refuse(e, p_now) THEN
+        RETURN false;
+    END IF;
     IF e.holder IS NULL THEN
-        e.holder := acd_pick_host();
-        IF e.holder IS NULL THEN
+        v_host := acd_pick_host();
+        -- Nobody holds a lead that an agent only looks at: it is given to a host when he accepts.
+        e.holder := CASE WHEN e.variables #> '{dial,preview_seconds}' IS NULL THEN v_host END;
+        IF v_host IS NULL THEN
             UPDATE queue_entry SET not_before = p_now + interval '5 s', due_at = p_now + interval '5 s'
             WHERE tenant_id = p_tenant AND entry_id = p_entry;
             RETURN false;

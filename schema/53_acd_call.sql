@@ -187,7 +187,8 @@ DECLARE
 BEGIN
     SELECT * INTO STRICT q FROM queue WHERE tenant_id = p_offer.tenant_id AND queue_id = p_offer.queue_id;
     CASE p_outcome
-        WHEN 'no_answer' THEN v_delay := q.no_answer_delay_seconds; v_limit := q.no_answer_limit;
+        WHEN 'no_answer' THEN v_delay := q.no_answer_delay_seconds;
+            v_limit := CASE WHEN dial_rings_agent(p_offer) THEN 1 ELSE q.no_answer_limit END;
         WHEN 'rejected' THEN v_delay := q.reject_delay_seconds; v_limit := q.reject_limit;
         WHEN 'busy' THEN v_delay := q.busy_delay_seconds; v_limit := q.busy_limit;
         WHEN 'unreachable' THEN v_delay := q.unreachable_delay_seconds; v_limit := q.unreachable_limit;
@@ -195,7 +196,7 @@ BEGIN
         ELSE NULL;
     END CASE;
     UPDATE offer
-    SET state = 'ended', ended_at = p_now, outcome = p_outcome, code = p_code, cause = p_cause, hung_up_by = p_by, deadline_at = NULL,
+    SET state = 'ended', ended_at = p_now, outcome = p_outcome, code = p_code, cause = p_cause, hung_up_by = p_by, deadline_at = NULL, preview_until = NULL,
         ring_ms = coalesce(ring_ms, acd_ms(made_at, p_now)), talk_ms = v_talk, hold_ms = v_hold, held_since = NULL
     WHERE tenant_id = p_offer.tenant_id AND offer_id = p_offer.offer_id;
     UPDATE agent_live a
@@ -240,7 +241,7 @@ BEGIN
                                AND offer_id IS DISTINCT FROM p_keep ORDER BY agent_id LOOP
         IF o.joined_at IS NOT NULL THEN
             PERFORM acd_close_offer(o, 'answered', NULL, p_cause, p_by, p_now,
-                (SELECT wrapup_seconds FROM queue WHERE tenant_id = p_tenant AND queue_id = o.queue_id));
+                dial_wrapup(o));
         ELSE
             PERFORM acd_close_offer(o, p_outcome, NULL, p_cause, p_by, p_now);
         END IF;

@@ -148,6 +148,9 @@ BEGIN
     SELECT * INTO o FROM offer WHERE tenant_id = p_offer.tenant_id AND offer_id = p_offer.offer_id;
     IF o.state = 'ended' OR o.deadline_at IS NULL OR o.deadline_at > p_now THEN
         RETURN;
+    ELSIF o.preview_until IS NOT NULL THEN
+        PERFORM dial_preview_over(o, p_now);
+        RETURN;
     END IF;
     PERFORM acd_repair(o.tenant_id, 'offer', 'no word about it in time while ' || o.state, o.queue_id, o.entry_id, o.offer_id, o.agent_id, o.call_id, p_now);
     PERFORM acd_send(o.holder, o.tenant_id, 'cancel_offer', o.entry_id, o.offer_id, '{"reason": "deadline"}')

@@ -167,6 +167,8 @@ BEGIN
             registered = CASE WHEN a.there THEN true ELSE registered AND (unseen_since IS NULL OR unseen_since > v_now - interval '3 s') END,
             event = CASE WHEN a.there THEN 'register' ELSE 'unregister' END, event_at = v_now, event_by = 'system'
         WHERE tenant_id = a.tenant_id AND agent_id = a.agent_id;
+        PERFORM dial_preview_drop(a.tenant_id, a.agent_id, 'the phone is gone', v_now)
+        FROM agent_live v WHERE v.tenant_id = a.tenant_id AND v.agent_id = a.agent_id AND NOT v.registered;
         PERFORM acd_match(a.tenant_id, v_now, p_agent => a.agent_id) WHERE a.there;
         PERFORM acd_finish_transition(a.tenant_id, false);
         v_count := v_count + 1;

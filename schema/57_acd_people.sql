@@ -35,6 +35,7 @@ DECLARE
 BEGIN
     UPDATE agent_live SET logged_in = false, event = 'logout', event_at = v_now, event_by = p_by, wrapup_until = NULL, not_before = NULL
     WHERE tenant_id = p_tenant AND agent_id = p_agent;
+    PERFORM dial_preview_drop(p_tenant, p_agent, 'the agent logged out', v_now);
     RETURN acd_agent_event(p_tenant, p_agent, 'agent.logout', p_by, '{}', v_now);
 END $$;
 COMMENT ON FUNCTION acd_logout(integer, integer, text) IS 'An agent ends his shift; a queue call that he is in goes on.';
@@ -46,6 +47,7 @@ DECLARE
 BEGIN
     UPDATE agent_live SET pause_reason = p_reason, event = 'pause', event_at = v_now, event_by = p_by
     WHERE tenant_id = p_tenant AND agent_id = p_agent;
+    PERFORM dial_preview_drop(p_tenant, p_agent, 'the agent pauses', v_now);
     RETURN acd_agent_event(p_tenant, p_agent, 'agent.pause', p_by, jsonb_build_object('reason', p_reason), v_now);
 END $$;
 COMMENT ON FUNCTION acd_pause(integer, integer, text, text) IS 'An agent pauses now, or after the call and wrap-up that he is in.';

@@ -133,12 +133,15 @@ CREATE TABLE campaign (
                           CONSTRAINT campaign_abandon_cap_check CHECK (abandon_cap_percent >= 0 AND abandon_cap_percent < 100),
     abandon_seconds       integer NOT NULL DEFAULT 2 CONSTRAINT campaign_abandon_seconds_check CHECK (abandon_seconds BETWEEN 0 AND 60),
     pacing                jsonb NOT NULL DEFAULT '{}' CONSTRAINT campaign_pacing_check CHECK (jsonb_typeof(pacing) = 'object'),
-    detect_machines       boolean NOT NULL DEFAULT false,
+    detect_machines       boolean NOT NULL DEFAULT true,
     machine_action        text NOT NULL DEFAULT 'hangup' CONSTRAINT campaign_machine_action_check CHECK (machine_action IN ('hangup', 'message')),
     record                boolean NOT NULL DEFAULT false,
     keep_running          boolean NOT NULL DEFAULT false,
     note                  text NOT NULL DEFAULT '' CONSTRAINT campaign_note_check CHECK (length(note) <= 1000),
     created_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
+    preview_seconds       integer NOT NULL DEFAULT 30 CONSTRAINT campaign_preview_seconds_check CHECK (preview_seconds BETWEEN 1 AND 3600),
+    preview_action        text NOT NULL DEFAULT 'skip' CONSTRAINT campaign_preview_action_check CHECK (preview_action IN ('skip', 'dial')),
+    preview_again_seconds integer NOT NULL DEFAULT 3600 CONSTRAINT campaign_preview_again_check CHECK (preview_again_seconds BETWEEN 0 AND 2592000),
     CONSTRAINT campaign_pkey PRIMARY KEY (tenant_id, campaign_id),
     CONSTRAINT campaign_name_key UNIQUE (tenant_id, name),
     CONSTRAINT campaign_queue_fkey FOREIGN KEY (tenant_id, queue_id) REFERENCES queue,
@@ -167,7 +170,10 @@ COMMENT ON COLUMN campaign.consent_required IS 'A lead without a basis of consen
 COMMENT ON COLUMN campaign.abandon_cap_percent IS 'Abandoned answers of 100 that are never exceeded.';
 COMMENT ON COLUMN campaign.abandon_seconds IS 'An answer is abandoned when no agent has it after so long.';
 COMMENT ON COLUMN campaign.pacing IS 'Further settings of callcore.pacing.PacingSettings.';
-COMMENT ON COLUMN campaign.detect_machines IS 'Listen after the answer, too; before the answer every attempt is listened to.';
+COMMENT ON COLUMN campaign.detect_machines IS 'What is heard after the answer counts, too; before the answer it counts for every attempt.';
+COMMENT ON COLUMN campaign.preview_seconds IS 'Preview: how long an agent may look at a lead before preview_action is done.';
+COMMENT ON COLUMN campaign.preview_action IS 'What happens when the agent says nothing in that time: skip or dial.';
+COMMENT ON COLUMN campaign.preview_again_seconds IS 'Who skipped a lead is not offered it again for so long.';
 COMMENT ON COLUMN campaign.keep_running IS 'Does not finish when no lead is left: further ones are added while it runs.';
 CREATE INDEX campaign_queue_idx ON campaign (tenant_id, queue_id);
 COMMENT ON INDEX campaign_queue_idx IS 'Campaigns of a queue (queue rm).';
@@ -305,6 +311,13 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION caller_id_take(integer, text, integer) IS 'Counts a call of today for a caller id; false: it has made as many as the cap allows.';
 
+CREATE FUNCTION caller_id_give_back(tenant integer, caller_number text, at timestamptz) RETURNS void LANGUAGE sql AS $$
+UPDATE caller_id_use SET calls = calls - 1
+WHERE tenant_id = tenant AND number = caller_number AND calls > 0
+  AND day = (SELECT (at AT TIME ZONE t.time_zone)::date FROM tenant t WHERE t.tenant_id = tenant)
+$$;
+COMMENT ON FUNCTION caller_id_give_back(integer, text, timestamptz) IS 'A call that was counted for a caller id at that time has never been made.';
+
 CREATE FUNCTION campaign_defaults() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO campaign_admission (tenant_id, campaign_id, priority, max_queue_percent, min_free_agents, preempts)
@@ -326,6 +339,7 @@ INSERT INTO retry_rule (tenant_id, table_name, position, outcome, code, cause, v
     (0, 'default', 20, 'answered', '', NULL, '', 'stop', 0, NULL, true, 1, 86400, false, 'spoke with an agent or heard the message'),
     (0, 'default', 30, 'unheard', '', NULL, '', 'retry', 7200, 2, true, 1, 86400, false, 'hung up before enough was heard'),
     (0, 'default', 40, 'abandoned', '', NULL, '', 'retry', 600, NULL, false, 1, 86400, true, 'answered and found no agent'),
+    (0, 'default', 49, 'skipped', '', NULL, '', 'retry', 300, NULL, false, 1, 86400, false, 'an agent looked at it and did not want to call'),
     (0, 'default', 50, 'no_agent', '', NULL, '', 'retry', 0, NULL, false, 1, 86400, true, 'the agent was lost before the person was reached'),
     (0, 'default', 51, 'untaken', '', NULL, '', 'retry', 1, NULL, false, 2, 60, false, 'no media host took the order'),
     (0, 'default', 52, 'refused', '', NULL, '', 'retry', 300, NULL, false, 2, 3600, false, 'not dialled: hours, or the campaign was stopped'),

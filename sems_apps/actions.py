@@ -142,6 +142,9 @@ class Dial(Action):
     replaces: str = ""
     #: Gateway or group that is tried first among those of the route; empty: as the route says.
     gateway: str = ""
+    #: Ids of gateways (with commas) that rest and are not tried, and of one to be tried first; empty: none.
+    avoid: str = ""
+    probe: str = ""
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -154,7 +157,9 @@ def leg_argument(tenant: int, action: Dial) -> str:
     """Return the value of X-KS-Arg for a leg that is called (contracts.md 3)."""
     kind, _ = split_target(action.target)
     parts = [f"tenant={tenant}", f"to_kind={kind}" if kind else ""]
-    parts.append(f"gateway={quote(action.gateway, safe='')}" if action.gateway else "")
+    for name in ("gateway", "avoid", "probe"):
+        wish = getattr(action, name)
+        parts.append(f"{name}={quote(wish, safe='')}" if wish else "")
     return ";".join(part for part in parts if part)
 
 

@@ -57,6 +57,9 @@ class DialOrder:
     caller_id: str = ""
     #: Gateway or group that is tried first; empty: as the routes say.
     gateway: str = ""
+    #: Ids of gateways (with commas) that rest and are not tried, and of one to be tried first; empty: none.
+    avoid: str = ""
+    probe: str = ""
     ring_seconds: float = 30.0
     on_answer: OnAnswer = OnAnswer.SAY
     #: The message.
@@ -73,6 +76,8 @@ class DialOrder:
     #: Progressive, predictive: who has not been given an agent by then hears the prompt and is let go.
     abandon_seconds: float = 2.0
     abandon_prompt: str = "no-agent"
+    #: What is heard after the answer may show that a machine answered; False: whoever answers is a person.
+    detect: bool = True
     #: A machine that answers: is let go, or hears the message too.
     machine_hears: bool = False
     #: What a machine hears in place of the message; empty: the message goes on.
@@ -118,6 +123,8 @@ def read_order(
 _PLAIN = (
     "caller_id",
     "gateway",
+    "avoid",
+    "probe",
     "ring_seconds",
     "audio",
     "language",
@@ -127,6 +134,7 @@ _PLAIN = (
     "queue",
     "abandon_seconds",
     "abandon_prompt",
+    "detect",
     "machine_hears",
     "machine_prompt",
     "record",

@@ -1,4 +1,4 @@
-"""Methods account.service.*, huntgroup.*, starcode.*, forwarding.*: supplementary services."""
+"""Methods account.service.*, huntgroup.*, starcode.*, forwarding.*, park.*: supplementary services."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from api.method import Fields, Method, Scope, Tenancy
 from kalibri.db import Conn
 from kalibri.services import account_service as services
 from kalibri.services import hunt_group as groups
+from kalibri.services import park as parking
 from kalibri.services import service_code as codes
 from kalibri.services.account_service import ServiceFlags, Services
 from kalibri.services.hunt_group import HuntGroup
+from kalibri.services.park import ParkPolicy
 from kalibri.services.service_code import ForwardPolicy, ServiceCode
 
 
@@ -64,4 +66,6 @@ METHODS = (
     Method("starcode.reset", reset_code, Scope.ADMIN, Tenancy.ONE),
     Method("forwarding.show", codes.find_policy, Scope.READ, Tenancy.ONE),
     Method("forwarding.set", codes.set_policy, Scope.ADMIN, Tenancy.ONE, Fields(ForwardPolicy)),
+    Method("park.show", parking.find_policy, Scope.READ, Tenancy.ONE),
+    Method("park.set", parking.set_policy, Scope.ADMIN, Tenancy.ONE, Fields(ParkPolicy)),
 )

@@ -18,6 +18,7 @@ from callcore.errors import BadInput, NotFound
 from kalibri.db import Conn
 from kalibri.services import agent as agents
 from kalibri.services import pause_reason as reasons
+from kalibri.services import preview
 from kalibri.services import queue as queues
 from kalibri.services import skill as skills
 from kalibri.services.agent import Agent, Interval, SkillLevel
@@ -27,6 +28,7 @@ from kalibri.services.token import Forbidden
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
 Limit = Annotated[int, Field(ge=1, le=10_000)]
 Level = Annotated[int, Field(ge=0, le=10)]
+Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
 def own_name(context: Context, tenant_id: int, name: str | None) -> str:
@@ -161,6 +163,22 @@ def history(
     return agents.history(context.conn, tenant_id=tenant_id, name=own, since=since, limit=limit)
 
 
+def accept_preview(
+    context: Context, *, tenant_id: int, name: str | None = None, offer: Id | None = None
+) -> None:
+    """Call the lead that an agent looks at. offer: as its card says. Raises NotFound, PreviewRefused."""
+    own = own_name(context, tenant_id, name)
+    preview.accept(context.conn, tenant_id=tenant_id, name=own, offer=offer)
+
+
+def skip_preview(
+    context: Context, *, tenant_id: int, reason: str, name: str | None = None, offer: Id | None = None
+) -> None:
+    """Do not call the lead that an agent looks at. Raises NotFound, BadInput, PreviewRefused."""
+    own = own_name(context, tenant_id, name)
+    preview.skip(context.conn, tenant_id=tenant_id, name=own, reason=reason, offer=offer)
+
+
 def change_reason(
     conn: Conn, *, tenant_id: int, name: str, paid: bool | None = None, enabled: bool | None = None
 ) -> PauseReason:
@@ -190,6 +208,8 @@ METHODS = (
     Method("agent.release", agents.release, Scope.SUPERVISOR, Tenancy.ONE),
     Method("agent.skills", set_skills, Scope.ADMIN, Tenancy.ONE),
     Method("agent.history", history, Scope.AGENT, Tenancy.ONE),
+    Method("agent.preview.accept", accept_preview, Scope.AGENT, Tenancy.ONE),
+    Method("agent.preview.skip", skip_preview, Scope.AGENT, Tenancy.ONE),
     Method("skill.list", skills.list_skills, Scope.READ, Tenancy.FILTER),
     Method("skill.add", skills.add, Scope.ADMIN, Tenancy.ONE),
     Method("skill.rm", skills.remove, Scope.ADMIN, Tenancy.ONE),

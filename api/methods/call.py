@@ -16,6 +16,7 @@ from kalibri.db import Conn
 from kalibri.rpc import KamailioRpc
 from kalibri.services import call as calls
 from kalibri.services import entry as entries
+from kalibri.services import park as parking
 from kalibri.services.call import Call, CallStory, LiveCall
 from kalibri.services.destination import parse_destination
 from kalibri.services.entry import Reassigned
@@ -150,4 +151,5 @@ METHODS = (
     Method("call.list", list_calls, Scope.READ, Tenancy.FILTER),
     Method("call.show", show, Scope.READ, Tenancy.ROWS),
     Method("call.live", live, Scope.READ, Tenancy.FILTER),
+    Method("call.parked", parking.list_parked, Scope.READ, Tenancy.FILTER),
 )

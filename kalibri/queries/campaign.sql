@@ -9,7 +9,7 @@ SELECT c.tenant_id, t.name AS tenant, c.campaign_id, c.name, c.mode, c.state, c.
        c.max_call_seconds, c.load_limit::float8 AS load_limit, c.load_resume::float8 AS load_resume, c.gateway,
        c.purpose, c.contract, c.consent_required, c.consent_exemption,
        c.abandon_cap_percent::float8 AS abandon_cap_percent, c.abandon_seconds, c.pacing, c.detect_machines,
-       c.machine_action, c.record, c.keep_running, c.note, c.created_at
+       c.machine_action, c.record, c.keep_running, c.note, c.preview_seconds, c.preview_action, c.preview_again_seconds, c.created_at
 FROM campaign c
 JOIN tenant t USING (tenant_id)
 LEFT JOIN queue q ON q.tenant_id = c.tenant_id AND q.queue_id = c.queue_id
@@ -43,7 +43,8 @@ SET mode = %(mode)s,
     consent_required = (%(consent_exemption)s = ''), consent_exemption = %(consent_exemption)s,
     abandon_cap_percent = %(abandon_cap_percent)s, abandon_seconds = %(abandon_seconds)s, pacing = %(pacing)s,
     detect_machines = %(detect_machines)s, machine_action = %(machine_action)s, record = %(record)s,
-    keep_running = %(keep_running)s, note = %(note)s
+    keep_running = %(keep_running)s, note = %(note)s, preview_seconds = %(preview_seconds)s,
+    preview_action = %(preview_action)s, preview_again_seconds = %(preview_again_seconds)s
 WHERE tenant_id = %(tenant_id)s AND campaign_id = %(campaign_id)s;
 
 -- name: remove_campaign

@@ -13,7 +13,7 @@ WITH bounds AS (
     SELECT l.seq, l.tenant_id, l.kind, (l.data ->> 'offer_id')::bigint AS offer_id
     FROM event_log l, bounds b
     WHERE l.seq > b.since AND l.seq <= b.head AND l.kind IN ('offer.make', 'offer.answer', 'offer.end')
-      AND (EXISTS (SELECT FROM screen_pop p WHERE p.tenant_id = l.tenant_id) OR EXISTS (SELECT FROM caller_lookup c WHERE c.tenant_id = l.tenant_id))
+      AND (l.data ? 'preview_seconds' OR EXISTS (SELECT FROM screen_pop p WHERE p.tenant_id = l.tenant_id) OR EXISTS (SELECT FROM caller_lookup c WHERE c.tenant_id = l.tenant_id))
     ORDER BY l.seq
     LIMIT %(most)s
 )
@@ -72,7 +72,7 @@ LEFT JOIN LATERAL (
     LIMIT 1) f ON true
 LEFT JOIN caller_lookup l ON l.tenant_id = o.tenant_id AND l.enabled
 WHERE o.tenant_id = %(tenant_id)s AND o.offer_id = %(offer_id)s AND o.made_at > clock_timestamp() - interval '1 hour'
-  AND (u.url IS NOT NULL OR f.form_id IS NOT NULL OR l.tenant_id IS NOT NULL)
+  AND (u.url IS NOT NULL OR f.form_id IS NOT NULL OR l.tenant_id IS NOT NULL OR e.variables #> '{dial,preview_seconds}' IS NOT NULL)
 ON CONFLICT (tenant_id, offer_id) DO NOTHING;
 
 -- name: lock_card
@@ -108,7 +108,7 @@ WHERE tenant_id = %(tenant_id)s AND offer_id = %(offer_id)s AND lookup = 'wanted
 -- Cards of an agent, the newest first: of calls that ring or go on, and of those that he had since.
 SELECT c.tenant_id, c.offer_id, c.entry_id, c.call_id, q.name AS queue, a.name AS agent, c.made_at, o.state, o.outcome, o.answered_at, o.ended_at,
        c.variables, c.history, c.open_at, c.opened_at, c.url, c.lookup, c.lookup_error, c.info, f.name AS form, c.form_version, v.source,
-       coalesce(s.answers, '{}') AS answers, s.disposition, s.saved_at, s.finished_at
+       coalesce(s.answers, '{}') AS answers, s.disposition, s.saved_at, s.finished_at, o.preview_until
 FROM agent_card c
 JOIN offer o USING (tenant_id, offer_id)
 JOIN queue q ON q.tenant_id = c.tenant_id AND q.queue_id = c.queue_id

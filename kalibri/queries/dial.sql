@@ -8,12 +8,15 @@ SELECT pg_try_advisory_lock(hashtext('dial leader'));
 -- Campaigns that run, with what their calls use of the limits.
 SELECT c.tenant_id, c.campaign_id, c.name, c.mode::text, c.queue_id, c.priority, c.weight, c.lines,
        c.calls_per_second::double precision, c.load_limit::double precision, c.load_resume::double precision, c.gateway,
-       c.abandon_cap_percent::double precision, c.pacing, c.keep_running, t.max_calls, coalesce(o.open, 0)::integer AS open, coalesce(o.ordered, 0)::integer AS ordered
+       c.abandon_cap_percent::double precision, c.pacing, c.keep_running, t.max_calls, coalesce(o.open, 0)::integer AS open, coalesce(o.ordered, 0)::integer AS ordered,
+       coalesce(o.queued, 0)::integer AS queued
 FROM campaign c
 JOIN tenant t USING (tenant_id)
 LEFT JOIN LATERAL (
-    SELECT count(*) AS open, count(*) FILTER (WHERE a.state = 'ordered') AS ordered
-    FROM attempt a WHERE a.campaign_id = c.campaign_id AND a.state IN ('ordered', 'taken', 'answered')) o ON true
+    SELECT count(*) AS open, count(*) FILTER (WHERE a.state = 'ordered') AS ordered,
+           count(*) FILTER (WHERE a.state = 'ordered' AND (a.entry_id IS NULL OR e.state = 'waiting')) AS queued
+    FROM attempt a LEFT JOIN queue_entry e ON e.tenant_id = a.tenant_id AND e.entry_id = a.entry_id
+    WHERE a.campaign_id = c.campaign_id AND a.state IN ('ordered', 'taken', 'answered')) o ON true
 WHERE c.state = 'running' AND t.enabled
 ORDER BY c.campaign_id;
 
@@ -42,8 +45,12 @@ JOIN lead_number n ON n.tenant_id = l.tenant_id AND n.lead_id = l.lead_id AND n.
 SELECT dial_order_agents(%(tenant_id)s, %(campaign_id)s, %(orders)s::jsonb);
 
 -- name: withdraw
--- Takes tasks of campaigns that do not run any more out of their queues.
+-- Takes tasks out of their queues that must not be dialled any more, or that no agent at work wants.
 SELECT dial_withdraw();
+
+-- name: withdraw_closed
+-- Takes tasks out of their queues whose people are in zones that are closed now.
+SELECT dial_withdraw_closed(%(tenant_id)s, %(campaign_id)s, %(sets)s::integer[]);
 
 -- name: order
 -- Orders their dials from the media hosts.
@@ -128,3 +135,27 @@ SELECT campaign_step(%(tenant_id)s, %(campaign_id)s, 'finish', 'ks-dial');
 -- name: relaxed
 -- This transaction may be lost with a crash of the database: it is simply done again.
 SET LOCAL synchronous_commit = off;
+
+-- name: gateway_ends
+-- How dials of campaigns went at the gateways that they were sent to, since a time; and those that found every gateway full.
+SELECT e.event_id, e.at, a.campaign_id, coalesce(g.gateway_id, 0) AS gateway_id, coalesce(g.name, '') AS name,
+       coalesce((e.data ->> 'failed')::boolean, false) AS failed,
+       CASE WHEN e.kind = 'leg.end' THEN substring(e.data ->> 'reason' FROM '[(](.*)[)]')
+            WHEN e.data ->> 'reason' = 'gateway is full' THEN coalesce(g.name, '') || ' is full' ELSE '' END AS full
+FROM call_event e
+JOIN attempt a ON a.call_id = e.call_id
+LEFT JOIN gateway g ON g.gateway_id = CASE e.kind
+    WHEN 'leg.attempt_end' THEN (e.data ->> 'gateway_id')::integer
+    WHEN 'leg.answer' THEN (
+        SELECT (s.data ->> 'gateway_id')::integer FROM call_event s
+        WHERE s.call_id = e.call_id AND s.kind = 'leg.attempt' AND s.data -> 'n' = e.data -> 'n' AND s.data ->> 'gateway_id' IS NOT NULL
+          AND s.at BETWEEN e.at - interval '10 minutes' AND e.at LIMIT 1) END
+WHERE e.at > %(since)s
+  AND (e.kind = 'leg.attempt_end' AND e.data ->> 'reason' NOT IN ('cancelled', 'gateway is full') AND (e.data ->> 'code')::integer > 0 AND e.data ->> 'gateway_id' IS NOT NULL
+       -- It filled up on the way, and there was no other one.
+       OR e.kind = 'leg.attempt_end' AND e.data ->> 'reason' = 'gateway is full'
+          AND NOT EXISTS (SELECT FROM call_event s WHERE s.call_id = e.call_id AND s.kind = 'leg.attempt' AND s.at BETWEEN e.at AND e.at + interval '10 minutes')
+       OR e.kind = 'leg.answer'
+       OR e.kind = 'leg.end' AND e.data ->> 'reason' LIKE 'no gateway of %%: full: %%')
+ORDER BY e.at
+LIMIT 5000;

@@ -56,13 +56,21 @@ SELECT entry_id, position, ewt_seconds FROM acd_positions(%(holder)s::text)
 -- Heartbeat with all entries that this host holds.
 SELECT * FROM acd_report(%(holder)s::text, %(boot)s::uuid, %(entries)s::bigint[], %(data)s::jsonb)
 
+-- name: find_leg
+-- Address of the media host that has a dialog.
+SELECT n.address FROM acd_find_leg(%(tenant)s::integer, %(sip_call_id)s::text, %(tag)s::text) l
+JOIN node n ON n.name = l.holder AND n.kind = 'media'
+LIMIT 1
+
 -- name: done
 -- The result of a supervision command.
 SELECT acd_done(%(command)s::bigint, %(error)s::text)
 
 -- name: proxies
--- Internal sockets of the proxies: nobody else is heard. One that gave no sign for so long is dead (as acd_check_proxies).
-SELECT address, coalesce(heartbeat_at > clock_timestamp() - interval '8 s', false) FROM node WHERE kind = 'proxy' AND enabled
+-- Internal sockets of the proxies, and media hosts (null): nobody else is heard. A proxy that gave no sign for so long is
+-- dead (as acd_check_proxies).
+SELECT address, CASE kind WHEN 'proxy' THEN coalesce(heartbeat_at > clock_timestamp() - interval '8 s', false) END
+FROM node WHERE kind IN ('proxy', 'media') AND enabled
 
 -- name: own_node
 -- Whether somebody wants this host to take nothing new.

@@ -74,6 +74,10 @@ class CampaignRules:
     record: bool
     keep_running: bool
     note: str
+    #: Preview: how long an agent may look at a lead, what happens then (skip, dial), how long a skip lasts for him.
+    preview_seconds: int
+    preview_action: str
+    preview_again_seconds: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -218,6 +218,8 @@ class Card:
     disposition: str | None
     saved_at: datetime | None
     finished_at: datetime | None
+    #: Preview: he may accept or skip the lead until then; None: nothing is to be decided.
+    preview_until: datetime | None
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,8 @@ class _Row:
     disposition: str | None
     saved_at: datetime | None
     finished_at: datetime | None
+    #: Preview: he may accept or skip the lead until then; None: nothing is to be decided.
+    preview_until: datetime | None
 
 
 def list_cards(conn: Conn, *, tenant_id: int, agent_id: int | None, limit: int = 20) -> list[Card]:

@@ -17,6 +17,17 @@ from callcore.attempt import DialFacts, Outcome, outcome_of
 from callcore.dial import DialReason, LeadPriority
 from callcore.dial_admission import Admission
 from callcore.dial_caller_id import NoCallerId, PoolNumber, choose_caller_id
+from callcore.dial_facts import (
+    AgentNow,
+    Counted,
+    DialNow,
+    GatewayEnd,
+    HostRoom,
+    Outlook,
+    RunningCampaign,
+    Settled,
+)
+from callcore.dial_gateways import Via
 from callcore.dial_retry import AttemptFacts
 from kalibri import db
 from kalibri.db import Conn
@@ -27,110 +38,6 @@ SQL = db.statements("dial")
 #: Attempts that are settled in one look.
 SETTLED_AT_ONCE = 200
 _FACTS = frozenset(entry.name for entry in fields(DialFacts))
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunningCampaign:
-    """A campaign that runs, as far as the engine needs it."""
-
-    tenant_id: int
-    campaign_id: int
-    name: str
-    mode: str
-    queue_id: int | None
-    priority: int
-    weight: int
-    lines: int
-    calls_per_second: float
-    load_limit: float | None
-    load_resume: float | None
-    gateway: str
-    abandon_cap_percent: float
-    pacing: Mapping[str, Any]
-    #: Goes on without leads: further ones are added while it runs.
-    keep_running: bool
-    #: Calls at once of the tenant; None: any number.
-    max_calls: int | None
-    #: Attempts that are ordered, dialled or talked, and the ordered ones among them.
-    open: int
-    ordered: int
-
-
-@dataclass(frozen=True)
-class HostRoom:
-    """Media hosts that live, and how many calls they have room for."""
-
-    hosts: int
-    room: int
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """Why a campaign has no lead to dial (SQL function lead_outlook)."""
-
-    due_open: bool
-    due_closed: bool
-    due_unknown: bool
-    next_due_at: datetime | None
-    dialling: bool
-
-    @property
-    def reason(self) -> DialReason:
-        """The reason in one word."""
-        if self.due_open:
-            return DialReason.CALLER_ID_CAP
-        if self.due_closed:
-            return DialReason.HOURS
-        if self.due_unknown:
-            return DialReason.NO_ZONE
-        if self.next_due_at is not None:
-            return DialReason.NOT_DUE
-        return DialReason.IN_PROGRESS if self.dialling else DialReason.NO_LEADS
-
-
-@dataclass(frozen=True)
-class Settled:
-    """An attempt that was closed."""
-
-    attempt_id: int
-    campaign_id: int
-    outcome: Outcome
-    facts: Mapping[str, Any]
-    #: From the dial to the answer, or to the end without one.
-    ring_seconds: float
-    #: From the answer to the end; None: not answered.
-    talk_seconds: float | None
-
-
-@dataclass(frozen=True)
-class AgentNow:
-    """An agent at work in a queue."""
-
-    is_idle: bool
-    #: In the present state.
-    age_seconds: float
-    #: Of the wrap-up; None: is in none.
-    wrapup_left: float | None
-
-
-@dataclass(frozen=True)
-class DialNow:
-    """An open dial."""
-
-    attempt_id: int
-    answered: bool
-    #: Until now, or until the answer.
-    ring_seconds: float
-    #: The person has an entry in a queue, or had one.
-    queued: bool
-
-
-@dataclass(frozen=True)
-class Counted:
-    """Answers of a campaign."""
-
-    answers: int
-    abandoned: int
 
 
 @dataclass(frozen=True)
@@ -185,10 +92,13 @@ def host_room(conn: Conn) -> HostRoom:
     return db.fetch_one(conn, HostRoom, SQL["hosts"]) or HostRoom(0, 0)
 
 
-def order(conn: Conn, campaign: RunningCampaign, sets: Sequence[int], most: int) -> int:
+def order(
+    conn: Conn, campaign: RunningCampaign, sets: Sequence[int], most: int, vias: Sequence[Via] = ()
+) -> int:
     """Take at most so many due leads of a campaign and order their dials; return how many.
 
-    sets: zone sets whose hours are open. Leads and attempts change in one transaction: a crash leaves both or neither.
+    sets: zone sets whose hours are open. vias: what each call does about gateways, the first calls first.
+    Leads and attempts change in one transaction: a crash leaves both or neither.
     """
     ids = {"tenant_id": campaign.tenant_id, "campaign_id": campaign.campaign_id}
     with conn.transaction():
@@ -196,7 +106,7 @@ def order(conn: Conn, campaign: RunningCampaign, sets: Sequence[int], most: int)
         if not taken:
             return 0
         shown = _caller_ids(conn, campaign, taken)
-        orders = [_order_of(lead, shown) for lead in taken if lead.lead_id in shown]
+        orders = _via([_order_of(lead, shown) for lead in taken if lead.lead_id in shown], vias)
         _put_back(conn, campaign, [lead for lead in taken if lead.lead_id not in shown])
         return int(db.fetch_value(conn, SQL["order"], **ids, orders=json.dumps(orders)) or 0)
 
@@ -207,11 +117,12 @@ def order_agents(
     sets: Sequence[int],
     rooms: Mapping[LeadPriority, int],
     preempting: frozenset[LeadPriority],
+    vias: Sequence[Via] = (),
 ) -> int:
     """Take due leads and put them into the campaign's queue, so that an agent is called first; return how many.
 
     rooms: how many of each priority may begin now, all of higher ones included. preempting: priorities that go
-    before callers who wait. One transaction, as `order`.
+    before callers who wait. vias, one transaction: as `order`.
     """
     ids = {"tenant_id": campaign.tenant_id, "campaign_id": campaign.campaign_id}
     with conn.transaction():
@@ -232,7 +143,8 @@ def order_agents(
         )
         if not orders:
             return 0
-        return int(db.fetch_value(conn, SQL["order_agents"], **ids, orders=json.dumps(orders)) or 0)
+        told = json.dumps(_via(orders, vias))
+        return int(db.fetch_value(conn, SQL["order_agents"], **ids, orders=told) or 0)
 
 
 def _order_of(lead: _Taken, shown: Mapping[int, str]) -> dict[str, Any]:
@@ -242,6 +154,18 @@ def _order_of(lead: _Taken, shown: Mapping[int, str]) -> dict[str, Any]:
         "number": lead.number,
         "caller_id": shown[lead.lead_id],
     }
+
+
+def _via(orders: Sequence[dict[str, Any]], vias: Sequence[Via]) -> list[dict[str, Any]]:
+    """Give the first orders what they do about gateways."""
+    told = [via.told for via in vias[: len(orders)]]
+    told += [{}] * (len(orders) - len(told))
+    return [order | ({"via": via} if via else {}) for order, via in zip(orders, told, strict=True)]
+
+
+def gateway_ends(conn: Conn, *, since: datetime) -> list[GatewayEnd]:
+    """Return how dials went at gateways, as the proxies' journals told since that time, in order."""
+    return db.fetch_all(conn, GatewayEnd, SQL["gateway_ends"], since=since)
 
 
 def _put_back(conn: Conn, campaign: RunningCampaign, leads: Sequence[_Taken]) -> None:
@@ -260,8 +184,14 @@ def admission_of(conn: Conn, campaign: RunningCampaign) -> dict[LeadPriority, Ad
 
 
 def withdraw(conn: Conn) -> int:
-    """Take tasks of campaigns that do not run any more out of their queues; return how many."""
+    """Take tasks that must not be dialled any more, or that no agent wants, out of their queues; return how many."""
     return int(db.fetch_value(conn, SQL["withdraw"]) or 0)
+
+
+def withdraw_closed(conn: Conn, campaign: RunningCampaign, sets: Sequence[int]) -> int:
+    """Take tasks out of their queues where it is too early or too late now; return how many. sets: open ones."""
+    ids = {"tenant_id": campaign.tenant_id, "campaign_id": campaign.campaign_id}
+    return int(db.fetch_value(conn, SQL["withdraw_closed"], **ids, sets=list(sets)) or 0)
 
 
 def _caller_ids(conn: Conn, campaign: RunningCampaign, taken: Sequence[_Taken]) -> dict[int, str]:

@@ -17,7 +17,6 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from callcore.account_service import ForwardCondition
-from callcore.digest import generate_password
 from callcore.errors import AlreadyExists, BadInput, KalibriError, NotFound, Refused
 from callcore.inventory import NumberState
 from callcore.office import Extension, Office, read, recipients, scenario
@@ -187,7 +186,7 @@ class _Maker:
         if one.exists:
             account.find(self._conn, **own)
             return
-        password = one.password or generate_password()
+        password = one.password or account.generate_password()
         account.add(
             self._conn,
             **own,

@@ -136,7 +136,7 @@ def gateway(
 
 
 #: Outcomes of a dial that never was one.
-_NOT_DIALLED = ("refused", "untaken")
+_NOT_DIALLED = ("refused", "untaken", "skipped")
 
 
 def campaign(

@@ -34,6 +34,8 @@ from sems_apps.host.acd_rows import AcdRow, diverted, offer_made, read_rows, set
 from sems_apps.host.loop import Loop
 from sems_apps.host.pg_link import Rows
 from sems_apps.host.ports import Entry, Journal
+from sems_apps.host.proxies import Address, parse_address
+from sems_apps.host.sip_leg_facts import Replaced
 
 log = logging.getLogger("media")
 
@@ -148,6 +150,15 @@ class AcdPort:
         command = leg.removeprefix(SUPERVISOR_PREFIX)
         if command.isdigit():
             self._links[0].execute(SQL["done"], {"command": int(command), "error": error}, lambda rows: None)
+
+    def find_leg(self, tenant: int, wanted: Replaced, done: Callable[[Address | None], None]) -> None:
+        """Tell which media host has a dialog of this tenant; None: none has."""
+        params: dict[str, object] = {"tenant": tenant, "sip_call_id": wanted.call_id, "tag": wanted.to_tag}
+
+        def found(rows: Rows | None) -> None:
+            done(parse_address(rows[0][0] or "") if rows else None)
+
+        self._links[0].execute(SQL["find_leg"], params, found)
 
     # ---- the line of one call
 

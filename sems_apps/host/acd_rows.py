@@ -86,6 +86,9 @@ def callback_due(row: AcdRow) -> CallbackDue:
         ring_seconds=float(dial.get("agent_ring_seconds") or row.data.get("ring_seconds") or 20),
         reading_seconds=float(dial.get("reading_seconds") or 0),
         caller_seconds=float(dial.get("ring_seconds") or 45),
+        gateway=str(dial.get("gateway") or ""),
+        avoid=str(dial.get("avoid") or ""),
+        probe=str(dial.get("probe") or ""),
     )
 
 

@@ -28,14 +28,17 @@ class Proxies:
         #: Proxies that did not answer → looks at the table that they are avoided for.
         self._silent: dict[Address, int] = {}
 
-    def set(self, rows: Iterable[tuple[str | None, bool]]) -> None:
-        """Take internal addresses (udp:192.0.2.10:5070) with whether each lives; what is no IP:port is left out."""
+    def set(self, rows: Iterable[tuple[str | None, bool | None]]) -> None:
+        """Take internal addresses (udp:192.0.2.10:5070) with whether each lives; what is no IP:port is left out.
+
+        None: a media host, which is heard and never called through.
+        """
         known = [
             (address, lives) for text, lives in rows if (address := parse_address(text or "")) is not None
         ]
         self._heard = self._own | {host for (host, _), _ in known}
         self._living = sorted(address for address, lives in known if lives)
-        self._dead = frozenset(address for address, lives in known if not lives)
+        self._dead = frozenset(address for address, lives in known if lives is False)
         self._silent = {address: looks - 1 for address, looks in self._silent.items() if looks > 1}
 
     def accepts(self, host: str) -> bool:

@@ -31,22 +31,21 @@ from sems_apps.events import (
     TransferAsked,
 )
 from sems_apps.host import sdp, silence
+from sems_apps.host.calling import Calling
 from sems_apps.host.ears import Hearing
 from sems_apps.host.loop import Timer
 from sems_apps.host.media import CALLER_SIDE, FOR_EVER, OTHER_SIDE, MediaSession
 from sems_apps.host.ports import Clip, Entry
 from sems_apps.host.sip_leg import SipLeg
-from sems_apps.host.sip_stack import Address
+from sems_apps.host.sip_stack import Address, Verdict
 from sems_apps.ivr_actions import IVR_ACTIONS
 from sems_apps.machines.table import Machine
+from sems_apps.park_actions import PARK_ACTIONS
 
 if TYPE_CHECKING:
     from sems_apps.host.host import MediaHost
 
 log = logging.getLogger("media")
-
-#: A living proxy answers 100 at once; this is beyond two repetitions of INVITE and a short freeze.
-PROXY_SECONDS = 2.5
 
 
 @dataclass(slots=True)
@@ -84,8 +83,7 @@ class Session:
         self._serial = 0
         #: What waits for the ports.
         self._waiting: list[Callable[[], None]] = []
-        #: Legs that are wanted and not called yet.
-        self._dialling: set[str] = set()
+        self.calling: Calling = Calling(self)
         self._held: dict[str, bool] = {}
         self._sides: dict[str, silence.Side] = {}
         #: What the person's leg of a dial hears; None: nobody listens.
@@ -127,6 +125,8 @@ class Session:
             self.host.acd.perform(self.entry, action)
         elif isinstance(action, IVR_ACTIONS):
             self.host.ivr.perform(self, action)
+        elif isinstance(action, PARK_ACTIONS):
+            self.host.parking.perform(self, action)
         else:
             _PERFORM[type(action)](self, action)
 
@@ -153,94 +153,52 @@ class Session:
             leg.ring()
 
     def _answer(self, action: do.Answer) -> None:
-        self._with_ports(lambda: self._answer_now(action.leg))
+        self.with_ports(lambda: self._answer_now(action.leg))
 
     def _answer_now(self, name: str) -> None:
         leg, ports, codec = self.legs.get(name), self.media.ports, self.media.codec
         if leg is None or leg.ended or ports is None or codec is None:
             return
+        port = ports.caller if name == CALLER else ports.other
         if leg.remote is None:  # they want our offer; the ACK brings theirs
-            body = sdp.write_offer(ports.address, ports.caller, self._session_id(), (codec,), self.media.dtmf)
+            body = sdp.write_offer(ports.address, port, self.session_id(), (codec,), self.media.dtmf)
         else:
-            body = sdp.write_answer(leg.remote, ports.address, ports.caller, self._session_id(), codec)
+            body = sdp.write_answer(leg.remote, ports.address, port, self.session_id(), codec)
         leg.answer(body)
-        self.tell("media.answer")
+        self.tell("media.answer", **({} if name == CALLER else {"leg": name}))
+
+    def take_in(self, request: Any, transaction: Any, event: Callable[[str], Event]) -> Verdict:
+        """Take somebody in who calls this call; the machine is told by `event` of his leg, once there is a port.
+
+        Raises BadSdp when he cannot speak what the caller speaks; nothing has been answered then.
+        """
+        body = request.getBody()
+        if body is None or self.media.codec is None:
+            raise sdp.BadSdp("no offer")
+        sdp.choose(sdp.parse(body.localStr()), (self.media.codec,))
+        name = f"pickup:{sum(known.startswith('pickup:') for known in self.legs) + 1}"
+        shared = self.is_other_side_used()
+        leg, verdict = SipLeg.incoming(self.host.stack, self, name, request, transaction)
+        self.legs[name] = leg
+
+        def ready(port: int | None) -> None:
+            if port is None:
+                leg.reject(503, "No Media")
+            else:
+                self.post(event(name))
+
+        # Not before sippy has the transaction.
+        self.host.loop.call_soon(lambda: self.with_ports(lambda: self.media.other_port(ready, shared=shared)))
+        return verdict
+
+    def is_other_side_used(self) -> bool:
+        """Tell whether somebody else than the caller is there, or is being called."""
+        return any(not leg.ended for name, leg in self.legs.items() if name != CALLER)
 
     def _reject(self, action: do.Reject) -> None:
         leg = self.legs.get(action.leg)
         if leg is not None:
             leg.reject(action.code, action.reason)
-
-    def _dial(self, action: do.Dial) -> None:
-        self.tell("media.dial", leg=action.leg, to=action.target, offer=action.offer or None)
-        self._dialling.add(action.leg)
-        if action.kind is do.LegKind.SUPERVISOR:
-            self._dial_supervisor(action)
-        else:
-            self._with_ports(lambda: self._dial_with_ports(action))
-
-    def _dial_with_ports(self, action: do.Dial) -> None:
-        if action.leg == CALLER:
-            self._invite(action, self.media.ports.caller if self.media.ports else None)
-            return
-        shared = any(not leg.ended for name, leg in self.legs.items() if name != CALLER)
-        self.media.other_port(lambda port: self._invite(action, port), shared=shared)
-
-    def _dial_supervisor(self, action: do.Dial) -> None:
-        """A supervisor has an RTP session of his own, with the mixer on its other side."""
-        media = self.new_media(action.leg)
-        self.place(action.leg, media)
-        codec = self.media.codec or sdp.PCMA
-        media.open(
-            None,
-            codec,
-            None,
-            lambda opened: self._invite(action, media.ports.caller if media.ports else None),
-        )
-
-    def _invite(self, action: do.Dial, port: int | None) -> None:
-        if action.leg not in self._dialling or self.finished:
-            return
-        self._dialling.discard(action.leg)
-        if port is None or self.media.ports is None or self.media.codec is None:
-            self.post(LegFailed(action.leg, 0, ours=True))
-            return
-        address, dtmf = self.media.ports.address, self.media.dtmf
-        if action.leg in self._places and (place := self._places[action.leg].ports) is not None:
-            address = place.address
-        body = sdp.write_offer(address, port, self._session_id(), (self.media.codec,), dtmf)
-        headers = {"X-KS-Call": self.entry.call, "X-KS-Leg": action.kind.value}
-        if action.offer:
-            headers["X-KS-Offer"] = str(action.offer)
-        _, target = do.split_target(action.target)
-        if self.entry.tenant:
-            headers["X-KS-Arg"] = do.leg_argument(self.entry.tenant, action)
-        if action.replaces:
-            headers["Replaces"] = action.replaces
-        proxy = self.host.next_hop(self.proxy, action.target)
-        leg = self.legs[action.leg] = SipLeg.outgoing(
-            self.host.stack,
-            self,
-            action.leg,
-            proxy=proxy,
-            target=target,
-            caller=action.caller_id,
-            caller_name=self.entry.caller_name if action.leg != CALLER else "",
-            body=body,
-            headers=headers,
-        )
-        self.host.loop.call_later(PROXY_SECONDS, lambda: self._if_unheard(leg, proxy, action, port))
-
-    def _if_unheard(self, leg: SipLeg, proxy: Address, action: do.Dial, port: int) -> None:
-        """Call through another proxy when this one has answered nothing: the called one is not to blame."""
-        if leg.heard or leg.ended or self.finished:
-            return
-        self.host.proxy_silent(proxy)
-        if self.host.next_hop(self.proxy, action.target) != proxy:
-            self.tell("media.redial", leg=action.leg, reason="the proxy is silent")
-            leg.hang_up("the proxy is silent")
-            self._dialling.add(action.leg)
-            self._invite(action, port)
 
     def _cancel_dial(self, action: do.CancelDial) -> None:
         self._end_leg(action.leg, action.reason)
@@ -249,7 +207,7 @@ class Session:
         self._end_leg(action.leg, action.reason)
 
     def _end_leg(self, name: str, reason: str) -> None:
-        self._dialling.discard(name)
+        self.calling.forget(name)
         leg = self.legs.get(name)
         if leg is not None and not leg.ended:
             self.tell("media.hangup", leg=name, reason=reason)
@@ -284,7 +242,7 @@ class Session:
     def listen(self, hearing: Hearing) -> None:
         """Have what the person's leg of a dial says listened to."""
         self.hearing = hearing
-        self._with_ports(hearing.begin)
+        self.with_ports(hearing.begin)
 
     def _media_opened(self, opened: bool) -> None:
         if not opened:
@@ -299,7 +257,8 @@ class Session:
             self.tell("media.lost")
             self.host.loop.call_soon(lambda: self.post(MediaLost()))
 
-    def _with_ports(self, callback: Callable[[], None]) -> None:
+    def with_ports(self, callback: Callable[[], None]) -> None:
+        """Call back as soon as the RTP session is there."""
         if self.media.is_open:
             callback()
         else:
@@ -447,7 +406,7 @@ class Session:
             return
         port = media.ports.other if media is self.media else media.ports.caller
         body = sdp.write_offer(
-            media.ports.address, port, self._session_id(), (media.codec,), self.media.dtmf, self._version()
+            media.ports.address, port, self.session_id(), (media.codec,), self.media.dtmf, self._version()
         )
         leg.reinvite(body)
 
@@ -463,7 +422,8 @@ class Session:
     def _unsupervise(self, action: do.Unsupervise) -> None:
         self._free_place(action.leg)
 
-    def _session_id(self) -> int:
+    def session_id(self) -> int:
+        """A number for our descriptions, the same for the whole call."""
         return int(self.began)
 
     def _version(self) -> int:
@@ -560,7 +520,7 @@ class Session:
         if ports is None or codec is None:
             return None
         port = ports.other if media is self.media and leg.name != CALLER else ports.caller
-        identity, version = self._session_id(), self._version()
+        identity, version = self.session_id(), self._version()
         if offer is None:
             return sdp.write_offer(ports.address, port, identity, (codec,), self.media.dtmf, version)
         sdp.choose(offer, (codec,))  # raises BadSdp: 488
@@ -583,7 +543,7 @@ _PERFORM: dict[type[Action], Callable[[Session, Any], None]] = {
     do.StopPlaying: Session._stop_playing,
     do.StartTimer: Session._start_timer,
     do.StopTimer: lambda session, action: session._stop_timer(action.name),
-    do.Dial: Session._dial,
+    do.Dial: lambda session, action: session.calling.dial(action),
     do.CancelDial: Session._cancel_dial,
     do.Hangup: Session._hang_up,
     do.Bridge: Session._bridge,

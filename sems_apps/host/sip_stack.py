@@ -191,6 +191,8 @@ class InviteFacts:
     #: Display name of From.
     caller_name: str
     headers: dict[str, str]
+    #: Replaces (RFC 3891), "": none.
+    replaces: str = ""
 
 
 class SipStack:
@@ -280,4 +282,5 @@ def invite_facts(request: Any) -> InviteFacts:
         request.getRURI().username or "",
         (sender.getUri().name or "").strip('"'),
         {header.name: str(header.body) for header in request.headers if header.name.startswith("x-ks-")},
+        next((str(header.body) for header in request.headers if header.name == "replaces"), ""),
     )

@@ -145,7 +145,15 @@ def _due(call: AutoDial, event: DialDue) -> None:
     order = call.order = event.order
     call.phase = DialPhase.CALLING
     call.do(
-        Dial(CALLER, LegKind.CALLEE, order.number, order.caller_id, gateway=order.gateway),
+        Dial(
+            CALLER,
+            LegKind.CALLEE,
+            order.number,
+            order.caller_id,
+            gateway=order.gateway,
+            avoid=order.avoid,
+            probe=order.probe,
+        ),
         StartTimer(RING, order.ring_seconds),
         StartTimer(LONGEST, order.ring_seconds + order.longest_seconds),
     )
@@ -282,6 +290,8 @@ def _too_long(call: AutoDial, event: TimerFired) -> None:
 
 def _recognised(call: AutoDial, event: Recognised) -> None:
     """A machine answered: it is let go, or hears what is said to machines (or the message, which goes on)."""
+    if not call.order.detect:
+        return
     call.verdict = event.verdict
     if event.verdict not in MACHINES:
         return
@@ -331,7 +341,7 @@ def _in_queue(call: AutoDial, queue: HoldQueue, event: Event) -> None:
 
 def _recognised_in_queue(call: AutoDial, queue: HoldQueue, event: Recognised) -> None:
     """A machine takes no agent's time; one who talks with it already hangs up himself."""
-    if call.talked:
+    if call.talked or not call.order.detect:
         return
     call.verdict = event.verdict
     if event.verdict in MACHINES and not call.order.machine_hears:

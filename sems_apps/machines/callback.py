@@ -33,7 +33,7 @@ from sems_apps.machines import offers
 from sems_apps.machines.ending import end
 from sems_apps.machines.entering import wait_with_music
 from sems_apps.machines.listening import Listening
-from sems_apps.machines.queue_call import LegState, Offer, Phase, QueueCall, outcome_of
+from sems_apps.machines.queue_call import Gateways, LegState, Offer, Phase, QueueCall, outcome_of
 from sems_apps.sounds import music, prompt
 
 CALLER_TIMER = "caller"
@@ -44,6 +44,7 @@ def due(call: QueueCall, event: CallbackDue) -> None:
     """Call the reserved agent first, or the caller first where the queue wants that."""
     call.settings, call.number, call.caller_id = event.settings, event.number, event.caller_id
     call.reading_seconds, call.caller_seconds = event.reading_seconds, event.caller_seconds
+    call.gateways = Gateways(event.gateway, event.avoid, event.probe)
     call.ear = Listening(event.settings, event.number)
     call.queued = True
     if not event.offer:
@@ -117,6 +118,13 @@ def cancelled(call: QueueCall, event: Diverted) -> None:
     _give_back(call, event.reason)
 
 
+def taken_back(call: QueueCall, event: OfferWithdrawn) -> None:
+    """The ACD took the task back after the agent had answered: nobody is called, or not any longer."""
+    if call.joining is not None and event.offer == call.joining.offer:
+        offers.drop_all(call, OfferOutcome.CANCELLED)
+        _give_back(call, "the task was taken back")
+
+
 def agent_ended(call: QueueCall, event: LegEnded) -> None:
     """The agent hung up while the caller was being called."""
     call.legs[event.leg] = LegState.ENDED
@@ -131,7 +139,15 @@ def _call_caller(call: QueueCall) -> None:
     call.legs[CALLER] = LegState.DIALLING
     call.phase = Phase.CALLING_CALLER
     call.do(
-        Dial(CALLER, LegKind.CALLER, call.number, call.caller_id),
+        Dial(
+            CALLER,
+            LegKind.CALLER,
+            call.number,
+            call.caller_id,
+            gateway=call.gateways.gateway,
+            avoid=call.gateways.avoid,
+            probe=call.gateways.probe,
+        ),
         StartTimer(CALLER_TIMER, call.caller_seconds),
     )
 

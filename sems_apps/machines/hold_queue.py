@@ -159,6 +159,7 @@ TABLE: Mapping[Phase, Row] = {
         LegEnded: _leg_ended_in_callback,
         TimerFired: callback.caller_timer,
         OfferClaimed: callback.claim_lost,
+        OfferWithdrawn: callback.taken_back,
         Diverted: callback.cancelled,
     },
     Phase.SURVEY: {

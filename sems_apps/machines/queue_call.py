@@ -70,6 +70,15 @@ class Offer:
     rang: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Gateways:
+    """Gateways of the person's call, as in sems_apps.actions.Dial."""
+
+    gateway: str = ""
+    avoid: str = ""
+    probe: str = ""
+
+
 class QueueCall:
     """What is known of the call. `out` collects the actions of the step that is being made."""
 
@@ -82,6 +91,8 @@ class QueueCall:
         self.caller_id = ""
         #: Of a callback: the agent reads so long, then the caller's phone may ring so long.
         self.reading_seconds, self.caller_seconds = 0.0, 45.0
+        #: Words of a Dial about gateways, of a campaign's callback.
+        self.gateways = Gateways()
         self.legs: dict[str, LegState] = {}
         self.offers: dict[int, Offer] = {}
         self.ear = Listening(self.settings, "")

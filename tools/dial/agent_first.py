@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from callcore.dial import DialReason, LeadPriority
 from callcore.dial_admission import Admission, AdmissionGate, QueueLoad
-from kalibri.services.dial import AgentNow
+from callcore.dial_facts import AgentNow
 from tools.dial.paced import Allowed
 
 

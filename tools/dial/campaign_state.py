@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from callcore.dial import DialReason
 from callcore.dial_brake import FailureBrake, LoadBrake, LoadLimit
+from callcore.dial_facts import RunningCampaign
+from callcore.dial_gateways import GatewayRoom
 from callcore.dial_share import Rate, Wish
-from kalibri.services.dial import RunningCampaign
 from tools.dial.agent_first import AgentFirst
 from tools.dial.paced import Paced
 
@@ -38,16 +39,29 @@ class CampaignState:
         #: What bound it in the second that runs, and calls placed in it.
         self.reason = DialReason.DIALLING
         self.placed = 0
+        #: Gateways that rest or are full, for people.
+        self.detail = ""
 
     def wish(
-        self, campaign: RunningCampaign, now: float, load: float, *, calls: int, because: DialReason
+        self,
+        campaign: RunningCampaign,
+        now: float,
+        load: float,
+        *,
+        calls: int,
+        because: DialReason,
+        gateways: GatewayRoom,
     ) -> Wish:
         """Return what the campaign would like to do now, and why no more.
 
-        calls: what its mode allows, and the reason for no more. load: load average for each core.
+        calls: what its mode allows, and the reason for no more. load: load average for each core. gateways: what
+        they bear.
         """
         lines = min(campaign.lines - campaign.open, MOST_ORDERED - campaign.ordered)
         calls, because = self._braked(campaign, now, load, calls, because)
+        self.detail = gateways.detail
+        if gateways.calls is not None and gateways.calls < calls:
+            calls, because = gateways.calls, gateways.reason
         return Wish(
             campaign=campaign.campaign_id,
             calls=calls,

@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from callcore.attempt import DIALLED, Outcome
 from callcore.dial import CampaignMode, DialReason
+from callcore.dial_facts import HostRoom, RunningCampaign, Settled
+from callcore.dial_gateways import GatewayWatch
 from callcore.dial_share import Grant, Shared, Shares, Wish
 from kalibri.db import Conn
 from kalibri.services import dial
-from kalibri.services.dial import HostRoom, RunningCampaign, Settled
 from tools.dial.agent_first import AgentFirst
 from tools.dial.campaign_state import CampaignState
 from tools.dial.paced import Allowed, Paced
@@ -29,9 +31,13 @@ IDLE_SECONDS = 1.0
 EXPIRE_SECONDS = 1.0
 #: Hours change at whole minutes; a change of the campaign's settings is obeyed so soon.
 SETS_SECONDS = 5.0
-#: The agent hears of the lead before the person is called. Preview is the same with a longer pause: who does not
-#: want the lead hangs up, and it goes to somebody else.
+#: The agent hears of the lead before the person is called; in preview he decides whether the person is called.
 AGENT_FIRST = frozenset({CampaignMode.AGENT_FIRST, CampaignMode.PREVIEW})
+#: How dials went at gateways is read so often; what a journal tells later than this after others is not read.
+GATEWAYS_SECONDS = 1.0
+GATEWAYS_LATE = timedelta(seconds=3)
+#: A new engine looks so far back.
+GATEWAYS_BEFORE = timedelta(seconds=60)
 #: A campaign without a due lead is looked at again after this.
 NO_LEAD_SECONDS = 1.0
 
@@ -54,6 +60,11 @@ class Engine:
         self._clock, self._now, self._load = clock, now, load
         self._shares = Shares()
         self._queues = SharedQueues()
+        self._gateways = GatewayWatch()
+        self._gateways_at = 0.0
+        #: Up to where the journals' words about gateways were read, and those of the last seconds before.
+        self._heard_until: datetime | None = None
+        self._heard: dict[UUID, datetime] = {}
         self._campaigns: dict[int, CampaignState] = {}
         self._expire_at = 0.0
         self._noted_at = 0.0
@@ -75,6 +86,9 @@ class Engine:
         }
         if not campaigns:
             return IDLE_SECONDS if not self.ordered > self.settled else BUSY_SECONDS
+        if now >= self._gateways_at:
+            self._gateways_at = now + GATEWAYS_SECONDS
+            self._hear_gateways(conn, now)
         self._place(conn, campaigns, now)
         if now - self._noted_at >= 1.0:
             self._noted_at = now
@@ -98,8 +112,27 @@ class Engine:
         state.idle_until = 0.0  # its lead may be due again at once
         if state.paced is not None:
             state.paced.ended(ended, now)
-        if ended.outcome in DIALLED:
+        if ended.outcome is not Outcome.OURS and ended.outcome in DIALLED:
+            self._gateways.freed(ended.campaign_id)
+        if ended.outcome in DIALLED and not (
+            ended.outcome is Outcome.OURS and self._gateways.is_full(ended.campaign_id)
+        ):
             state.failures.ended(ended.outcome in (Outcome.CONGESTED, Outcome.OURS), now)
+
+    def _hear_gateways(self, conn: Conn, now: float) -> None:
+        """Learn how gateways took the dials, from the journals of the proxies; each word once."""
+        since = self._heard_until or self._now() - GATEWAYS_BEFORE
+        for end in dial.gateway_ends(conn, since=since - GATEWAYS_LATE):
+            since = max(since, end.at)
+            if end.event_id in self._heard:
+                continue
+            self._heard[end.event_id] = end.at
+            if end.full:
+                self._gateways.full(end.campaign_id, end.full, now)
+            elif end.gateway_id:
+                self._gateways.ended(end.campaign_id, end.gateway_id, end.name, failed=end.failed, now=now)
+        self._heard_until = since
+        self._heard = {event: at for event, at in self._heard.items() if at > since - 2 * GATEWAYS_LATE}
 
     # ---- what is placed
 
@@ -115,7 +148,8 @@ class Engine:
     def _wish(self, conn: Conn, campaign: RunningCampaign, now: float, load: float) -> Wish:
         state = self._campaigns[campaign.campaign_id]
         allowed = self._allowed(conn, campaign, state, now)
-        return state.wish(campaign, now, load, calls=allowed.calls, because=allowed.reason)
+        room = self._gateways.room(campaign.campaign_id, now)
+        return state.wish(campaign, now, load, calls=allowed.calls, because=allowed.reason, gateways=room)
 
     def _allowed(self, conn: Conn, campaign: RunningCampaign, state: CampaignState, now: float) -> Allowed:
         """Return how many calls the mode of the campaign allows now."""
@@ -125,7 +159,7 @@ class Engine:
             if state.agent_first is None or now >= state.sets_until:
                 state.agent_first = AgentFirst(dial.admission_of(conn, campaign))
             agents, waiting = dial.agents_of(conn, campaign), dial.waiting_in_queue(conn, campaign)
-            allowed = state.agent_first.allowed(agents, waiting, self._queues.ordered(campaign))
+            allowed = state.agent_first.allowed(agents, waiting, self._queues.queued(campaign))
             return allowed if self._queues.may_place(campaign) else Allowed(0, DialReason.AGENTS_BUSY)
         if state.paced is None:
             before = dial.counted(conn, campaign)
@@ -140,16 +174,20 @@ class Engine:
     def _order(self, conn: Conn, campaign: RunningCampaign, grant: Grant, now: float) -> None:
         state = self._campaigns[campaign.campaign_id]
         state.reason = grant.binding
-        if grant.calls <= 0:
-            return
-        if now >= state.sets_until:
+        if now >= state.sets_until and (grant.calls > 0 or campaign.mode in AGENT_FIRST):
             state.sets_until = now + SETS_SECONDS
             state.sets = dial.open_now(conn, campaign, self._now())
+            if campaign.mode in AGENT_FIRST and campaign.ordered:
+                dial.withdraw_closed(conn, campaign, state.sets)
+        if grant.calls <= 0:
+            return
+        vias = self._gateways.plan(campaign.campaign_id, grant.calls, now)
         if state.agent_first is not None:
             rooms = {key: min(room, grant.calls) for key, room in state.agent_first.rooms.items()}
-            placed = dial.order_agents(conn, campaign, state.sets, rooms, state.agent_first.preempting)
+            placed = dial.order_agents(conn, campaign, state.sets, rooms, state.agent_first.preempting, vias)
         else:
-            placed = dial.order(conn, campaign, state.sets, grant.calls)
+            placed = dial.order(conn, campaign, state.sets, grant.calls, vias)
+        self._gateways.placed(campaign.campaign_id, vias[:placed], now)
         self.ordered += placed
         state.placed += placed
         state.rate.used(placed)
@@ -174,7 +212,7 @@ class Engine:
             state = self._campaigns[campaign.campaign_id]
             reason = DialReason.DIALLING if state.placed else state.reason
             state.placed = 0
-            dial.note(conn, campaign, reason, at=at)
+            dial.note(conn, campaign, reason, at=at, detail=state.detail)
 
 
 def _shared(campaigns: list[RunningCampaign], hosts: HostRoom) -> Mapping[str, Shared]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from callcore.attempt import DIALLED, Outcome
 from callcore.dial import CampaignMode, DialReason
+from callcore.dial_facts import AgentNow, DialNow, RunningCampaign, Settled
 from callcore.pacing import Constraint, Pacer, PacingFacts, PacingSettings
-from kalibri.services.dial import AgentNow, DialNow, RunningCampaign, Settled
 
 #: The test of the allowance is made for one look a second; oftener it would be too bold.
 DECIDE_SECONDS = 1.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from callcore.dial import CampaignMode
-from kalibri.services.dial import RunningCampaign
+from callcore.dial_facts import RunningCampaign
 
 
 class SharedQueues:
@@ -36,9 +36,9 @@ class SharedQueues:
         """Return the other campaigns of the same queue."""
         return [one for one in self._group(campaign) if one.campaign_id != campaign.campaign_id]
 
-    def ordered(self, campaign: RunningCampaign) -> int:
-        """Return how many tasks of all campaigns of the queue wait for an agent."""
-        return sum(one.ordered for one in self._group(campaign))
+    def queued(self, campaign: RunningCampaign) -> int:
+        """Return how many tasks of all campaigns of the queue wait for an agent; who has one is not counted."""
+        return sum(one.queued for one in self._group(campaign))
 
     def _group(self, campaign: RunningCampaign) -> list[RunningCampaign]:
         return self._groups[campaign.tenant_id, campaign.queue_id]

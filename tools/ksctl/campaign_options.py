@@ -35,6 +35,9 @@ RULES: tuple[tuple[str, Any, str], ...] = (
     ("ring_seconds", click.INT, "How long a customer rings."),
     ("agent_ring_seconds", click.INT, "How long an agent rings (agent first)."),
     ("reading_seconds", click.INT, "Time for the agent to read before the customer is called."),
+    ("preview_seconds", click.INT, "Preview: how long an agent may look at a lead."),
+    ("preview_action", click.Choice(["skip", "dial"]), "Preview: what happens when he lets that time pass."),
+    ("preview_again_seconds", click.INT, "Preview: who skipped a lead is not offered it again for so long."),
     ("wrapup_seconds", NUMBER_OR_NONE, "Work after a call; none: as the queue."),
     ("max_call_seconds", click.INT, "Longest call."),
     ("load_limit", _FLOAT_OR_NONE, "Load average of a minute per core at which the campaign waits."),
@@ -50,7 +53,7 @@ RULES: tuple[tuple[str, Any, str], ...] = (
 )
 SWITCHES: tuple[tuple[str, str], ...] = (
     ("record", "Record the calls."),
-    ("detect_machines", "Listen after the answer, too."),
+    ("detect_machines", "Tell machines from people after the answer, too (the default)."),
     ("keep_running", "Do not finish when no lead is left."),
 )
 #: Rules whose "nothing" is an empty text.

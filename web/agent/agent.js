@@ -3,7 +3,7 @@
 // what an event says is asked for anew (card.show), what a form wants is checked by the server. All text comes
 // from callers and tenants, so it is only ever set as text, never as HTML.
 
-const KINDS = 'card.*,offer.answer,offer.end,form.save,agent.state';
+const KINDS = 'card.*,offer.accept,offer.answer,offer.end,form.save,agent.state';
 const SAVE_AFTER_MS = 800;
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 15000;
@@ -87,7 +87,7 @@ async function listen(generation) {
   source.onopen = () => { state.retryMs = FIRST_RETRY_MS; told('connected'); };
   // The ticket is good for one beginning only, so the browser must not try again by itself.
   source.onerror = () => { source.close(); again(generation); };
-  for (const kind of ['card.make', 'card.info', 'card.open', 'offer.answer', 'offer.end', 'form.save', 'agent.state']) {
+  for (const kind of ['card.make', 'card.info', 'card.open', 'offer.accept', 'offer.answer', 'offer.end', 'form.save', 'agent.state']) {
     source.addEventListener(kind, (event) => {
       state.after = Number(event.lastEventId);
       heard(kind, JSON.parse(event.data)).catch(show);
@@ -169,7 +169,12 @@ function drawCard(card) {
   const variables = card.variables;
   $('caller').textContent = variables.caller || 'withheld';
   $('caller-name').textContent = card.info.name ?? variables.caller_name ?? '';
-  $('call-state').textContent = card.state === 'ended' ? 'ended' : card.state;
+  $('call-state').textContent = card.preview_until ? 'preview' : card.state;
+  $('preview').hidden = !card.preview_until;
+  if ($('preview').dataset.offer !== String(card.offer_id)) {
+    $('preview').dataset.offer = card.offer_id;
+    $('skip-reason').value = '';
+  }
   $('queue').textContent = variables.queue;
   $('called').textContent = variables.called;
   $('pop').hidden = !card.url;
@@ -178,6 +183,10 @@ function drawCard(card) {
     $('pop-link').textContent = card.url;
   }
   const facts = Object.entries(card.info).filter(([, value]) => typeof value !== 'object');
+  if (card.variables.campaign) facts.unshift(['campaign', card.variables.campaign]);
+  for (const [name, value] of Object.entries(card.variables.lead ?? {})) {
+    if (typeof value !== 'object' && value !== '') facts.push([name, value]);
+  }
   if (card.lookup === 'failed') facts.push(['look-up', card.lookup_error]);
   $('info').replaceChildren(...facts.flatMap(([name, value]) =>
     [element('dt', { textContent: name }), element('dd', { textContent: String(value) })]));
@@ -289,6 +298,27 @@ $('sheet').addEventListener('input', (event) => {
 });
 $('sheet').addEventListener('submit', (event) => { event.preventDefault(); save(true); });
 
+// ---------------------------------------------------------------------------------------------- preview
+
+// The offer goes with it: a second click never decides on the next lead.
+async function decide(method, params) {
+  const offer = Number($('preview').dataset.offer);
+  $('accept').disabled = $('skip').disabled = true;
+  try {
+    await rpc(method, { offer, ...params });
+    $('problem').textContent = '';
+  } catch (error) { show(error); }
+  $('accept').disabled = $('skip').disabled = false;
+}
+
+$('preview').addEventListener('submit', (event) => { event.preventDefault(); decide('agent.preview.accept', {}); });
+$('skip').addEventListener('click', () => decide('agent.preview.skip', { reason: $('skip-reason').value || 'skipped' }));
+$('skip-reason').addEventListener('keydown', (event) => {
+  if (event.key !== 'Enter') return;
+  event.preventDefault(); // Enter in this field must not call
+  $('skip').click();
+});
+
 // ----------------------------------------------------------------------------------------------- log-in
 
 $('login').addEventListener('submit', async (event) => {
@@ -336,6 +366,8 @@ setInterval(() => {
   const wrapup = agent.state === 'wrapup' && agent.wrapup_until;
   const ms = wrapup ? Date.parse(agent.wrapup_until) - Date.now() : Date.now() - Date.parse(agent.state_at);
   const seconds = Math.max(0, Math.round(ms / 1000));
+  const until = state.cards.get(state.shown)?.preview_until;
+  $('preview-clock').textContent = until ? `${Math.max(0, Math.round((Date.parse(until) - Date.now()) / 1000))} s` : '';
   $('agent-clock').textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
 }, 500);
 

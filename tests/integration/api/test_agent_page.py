@@ -13,10 +13,12 @@ import pytest
 
 from kalibri.db import Conn
 from kalibri.services import agent, caller, form, screen_pop
-from tests.support.acd_field import Field
+from tests.support.acd_field import HOST, Field
 from tests.support.browser import PATIENCE_SECONDS, Browser
 from tests.support.builders import PASSWORD, make_account
+from tests.support.dial_field import DialField
 from tests.support.fix_api import Api, MakeApi
+from tools.dial.engine import Engine
 
 SOURCE = """\
 title: Complaint
@@ -212,3 +214,41 @@ def test_pages_load_nothing_from_elsewhere_and_show_no_other_file(api: Api) -> N
         "/agent/x/y",
     ):
         assert api.http("GET", path).status == 404
+
+
+def test_an_agent_looks_at_leads_and_skips_or_calls_them(api: Api, desk: Desk, tmp_path: Path) -> None:
+    field = DialField(desk.db, tenant=desk.field.tenant)
+    desk.db.execute(
+        "UPDATE node SET heartbeat_at = now() + interval '1 hour',"
+        ' data = data || \'{"capacity": 99, "calls": 0}\''
+    )
+    values = {"mode": "preview", "prompt": "", "queue_id": desk.queue, "preview_seconds": 600}
+    sale = field.campaign("spring", **values)
+    field.lead(sale, "74951110001", variables={"town": EVIL})
+    field.lead(sale, "74951110002")
+    engine = Engine(load=lambda: 0.0)
+    with Browser(tmp_path / "browser") as browser:
+        log_in(browser, api)
+        engine.look(desk.db, may_judge=False)
+        browser.wait_for_text("#caller", "74951110001")
+        browser.wait_for_text("#call-state", "preview")
+        browser.wait_for("return document.querySelector('#preview').hidden === false")
+        assert EVIL in browser.text("#info"), "what lists say is text"
+        browser.type("#skip-reason", "wrong_person")
+        browser.click("#skip")
+        eventually(lambda: field.value("SELECT reason FROM lead_skip") == "wrong_person")
+
+        def next_one() -> bool:
+            engine.look(desk.db, may_judge=False)
+            return browser.text("#caller") == "74951110002"
+
+        eventually(next_one)
+        browser.wait_for("return document.querySelector('#skip-reason').value === ''")
+        browser.click("#accept")
+        browser.wait_for("return document.querySelector('#preview').hidden === true")
+        (told,) = desk.db.execute(
+            "SELECT kind FROM acd_take(%s) WHERE kind = 'offer_agent'", [HOST]
+        ).fetchall()
+        assert told == ("offer_agent",)
+        browser.wait_for_text("#agent-state", "ringing")
+        assert browser.text("#problem") == ""

@@ -14,6 +14,7 @@ from kalibri.services import agent
 from tests.support.acd_field import Field
 from tests.support.api_stream import Stream
 from tests.support.builders import PASSWORD, make_account
+from tests.support.dial_centre import Centre
 from tests.support.fix_api import Api, MakeApi
 
 SOURCE = "title: Complaint\nfields:\n  - {name: note, type: text, required: true}\n"
@@ -164,3 +165,57 @@ def test_callers_are_looked_up_where_the_operator_allows_it(make_api: MakeApi, c
     assert crm.asked == ["/who?n=7495"]
     assert allowed.result(admin, "caller.info", number="7499", look_up=False)["lookup"] == "none"
     assert allowed.refused(allowed.token("acme", "agent"), "caller.info", number="7495") == "forbidden"
+
+
+def test_an_agent_decides_on_his_own_preview_only(api: Api, db: Conn) -> None:
+    centre = Centre(db)
+    for name in ("anna", "boris"):
+        make_account(db, centre.acd.tenant, name)
+        centre.acd.member(
+            centre.queue, agent.add(db, tenant_id=centre.acd.tenant, name=name, account=name).agent_id
+        )
+    db.execute("UPDATE agent_live SET registered = true")
+    tokens = {
+        name: api.result("", "session.login", username=name, place="acme", password=PASSWORD)["token"]
+        for name in ("anna", "boris")
+    }
+    sale = centre.campaign("74951110001", mode="preview")
+    centre.field.conn.execute('UPDATE lead SET variables = \'{"town": "Tula"}\'')
+    centre.acd.call("acd_login", agent.find(db, tenant_id=centre.acd.tenant, name="anna").agent_id)
+    after = api.result(tokens["anna"], "card.live")["after"]
+    with Stream(api.port, tokens["anna"], query={"after": after, "kind": "card.make,offer.accept"}) as mine:
+        centre.look()
+        made = mine.event()
+        offer = made.data["data"]["offer_id"]
+        assert made.data["data"]["variables"]["lead"]["town"] == "Tula"
+        card = api.result(tokens["anna"], "card.show", offer=offer)
+        assert (card["state"], card["preview_until"] is None) == ("reserved", False)
+        assert api.refused(tokens["boris"], "agent.preview.accept", offer=offer) == "preview-refused"
+        assert api.refused(tokens["boris"], "agent.preview.accept", name="anna") == "forbidden"
+        assert api.refused(tokens["anna"], "agent.preview.skip", offer=offer, reason=" ") == "bad-input"
+        api.result(tokens["anna"], "agent.preview.skip", offer=offer, reason="called lately")
+        centre.look()
+        assert centre.attempts(sale) == ["skipped"]
+        centre.acd.call("acd_login", agent.find(db, tenant_id=centre.acd.tenant, name="boris").agent_id)
+        centre.field.lead(sale, "74951110002")
+        centre.look()
+        second = centre.previews()[0]["offer_id"]
+        who = centre.field.value(
+            "SELECT a.name FROM offer JOIN agent a USING (agent_id) WHERE offer_id = %s", second
+        )
+        api.result(tokens[who], "agent.preview.accept", offer=second)
+        api.result(tokens[who], "agent.preview.accept", offer=second)
+        assert centre.offer()["offer_id"] == second
+
+
+def test_a_supervisor_takes_back_a_task_of_a_campaign(api: Api, db: Conn) -> None:
+    """He may not write attempts; the attempt follows all the same."""
+    centre = Centre(db)
+    centre.agent()
+    sale = centre.campaign("74951110001")
+    centre.look()
+    entry = centre.offer()["entry_id"]
+    api.result(api.token("acme", "admin"), "entry.eject", entry=entry)
+    centre.look()
+    assert centre.attempts(sale)[0] == "no_agent"
+    assert centre.acd.entry(entry)["end_reason"] == "cancelled"

@@ -2,56 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
 import pytest
 
 from callcore.dial import DialReason
 from kalibri.db import Conn
-from tests.support.acd_field import HOST, Field
-from tests.support.dial_field import DialField
-from tools.dial.engine import Engine
+from tests.support.acd_field import HOST
+from tests.support.dial_centre import Centre
 
 ONE, TWO = "74951110001", "74951110002"
-
-
-class Centre:
-    """A queue with agents and a campaign that calls them first."""
-
-    def __init__(self, conn: Conn) -> None:
-        self.acd = Field(conn)
-        self.acd.host()
-        self.queue = self.acd.queue()
-        self.field = DialField(conn, tenant=self.acd.tenant)
-        conn.execute(
-            "UPDATE node SET heartbeat_at = now() + interval '1 hour',"
-            ' data = data || \'{"capacity": 99, "calls": 0}\''
-        )
-        self.now = time.monotonic()
-        self.engine = Engine(clock=lambda: self.now, load=lambda: 0.0)
-
-    def agent(self, name: str = "anna") -> int:
-        return self.acd.agent(name, self.queue)
-
-    def campaign(self, *numbers: str, **columns: Any) -> int:
-        values = {"mode": "agent_first", "prompt": "", "queue_id": self.queue, "reading_seconds": 7}
-        return self.field.campaign(leads=list(numbers), **(values | columns))
-
-    def look(self, times: int = 3) -> None:
-        for _ in range(times):
-            self.now += 1.0
-            self.engine.look(self.field.conn, may_judge=True)
-        self.field.check()
-
-    def offer(self) -> dict[str, Any]:
-        """Return the open offer, as the host takes it."""
-        rows = self.field.rows("SELECT * FROM acd_take(%s) WHERE kind = 'offer_agent'", HOST)
-        assert len(rows) == 1, rows
-        return rows[0]
-
-    def attempts(self, campaign: int) -> list[str | None]:
-        return [attempt["outcome"] for attempt in self.field.attempts(campaign)]
 
 
 @pytest.fixture
@@ -102,6 +60,75 @@ def test_an_agent_who_does_not_answer_consumes_no_lead(centre: Centre) -> None:
     assert centre.attempts(sale) == [None]
     assert centre.acd.state(bella) in ("reserved", "ringing")
     assert centre.field.leads(sale)[0]["attempts"] == 0
+
+
+def test_an_agent_who_does_not_answer_is_paused_at_once(centre: Centre) -> None:
+    anna = centre.agent()
+    centre.campaign(ONE)
+    centre.look()
+    centre.acd.outcome(centre.offer()["offer_id"], "no_answer")
+    assert centre.acd.state(anna) == "paused"
+    entered = centre.acd.enter(centre.queue)
+    assert entered.kind == "wait", "nobody rings a desk that does not answer"
+
+
+def test_agents_who_ring_already_hold_back_no_further_task(centre: Centre) -> None:
+    for name in ("anna", "bella", "carla", "diana"):
+        centre.agent(name)
+    sale = centre.campaign(ONE, TWO, "74951110003", "74951110004")
+    admission = "UPDATE campaign_admission SET max_queue_percent = 1000 WHERE campaign_id = %s"
+    centre.field.conn.execute(admission, [sale])
+    centre.look(8)
+    assert len(centre.field.attempts(sale)) == 4
+    assert not centre.field.rows("SELECT FROM agent_live WHERE state = 'free'")
+
+
+def test_who_opts_out_while_his_lead_waits_for_an_agent_is_not_called(centre: Centre) -> None:
+    anna = centre.agent()
+    sale = centre.campaign()
+    first = centre.acd.enter(centre.queue)
+    centre.acd.answer(first.offer_id)
+    centre.field.lead(sale, ONE, priority="urgent", rank=3)
+    centre.look()
+    assert centre.attempts(sale) == [None]
+    centre.field.value("SELECT do_not_call_add(%s, NULL, %s, 'test')", centre.acd.tenant, ONE)
+    centre.acd.acts("acd_finish", first.offer_id, "caller")
+    assert centre.acd.state(anna) == "free", "the last look is before the agent is called"
+    centre.look()
+    assert centre.attempts(sale) == ["refused"]
+    centre.field.make_due(sale)
+    centre.look()
+    assert centre.field.leads(sale)[0]["result"] == "do_not_call"
+
+
+def test_who_opts_out_while_the_agent_reads_is_not_called(centre: Centre) -> None:
+    anna = centre.agent()
+    sale = centre.campaign(ONE)
+    centre.look()
+    offer = centre.offer()
+    centre.acd.answer(offer["offer_id"])
+    centre.field.value("SELECT do_not_call_add(%s, NULL, %s, 'test')", centre.acd.tenant, ONE)
+    centre.look()
+    told = centre.field.rows("SELECT * FROM acd_take(%s)", HOST)
+    assert [(row["kind"], row["offer_id"]) for row in told] == [("cancel_offer", offer["offer_id"])]
+    assert centre.attempts(sale) == ["refused"]
+    assert centre.acd.state(anna) == "free"
+
+
+def test_a_task_does_not_wait_for_an_agent_past_the_hours_of_its_person(centre: Centre) -> None:
+    centre.agent()
+    sale = centre.campaign()
+    first = centre.acd.enter(centre.queue)
+    centre.acd.answer(first.offer_id)
+    centre.field.lead(sale, ONE, priority="urgent", rank=3)
+    centre.look()
+    assert centre.attempts(sale) == [None]
+    centre.field.conn.execute("UPDATE campaign SET hours = 'mon 00:00-00:01' WHERE campaign_id = %s", [sale])
+    centre.look(8)
+    (lead,) = centre.field.leads(sale)
+    assert centre.attempts(sale) == ["no_agent"]
+    assert (lead["state"], lead["attempts"]) == ("waiting", 0)
+    assert not centre.field.rows("SELECT FROM queue_entry WHERE state = 'waiting'")
 
 
 def test_callers_of_the_queue_go_first(centre: Centre) -> None:
@@ -166,3 +193,24 @@ def test_a_host_that_dies_while_the_person_may_ring_rings_nobody_twice(centre: C
     assert (lead["state"], lead["attempts"], lead["uncharged"]) == ("waiting", 0, 1)
     assert centre.acd.entry(offer["entry_id"])["state"] == "ended"
     assert centre.acd.state(anna) == "free"
+
+
+def test_the_provider_of_a_task_is_that_of_its_call(centre: Centre) -> None:
+    centre.agent()
+    sale = centre.campaign(gateway="cheap")
+    centre.field.lead(sale, ONE, gateway="dear")
+    centre.look()
+    assert centre.offer()["data"]["variables"]["dial"]["gateway"] == "dear"
+
+
+def test_wrap_up_is_that_of_the_campaign(centre: Centre) -> None:
+    anna = centre.agent()
+    centre.campaign(ONE, wrapup_seconds=300)
+    centre.look()
+    offer = centre.offer()
+    centre.acd.answer(offer["offer_id"])
+    centre.acd.acts("acd_dialled", offer["entry_id"], "reached", 200, "[]")
+    centre.acd.acts("acd_finish", offer["offer_id"], "agent")
+    assert centre.acd.state(anna) == "wrapup"
+    left = "SELECT extract(epoch FROM wrapup_until - clock_timestamp()) FROM agent_live WHERE agent_id = %s"
+    assert 200 < centre.field.value(left, anna) <= 300

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kalibri.services.park import TakenSlot
 from kalibri.services.presence import AgentOnLine, MessagesWaiting
 from kalibri.services.stored_message import DueMessage
 from kemi import events, messages, presence, stored_messages
@@ -194,6 +195,23 @@ def test_nobody_asks_for_mailboxes_that_nobody_watches(proxy: FakeProxy) -> None
     watch(proxy)
     presence.follow_mailboxes(proxy.worker)
     assert len(proxy.acd.results) == 1
+
+
+def test_the_lamp_of_a_park_slot_tells_who_waits_there(proxy: FakeProxy) -> None:
+    watch(proxy, rU="*713")
+    assert proxy.replies == [(200, "OK")]
+    waiting = TakenSlot(tenant_id=1, slot=3, call_id="c", caller="84951112233")
+    for taken, told in (([], 0), ([waiting], 1), ([waiting], 0), ([], 1)):
+        proxy.ksr.calls.clear()
+        proxy.acd.results = [taken]
+        presence.follow_slots(proxy.worker)
+        bodies = [body for _, body in notified(proxy)]
+        assert len(bodies) == told
+        if told:
+            assert ("sip:84951112233@demo.example" in bodies[0]) == bool(taken)
+            assert 'entity="sip:*713@demo.example"' in bodies[0]
+    watch(proxy, rU="*713", **{"$hdr(Event)": "presence"})
+    assert [reply[0] for reply in proxy.replies] == [404]
 
 
 # ------------------------------------------------------------------------------------------------- messages

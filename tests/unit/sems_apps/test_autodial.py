@@ -228,6 +228,13 @@ def test_a_machine_in_the_queue_takes_no_agents_time() -> None:
     assert (dialled.end.verdict, dialled.end.talked) == ("machine", False)
 
 
+def test_where_machines_are_not_told_from_people_nobody_is_hung_up_on() -> None:
+    dialled = Dialled(replace(PREDICTIVE, detect=False)).answer()
+    dialled.feed(Entered(QueueSettings(tenant=1, queue=7)))
+    dialled.feed(Recognised(CALLER, "machine"))
+    assert not dialled.of(do.Hangup)
+
+
 def test_an_agent_who_talks_with_a_machine_hangs_up_himself() -> None:
     dialled = Dialled(PREDICTIVE).answer()
     dialled.feed(Entered(QueueSettings(tenant=1, queue=7)))

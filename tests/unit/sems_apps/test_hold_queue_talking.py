@@ -14,6 +14,7 @@ from sems_apps.events import (
     LegFailed,
     LegHeld,
     LegRinging,
+    OfferWithdrawn,
     PromptEnded,
     RecordAsked,
     SuperviseAsked,
@@ -183,6 +184,17 @@ def test_callback_agent_first() -> None:
     world.feed(LegAnswered(CALLER))
     assert world.partner() == "agent:5"
     assert ReportCallback("reached") in world.reports
+
+
+@pytest.mark.parametrize("reading", [0.0, 7.0])
+def test_callback_that_is_taken_back_calls_nobody_any_more(reading: float) -> None:
+    world = QueueWorld()
+    world.feed(CallbackDue(NUMBER, PLAIN, offer=5, target="105", reading_seconds=reading))
+    world.feed(LegAnswered("agent:5"))
+    assert (CALLER in world.legs) == (reading == 0.0)
+    world.feed(OfferWithdrawn(5))
+    assert world.finished
+    assert not [report for report in world.reports if isinstance(report, ReportCallback | LeaveQueue)]
 
 
 def test_callback_agent_who_fails_leaves_the_entry_alone() -> None:

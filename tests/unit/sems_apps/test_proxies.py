@@ -67,6 +67,11 @@ def test_an_unknown_proxy_is_not_held_for_dead(proxies: Proxies) -> None:
     assert proxies.next_hop(HERE) == HERE
 
 
+def test_a_media_host_is_heard_and_never_called_through(proxies: Proxies) -> None:
+    proxies.set([*rows(here=False), (f"udp:{THERE[0]}:5080", None)])
+    assert (proxies.accepts(THERE[0]), proxies.next_hop(HERE)) == (True, HERE)
+
+
 def test_only_known_proxies_are_heard(proxies: Proxies) -> None:
     proxies.set([*rows(there=False), (None, True), ("udp:host.example", True)])
     assert [proxies.accepts(host) for host in ("127.0.0.1", "192.0.2.1", "192.0.2.2", "192.0.2.3", "")] == [

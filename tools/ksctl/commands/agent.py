@@ -10,8 +10,9 @@ import click
 
 from callcore.agent import AgentState
 from kalibri.services import agent as agents
+from kalibri.services import preview
 from kalibri.services import queue as queues
-from tools.ksctl.app import App, pass_app
+from tools.ksctl.app import App, pass_app, person
 from tools.ksctl.moments import Moment
 from tools.ksctl.options import TEXT_OR_NONE, enabled_option, given, tenant_filter_option, tenant_option
 from tools.ksctl.output import Column, output_option, say, show, show_one
@@ -189,6 +190,39 @@ def skills_(app: App, tenant: str, name: str, levels: tuple[str, ...], output: s
                 raise click.UsageError(f"{text}: write SKILL=LEVEL, as english=8")
             agents.set_skill(app.conn, tenant_id=tenant_id, name=name, skill_name=skill, level=int(level))
     show(agents.skills(app.conn, tenant_id=tenant_id, name=name), ("skill", "level"), output)
+
+
+@cli.group("preview")
+def preview_() -> None:
+    """The lead that an agent looks at (campaigns of mode preview)."""
+
+
+OFFER = click.option("--offer", type=click.IntRange(1), help="Only this preview, as its card names it.")
+
+
+@preview_.command("accept")
+@tenant_option
+@click.argument("name")
+@OFFER
+@pass_app
+def accept(app: App, tenant: str, name: str, offer: int | None) -> None:
+    """Call the lead: the agent's phone rings, then the person's."""
+    preview.accept(app.conn, tenant_id=app.tenant_id(tenant), name=name, offer=offer, by=person())
+    say("accepted")
+
+
+@preview_.command("skip")
+@tenant_option
+@click.argument("name")
+@click.argument("reason")
+@OFFER
+@pass_app
+def skip(app: App, tenant: str, name: str, reason: str, offer: int | None) -> None:
+    """Do not call the lead, for a REASON; the retry rules of the campaign say what follows."""
+    preview.skip(
+        app.conn, tenant_id=app.tenant_id(tenant), name=name, reason=reason, offer=offer, by=person()
+    )
+    say("skipped")
 
 
 @cli.command("history")
