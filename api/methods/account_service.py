@@ -24,11 +24,6 @@ def allow(conn: Conn, *, tenant_id: int, username: str, caller: str) -> Services
     return services.list_caller(conn, tenant_id=tenant_id, username=username, caller=caller, which="white")
 
 
-def set_code(conn: Conn, *, tenant_id: int, action: str, code: str) -> ServiceCode:
-    """Give an action another code; the empty one switches it off. Raises BadInput, AlreadyExists."""
-    return codes.set_code(conn, tenant_id=tenant_id, action=action, code=code)
-
-
 def reset_code(conn: Conn, *, tenant_id: int, action: str) -> ServiceCode:
     """Give an action its usual code again. Raises BadInput."""
     return codes.set_code(conn, tenant_id=tenant_id, action=action, code=None)
@@ -62,7 +57,7 @@ METHODS = (
     ),
     Method("huntgroup.rm", groups.remove, Scope.ADMIN, Tenancy.ONE),
     Method("starcode.list", codes.list_codes, Scope.READ, Tenancy.ONE),
-    Method("starcode.set", set_code, Scope.ADMIN, Tenancy.ONE),
+    Method("starcode.set", codes.set_code, Scope.ADMIN, Tenancy.ONE, narrow={"code": str}),
     Method("starcode.reset", reset_code, Scope.ADMIN, Tenancy.ONE),
     Method("forwarding.show", codes.find_policy, Scope.READ, Tenancy.ONE),
     Method("forwarding.set", codes.set_policy, Scope.ADMIN, Tenancy.ONE, Fields(ForwardPolicy)),

@@ -12,7 +12,7 @@ from pydantic import Field
 from api.method import Context, Method, Scope, Tenancy
 from kalibri.db import Conn
 from kalibri.services import voicemail
-from kalibri.services.voicemail import Mailbox, VoiceMessage
+from kalibri.services.voicemail import VoiceMessage
 
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Addresses = Annotated[list[str], Field(min_length=1, max_length=20)]
@@ -54,11 +54,6 @@ def mail(conn: Conn, *, tenant_id: int, mailbox: str, message: str) -> VoiceMess
     return voicemail.send_again(conn, tenant_id=tenant_id, mailbox=mailbox, message=message)
 
 
-def set_(conn: Conn, *, tenant_id: int, mailbox: str, recipients: Addresses) -> Mailbox:
-    """Send messages that come from now on to these addresses. Raises BadInput."""
-    return voicemail.set_mailbox(conn, tenant_id=tenant_id, mailbox=mailbox, recipients=recipients)
-
-
 METHODS = (
     Method("voicemail.boxes", voicemail.list_mailboxes, Scope.READ, Tenancy.FILTER),
     *(
@@ -71,6 +66,8 @@ METHODS = (
             ("mail", mail),
         )
     ),
-    Method("voicemail.set", set_, Scope.ADMIN, Tenancy.ONE),
+    Method(
+        "voicemail.set", voicemail.set_mailbox, Scope.ADMIN, Tenancy.ONE, narrow={"recipients": Addresses}
+    ),
     Method("voicemail.unset", voicemail.drop_mailbox, Scope.ADMIN, Tenancy.ONE),
 )
