@@ -13,11 +13,14 @@ from kemi.ks_acd import media_host
 from kemi.ks_acd.model import MediaHost
 from kemi.ks_route.model import Decision, DestinationKind, ToService
 from kemi.park import ToPark
+from kemi.presentation import ANONYMOUS_NAME
 from kemi.worker import Worker
 
 #: The same callbacks as those of queue calls: a call that is in no queue comes back here.
 HOST = Routes("ksr_branch_queue", "ksr_onreply_manage", "ksr_failure_queue")
 APPLICATION = "ivr_menu"
+#: What a media host is told in place of a hidden number; it takes it for none.
+ANONYMOUS = "anonymous"
 #: Kind of destination → what names it in X-KS-Arg.
 ARGUMENTS = {DestinationKind.IVR: "scenario", DestinationKind.ANNOUNCEMENT: "prompt"}
 #: Our own limits and refusals of a host that has not taken the call: the next one may take it.
@@ -34,12 +37,15 @@ def serves(decision: Decision | None) -> bool:
 def begin(worker: Worker, state: CallState, decision: Decision) -> None:
     """Bring a call, whose dialog is open already, to a media host."""
     assert isinstance(decision, ToService | ToPark)
-    name = worker.port.text("$fn").strip('"')
-    application = park.APPLICATION if isinstance(decision, ToPark) else APPLICATION
+    parks = isinstance(decision, ToPark)
+    # The scenario answers for the called: its messages, letters and transfers show who hides his number to nobody.
+    hidden = not parks and (decision.hidden or state.hidden)
+    name = (ANONYMOUS_NAME if hidden else worker.port.text("$fn")).strip('"')
+    application = park.APPLICATION if parks else APPLICATION
     arg = {
         "tenant": decision.tenant_id,
         **(decision.arg if isinstance(decision, ToPark) else {ARGUMENTS[decision.kind]: decision.name}),
-        "caller": decision.a_sent,
+        "caller": ANONYMOUS if hidden else decision.a_sent,
         "called": decision.b_sent,
         "caller_name": name or None,
     }

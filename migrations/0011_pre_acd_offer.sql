@@ -70,7 +70,8 @@ BEGIN
         PERFORM acd_send(o.holder, p_tenant, 'join', e.entry_id, p_offer, v_data);
     ELSE
         UPDATE offer
-        SET state = 'answered', answered_at = v_now, ring_ms = acd_ms(made_at, v_now), deadline_at = v_now + acd_seconds(greatest(60, q.callback_ring_seconds + 10)),
+        SET state = 'answered', answered_at = v_now, ring_ms = acd_ms(CASE WHEN e.variables #> '{dial,preview_seconds}' IS NULL THEN made_at ELSE rung_at END, v_now),
+            deadline_at = v_now + acd_seconds(greatest(60, q.callback_ring_seconds + 10, dial_seconds(e, 'reading_seconds') + dial_seconds(e, 'ring_seconds') + 15)),
             agent_sip_call_id = (SELECT l ->> 'sip_call_id' FROM jsonb_array_elements(p_legs) l WHERE l ->> 'kind' = 'agent' LIMIT 1)
         WHERE tenant_id = p_tenant AND offer_id = p_offer RETURNING * INTO o;
         UPDATE agent_live

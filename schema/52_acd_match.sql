@@ -209,13 +209,13 @@ DECLARE
     v_state offer_state := CASE WHEN v_preview IS NULL AND p_entry.holder = current_setting('acd.caller') AND NOT v_dial THEN 'ringing' ELSE 'reserved' END;
     v_limit integer := CASE WHEN v_preview IS NOT NULL THEN v_preview
                             WHEN v_dial THEN p_queue.callback_ring_seconds + 10
-                            WHEN v_state = 'ringing' THEN p_queue.ring_seconds + 5 ELSE 5 END;
+                            WHEN v_state = 'ringing' THEN greatest(p_queue.ring_seconds, dial_seconds(p_entry, 'agent_ring_seconds')) + 5 ELSE 5 END;
     v_offer bigint;
 BEGIN
     INSERT INTO offer (tenant_id, entry_id, queue_id, agent_id, call_id, caller, holder, proxy, state, strategy, forced, ring_all,
                        made_at, rung_at, deadline_at, waited_ms, candidates, preview_until)
     VALUES (p_entry.tenant_id, p_entry.entry_id, p_entry.queue_id, p_agent, p_entry.call_id, p_entry.caller, p_entry.holder, p_entry.proxy,
-            v_state, p_queue.strategy, p_forced, p_queue.strategy = 'ring_all' AND NOT p_forced,
+            v_state, p_queue.strategy, p_forced, p_queue.strategy = 'ring_all' AND NOT p_forced AND v_preview IS NULL,
             p_now, CASE v_state WHEN 'ringing' THEN p_now END, p_now + acd_seconds(v_limit), acd_ms(p_entry.since, p_now), p_candidates,
             CASE WHEN v_preview IS NOT NULL THEN p_now + acd_seconds(v_limit) END)
     RETURNING offer_id INTO v_offer;
@@ -283,7 +283,8 @@ BEGIN
         v_agents := v_draw.agents;
         v_candidates := v_candidates || jsonb_build_object('drawn', v_draw.drawn, 'among', v_draw.among);
     ELSE
-        v_agents := acd_best_agents(e, p_now, CASE q.strategy WHEN 'ring_all' THEN q.ring_all_limit ELSE 1 END);
+        -- A lead is looked at by one agent at a time, whatever the strategy.
+        v_agents := acd_best_agents(e, p_now, CASE WHEN q.strategy = 'ring_all' AND e.variables #> '{dial,preview_seconds}' IS NULL THEN q.ring_all_limit ELSE 1 END);
     END IF;
     UPDATE queue_entry SET state = 'offered', state_at = p_now, due_at = NULL, offers = offers + 1, holder = e.holder
     WHERE tenant_id = p_tenant AND entry_id = p_entry;

@@ -20,10 +20,10 @@ BEGIN
     v_ids := ARRAY(SELECT command_id FROM host_command WHERE host = p_holder AND taken_at IS NULL ORDER BY command_id LIMIT p_most);
     UPDATE host_command SET taken_at = v_now WHERE command_id = ANY (v_ids);
     FOR o IN
-        UPDATE offer f SET state = 'ringing', rung_at = v_now, deadline_at = v_now + acd_seconds(q.ring_seconds + 5)
-        FROM host_command c, queue q
+        UPDATE offer f SET state = 'ringing', rung_at = v_now, deadline_at = v_now + acd_seconds(greatest(q.ring_seconds, dial_seconds(e, 'agent_ring_seconds')) + 5)
+        FROM host_command c, queue q, queue_entry e
         WHERE c.command_id = ANY (v_ids) AND c.kind = 'offer_agent' AND f.tenant_id = c.tenant_id AND f.offer_id = c.offer_id
-          AND f.state = 'reserved' AND q.tenant_id = f.tenant_id AND q.queue_id = f.queue_id
+          AND f.state = 'reserved' AND q.tenant_id = f.tenant_id AND q.queue_id = f.queue_id AND e.tenant_id = f.tenant_id AND e.entry_id = f.entry_id
         RETURNING f.tenant_id, f.offer_id, f.agent_id
     LOOP
         UPDATE agent_live SET offer_state = 'ringing', event = 'ring', event_at = v_now, event_by = ''

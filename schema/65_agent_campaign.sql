@@ -79,6 +79,11 @@ COMMENT ON FUNCTION dial_follow_entry() IS 'Row trigger: the attempt of an agent
 CREATE TRIGGER dial_follow_entry AFTER UPDATE ON queue_entry FOR EACH ROW
     WHEN (NEW.kind = 'callback' AND NEW.variables ? 'dial') EXECUTE FUNCTION dial_follow_entry();
 
+CREATE FUNCTION dial_seconds(e queue_entry, rule text) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
+SELECT CASE WHEN e.kind = 'callback' AND NOT e.anchored THEN coalesce((e.variables -> 'dial' ->> rule)::integer, 0) ELSE 0 END
+$$;
+COMMENT ON FUNCTION dial_seconds(queue_entry, text) IS 'How long a campaign lets its agent ring or read, or its person ring; 0: no campaign says. Deadlines of offers allow for it.';
+
 CREATE FUNCTION dial_rings_agent(o offer) RETURNS boolean LANGUAGE sql STABLE AS $$
 SELECT o.rung_at IS NOT NULL AND EXISTS (SELECT FROM queue_entry e WHERE e.tenant_id = o.tenant_id AND e.entry_id = o.entry_id AND e.kind = 'callback' AND NOT e.anchored AND e.variables ? 'dial')
 $$;

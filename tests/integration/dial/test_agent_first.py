@@ -214,3 +214,15 @@ def test_wrap_up_is_that_of_the_campaign(centre: Centre) -> None:
     assert centre.acd.state(anna) == "wrapup"
     left = "SELECT extract(epoch FROM wrapup_until - clock_timestamp()) FROM agent_live WHERE agent_id = %s"
     assert 200 < centre.field.value(left, anna) <= 300
+
+
+def test_an_agent_may_ring_and_read_as_long_as_the_campaign_says(centre: Centre) -> None:
+    """Longer than the queue lets its agents ring, and than callbacks usually take."""
+    centre.agent()
+    centre.campaign(ONE, agent_ring_seconds=100, reading_seconds=500, ring_seconds=90)
+    centre.look()
+    offer = centre.offer()
+    left = "SELECT extract(epoch FROM deadline_at - clock_timestamp()) FROM offer WHERE offer_id = %s"
+    assert centre.field.value(left, offer["offer_id"]) > 100
+    centre.acd.answer(offer["offer_id"])
+    assert centre.field.value(left, offer["offer_id"]) > 590

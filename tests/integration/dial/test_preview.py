@@ -323,3 +323,13 @@ def test_a_skip_is_no_call_of_its_caller_id(centre: Centre) -> None:
     (looked,) = centre.previews()
     assert looked["caller"] == TWO, "the call of the day is still to be had"
     assert centre.field.value(used) == 1
+
+
+def test_a_lead_is_looked_at_by_one_agent_even_where_all_of_them_ring(centre: Centre) -> None:
+    centre.acd.change(centre.queue, strategy="ring_all", anchor="always")
+    centre.agent("anna")
+    centre.agent("bella")
+    sale = campaign(centre, ONE)
+    centre.look(6)
+    assert len(centre.previews()) == 1
+    assert len(centre.field.attempts(sale)) == 1

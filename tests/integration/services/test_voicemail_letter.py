@@ -187,6 +187,12 @@ def test_what_a_caller_calls_himself_cannot_play_with_the_letter(
     assert postman.to == [["anna@acme.example"]]
 
 
+def test_who_hides_his_number_is_unknown(db: Conn, config: Config, acme: int, postman: Postman) -> None:
+    leave(config, db, acme, "101", "")
+    send_due(db, config)
+    assert postman.letters[0]["Subject"] == "Voice message from unknown for 101 (0:02)"
+
+
 def test_ks_worker_sends_as_soon_as_something_waits(
     db: Conn, config: Config, acme: int, postman: Postman
 ) -> None:

@@ -103,3 +103,30 @@ def test_who_answers_and_finds_no_agent_is_let_go_and_goes_first_next_time(
     wait_for(live_switch, lambda: outcomes(field, sale) == {number: "abandoned"}, "settled")
     (lead,) = field.leads(sale)
     assert (lead["rank"], lead["attempts"]) == (4, 0)
+
+
+def test_an_agent_accepts_a_lead_and_talks_with_the_person(
+    live_switch: Switch, live_centre: CallCentre, carriers: Carriers, field: DialField
+) -> None:
+    people = People(live_switch, carriers)
+    eve = live_centre.agent()
+    sales = live_centre.queue([eve], wrapup_seconds=0)
+    one, two = people.number(1), people.number(2)
+    values = {"mode": "preview", "prompt": "", "preview_seconds": 3000, "agent_ring_seconds": 20}
+    sale = field.campaign(f"look-{people.prefix}", leads=[one, two], queue_id=sales.queue_id, **values)
+    eve.wait("reserved", seconds=30)
+    field.rows("SELECT dial_preview_skip(%s, %s, NULL, 'called_lately', 'eve')", field.tenant, eve.agent_id)
+    looks = "SELECT caller FROM offer WHERE queue_id = %s AND preview_until IS NOT NULL"
+    wait_for(live_switch, lambda: field.value(looks, sales.queue_id) == two, "the next lead")
+    assert not eve.phone.calls, "he is not rung before he has accepted"
+    for _ in range(2):
+        said = field.value("SELECT dial_preview_accept(%s, %s, NULL, 'eve')", field.tenant, eve.agent_id)
+        assert said in ("accepted", "none"), "the second click means no further lead"
+    eve.call().wait_answered()
+    call = people.wait_call(two).wait_answered()
+    eve.wait("busy")
+    call.hang_up()
+    eve.wait("free")
+    wait_for(live_switch, lambda: outcomes(field, sale) == {one: "skipped", two: "answered"}, "settled")
+    assert (len(people.calls_of(one)), len(people.calls_of(two))) == (0, 1)
+    field.check()

@@ -90,7 +90,7 @@ def test_no_more_calls_than_the_lines_of_a_gateway(
         return Plan.answer(bye_after=0.7)
 
     people.carrier.choose = answer
-    numbers = [people.number(serial) for serial in range(12)]
+    numbers = [people.number(serial) for serial in range(8)]
     sale = field.campaign(f"lines-{people.prefix}", leads=numbers, lines=10, retry_table=one_try(field))
     live_switch.wait(
         lambda: any(hold["reason"] == DialReason.GATEWAY_LIMIT for hold in holds(field, sale)),

@@ -60,7 +60,7 @@ def test_twenty_agents(
     chance = random.Random(20)
     numbers = [people.number(serial) for serial in range(LEADS)]
     people.plans.update((number, plan(chance)) for number in numbers)
-    agents = [live_centre.agent() for _ in range(AGENTS)]
+    agents = live_centre.crew(AGENTS)
     sales = live_centre.queue(agents, wrapup_seconds=0, ring_seconds=60)
     one_try(field)
     sale = field.campaign(
