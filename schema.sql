@@ -29,8 +29,11 @@
 \ir schema/66_fingerprint.sql
 \ir schema/67_ivr.sql
 \ir schema/68_account_service.sql
+\ir schema/69_park.sql
 \ir schema/69_preview.sql
+\ir schema/69_voicemail.sql
 \ir schema/70_report.sql
 \ir schema/71_report_fold.sql
 \ir schema/72_form.sql
+\ir schema/73_office.sql
 \ir schema/80_publish.sql

@@ -8,7 +8,8 @@
 Parameters are those of the service function, with their type hints: what does not fit is refused with every
 error named, before anything is done. The first parameter of the function is the connection, or `Context` if it
 says so. `tenant_id` becomes the parameter `tenant` (a name) by the rule of `Tenancy`; `file: Path` becomes
-`csv`, the text of the file. A method that needs more is a small adapter beside its declaration (api/methods).
+`csv`, the text of the file. `narrow` says where a caller may give less than the service takes (a page of at most
+1000 rows). A method that needs more is a small adapter beside its declaration (api/methods).
 
 Never does anything itself: api/execution.py calls, kalibri/services does.
 """
@@ -20,7 +21,7 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -114,13 +115,15 @@ class Method:
     account: str | None = None
     #: Parameters of `do` that are not offered.
     hide: tuple[str, ...] = ()
+    #: Tighter types of parameters of `do`: what a caller may give is not always all that the service takes.
+    narrow: Mapping[str, Any] = field(default_factory=dict, hash=False)
     #: False: the function needs transactions of its own (an isolation level, a long wait).
     one_transaction: bool = True
 
     @cached_property
     def hints(self) -> Mapping[str, Any]:
         """Type hints of the function."""
-        return typing.get_type_hints(self.do, include_extras=True)
+        return {**typing.get_type_hints(self.do, include_extras=True), **self.narrow}
 
     @cached_property
     def wants_context(self) -> bool:

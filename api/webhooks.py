@@ -58,7 +58,7 @@ def post(claim: Claim, *, private_allowed: bool, now: Callable[[], float] = time
     reach = Reach(everywhere=private_allowed)
     try:
         wire = connected(
-            host, port, tls=parts.scheme == "https", reach=reach, timeout_seconds=TIMEOUT_SECONDS
+            host, port, tls=parts.scheme == "https", judge=reach.judge, timeout_seconds=TIMEOUT_SECONDS
         )
     except NotFetched as error:
         raise NotSent(f"{error} (api.webhooks_to_private_addresses)") from error

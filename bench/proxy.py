@@ -24,9 +24,10 @@ import click
 
 from bench.report import write_report
 from tests.support.fix_instance import Instance
-from tests.support.kamailio_probe import ask_options, wait_until
+from tests.support.kamailio_probe import ask_options
 from tests.support.net_ports import free_port
 from tests.support.switch import Switch
+from tests.support.waiting import wait_until
 
 HERE = Path(__file__).parent
 ROUNDS = 5
@@ -84,7 +85,7 @@ def native_proxy(folder: Path, uas_port: int) -> Iterator[tuple[int, int]]:
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        wait_until(lambda: ask_options(("127.0.0.1", port), 0.5), 15, "the native proxy")
+        wait_until(lambda: ask_options(("127.0.0.1", port), 0.5), "the native proxy", 15)
         yield port, process.pid
     finally:
         process.send_signal(signal.SIGTERM)

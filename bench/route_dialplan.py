@@ -29,11 +29,12 @@ from bench.inside_kamailio import ask
 from bench.report import write_report
 from bench.route_tables import RouteMaker
 from kalibri.config import PROJECT_ROOT
-from kemi.ks_route.index_build import build_index
+from kemi.ks_route.index_write import build_index
 from kemi.ks_route.model import RouteRow
 from kemi.ks_route.table import RouteTable
-from tests.support.kamailio_probe import ask_options, wait_until
+from tests.support.kamailio_probe import ask_options
 from tests.support.net_ports import free_port
+from tests.support.waiting import wait_until
 
 CALLS = 200
 START_SECONDS, MEASURE_SECONDS = 180, 180
@@ -122,8 +123,8 @@ def kamailio(folder: Path, port: int) -> Iterator[None]:
     try:
         wait_until(
             lambda: process.poll() is not None or ask_options(("127.0.0.1", port), 1),
-            START_SECONDS,
             "Kamailio",
+            START_SECONDS,
             0.5,
         )
         if process.poll() is not None:

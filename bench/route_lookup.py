@@ -26,8 +26,8 @@ from bench.route_tables import RouteMaker, calls
 from callcore.gateway import Gateway, GatewayGroup, GroupMember
 from kemi.ks_route.decide import decide
 from kemi.ks_route.facts import SystemFacts
-from kemi.ks_route.index_build import build_index
 from kemi.ks_route.index_file import IndexFile
+from kemi.ks_route.index_write import build_index
 from kemi.ks_route.matchers import Engines
 from kemi.ks_route.model import RouteRequest, World
 from kemi.ks_route.overlay import write_overlay

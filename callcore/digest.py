@@ -7,15 +7,11 @@ as the password, so it is a secret too.
 from __future__ import annotations
 
 import hashlib
-import secrets
 from dataclasses import dataclass, field
 
 from callcore.errors import Refused
 
 MIN_PASSWORD_CHARACTERS = 8
-GENERATED_CHARACTERS = 16
-#: Nothing that is misread on paper or has to be hunted for on a phone's keypad.
-ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 class WeakPassword(Refused):
@@ -48,8 +44,3 @@ def check_password(username: str, password: str) -> None:
         raise WeakPassword("the password holds characters that do not print")
     if password.lower() == username.lower() or len(set(password)) == 1:
         raise WeakPassword("the password is the user name or one character repeated")
-
-
-def generate_password() -> str:
-    """Return a random password of about 79 bits that can be read out and typed on a phone."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(GENERATED_CHARACTERS))

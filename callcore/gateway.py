@@ -196,8 +196,8 @@ class OrderWishes:
 
     #: "cost": cheapest first, weight among equals; "weight": fair weighted order alone.
     group_order: str = "cost"
-    #: Name of the gateway that comes first.
-    prefer_gateway: str | None = None
+    #: Gateways (ids) that come first, those of the first set before those of the next.
+    preferred: tuple[frozenset[int], ...] = ()
     #: Gateways of this region come before the others; None: no region is preferred.
     local_region: str | None = None
     expected_call_seconds: int = 180
@@ -283,12 +283,12 @@ def _sort(
     currencies = {choice.currency for choice, _up in choices if choice.currency is not None}
     by_cost = wishes.group_order == "cost" and len(currencies) <= 1
 
-    def key(entry: tuple[GatewayChoice, bool]) -> tuple[bool, bool, bool, bool, Decimal, float]:
+    def key(entry: tuple[GatewayChoice, bool]) -> tuple[bool, tuple[bool, ...], bool, bool, Decimal, float]:
         choice, up = entry
         gateway = choice.gateway
         return (
             not up,  # only an emergency call gets here with a gateway that is down
-            gateway.name != wishes.prefer_gateway,
+            tuple(gateway.gateway_id not in wanted for wanted in wishes.preferred),
             wishes.local_region is not None and gateway.region != wishes.local_region,
             by_cost and choice.cost is None,
             choice.cost if by_cost and choice.cost is not None else Decimal(0),
@@ -300,7 +300,7 @@ def _sort(
 
 def _note(gateway: Gateway, cost: Decimal | None, state: GatewayState, wishes: OrderWishes) -> str:
     words = []
-    if gateway.name == wishes.prefer_gateway:
+    if any(gateway.gateway_id in wanted for wanted in wishes.preferred):
         words.append("preferred")
     if wishes.local_region is not None and gateway.region == wishes.local_region:
         words.append(f"local to {wishes.local_region}")

@@ -7,7 +7,6 @@ like are refused, unless the entry of this host says that it is private.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,10 +16,9 @@ from urllib.parse import quote, urlsplit
 from callcore.errors import Refused
 from callcore.ivr_model import Http, Wanted
 from callcore.ivr_values import TYPES, fill, pick
+from callcore.net_address import is_of_server, is_public
 
 LONGEST_URL = 2000
-#: NAT64 and 6to4 hide an IPv4 address inside an IPv6 one.
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class HostNotAllowed(Refused):
@@ -110,19 +108,9 @@ def target_of(url: str, entries: Iterable[Allowed]) -> Target:
 
 def check_address(text: str, allowed: Allowed) -> None:
     """Raise HostNotAllowed for an address that must not be connected to."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = (
-            address.ipv4_mapped
-            or address.sixtofour
-            or (ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None)
-        )
-        if inner is not None:
-            check_address(str(inner), allowed)
-            return
-    if address.is_multicast or address.is_unspecified or (address.is_reserved and not address.is_loopback):
+    if not is_of_server(text):
         raise HostNotAllowed(f"{text} is no address of a server")
-    if not address.is_global and not allowed.private:
+    if not allowed.private and not is_public(text):
         raise HostNotAllowed(f"{allowed.host} leads to the private address {text}", address=text)
 
 

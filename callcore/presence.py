@@ -1,4 +1,4 @@
-"""What watchers of a colleague's line are told: dialog-info (RFC 4235) and presence (PIDF RFC 3863, RPID RFC 4480).
+"""What watchers are told: dialog-info (RFC 4235), presence (PIDF RFC 3863, RPID RFC 4480), messages (RFC 3842).
 
 Pure: documents from facts. Who may watch, and how the documents travel: kemi/presence.py.
 """
@@ -86,6 +86,19 @@ def pidf(entity: str, *, registered: bool, talks: bool, agent: str) -> str:
 #: Agent states (SQL enum agent_state) as activities of RFC 4480.
 _ON_THE_PHONE = frozenset({"busy", "ringing"})
 _ACTIVITIES = {"paused": "away", "wrapup": "busy", "offline": "away"}
+
+
+def message_summary(entity: str, *, new: int, old: int) -> str:
+    """Return what waits in a mailbox (RFC 3842 section 5.2): the lamp is on while there is something new.
+
+    Urgent messages do not exist here: phones want both numbers all the same.
+    """
+    lines = (
+        f"Messages-Waiting: {'yes' if new else 'no'}",
+        f"Message-Account: {entity}",
+        f"Voice-Message: {new}/{old} (0/0)",
+    )
+    return "".join(f"{line}\r\n" for line in lines)
 
 
 def _document(top: ElementTree.Element) -> str:

@@ -60,6 +60,10 @@ class StarAction(StrEnum):
     PICKUP_GROUP = "pickup_group"
     #: Take the ringing call of the colleague that follows.
     PICKUP = "pickup"
+    #: Of a transfer: park the call, at the slot that follows or at a free one.
+    PARK = "park"
+    #: Take the call that is parked at the slot that follows; of a transfer: park one there.
+    UNPARK = "unpark"
 
 
 #: Actions that are calls: they change nothing that is stored.
@@ -70,6 +74,8 @@ CALLS = frozenset(
         StarAction.SPEED_CALL,
         StarAction.PICKUP_GROUP,
         StarAction.PICKUP,
+        StarAction.PARK,
+        StarAction.UNPARK,
     }
 )
 #: What follows each code that wants something; others stand alone.
@@ -86,6 +92,8 @@ ARGUMENTS: Mapping[StarAction, re.Pattern[str]] = {
     StarAction.SPEED_SET: re.compile(rf"([0-9]{{1,2}})\*({_NUMBER})", re.ASCII),
     StarAction.SPEED_CALL: re.compile(r"[0-9]{1,2}", re.ASCII),
     StarAction.PICKUP: re.compile(_NUMBER, re.ASCII),
+    StarAction.PARK: re.compile(r"([0-9]{1,2})?", re.ASCII),
+    StarAction.UNPARK: re.compile(r"[0-9]{1,2}", re.ASCII),
 }
 #: Codes of a tenant that has not said otherwise.
 DEFAULT_CODES: Mapping[StarAction, str] = {
@@ -111,6 +119,8 @@ DEFAULT_CODES: Mapping[StarAction, str] = {
     StarAction.SPEED_CALL: "*0",
     StarAction.PICKUP_GROUP: "*8",
     StarAction.PICKUP: "**",
+    StarAction.PARK: "*70",
+    StarAction.UNPARK: "*71",
 }
 #: Form of a code.
 CODE = re.compile(r"[*#][0-9*#]{0,7}", re.ASCII)

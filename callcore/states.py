@@ -60,6 +60,19 @@ class DeliveryState(StrEnum):
     DEAD = "dead"
 
 
+class LetterState(StrEnum):
+    """What became of the e-mail that carries a voice message (SQL enum letter_state)."""
+
+    #: Nobody wants this message by e-mail.
+    NONE = "none"
+    #: To be sent, for the first time or again.
+    PENDING = "pending"
+    #: A mail server took it.
+    SENT = "sent"
+    #: Given up; a person may have it sent again.
+    DEAD = "dead"
+
+
 class JobOutcome(StrEnum):
     """What became of a run of a job (SQL enum job_outcome)."""
 

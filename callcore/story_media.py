@@ -1,4 +1,4 @@
-"""Words for what media hosts and RTP controllers tell of a call: legs, joins, packets. Decides the words only."""
+"""Words for what media hosts and RTP controllers tell of a call: legs, slots, packets. Decides the words only."""
 
 from __future__ import annotations
 
@@ -102,6 +102,26 @@ def _refer(data: Mapping[str, Any]) -> Told:
     return "·", f"the {leg_name(data)} asks for a transfer ({kind}) to {text_of(data.get('to'))}"
 
 
+def _parked(data: Mapping[str, Any]) -> Told:
+    by = f" by {text_of(data.get('by'))}" if data.get("by") else ""
+    return "·", f"parked{by} at slot {text_of(data.get('slot'))}" + (
+        ", which was chosen" if data.get("chosen") is True else ""
+    )
+
+
+def _not_parked(data: Mapping[str, Any]) -> Told:
+    return "·", f"not parked: {text_of(data.get('reason'))}"
+
+
+def _picked_up(data: Mapping[str, Any]) -> Told:
+    slot, by, call = (text_of(data.get(key)) for key in ("slot", "by", "by_call"))
+    return "·", f"taken from slot {slot} by {by}, call {call}"
+
+
+def _pickup(data: Mapping[str, Any]) -> Told:
+    return "·", f"wants the parked call {text_of(data.get('parked'))}"
+
+
 def _end(data: Mapping[str, Any]) -> Told:
     return "·", f"media host is done: {text_of(data.get('cause'))}"
 
@@ -128,4 +148,20 @@ _HOST: Mapping[str, Callable[[Mapping[str, Any]], Told]] = {
     "media.lost": lambda data: ("·", "the RTP session is gone: no packet for a long time, or its node"),
     "media.not_recorded": lambda data: ("·", "could not be recorded: no RTP controller took it"),
     "media.end": _end,
+    "park.parked": _parked,
+    "park.refused": _not_parked,
+    "park.picked_up": _picked_up,
+    "park.pickup": _pickup,
+    "park.ring_back": lambda data: (
+        "→",
+        f"nobody took it: {text_of(data.get('to'))}, who parked it, is rung",
+    ),
+    "park.taken_back": lambda data: ("←", "who parked it took it back"),
+    "park.overflow": lambda data: ("→", f"nobody took it: on to {text_of(data.get('to'))}"),
+    "park.overflowed": lambda data: ("←", "taken there"),
+    "park.abandoned": lambda data: ("·", f"the caller left slot {text_of(data.get('slot'))}"),
+    "park.ended": lambda data: (
+        "×",
+        f"ended at slot {text_of(data.get('slot'))}: {text_of(data.get('reason'))}",
+    ),
 }

@@ -52,6 +52,13 @@ class ProxyConfig:
     max_message_bytes: int = key(16_384, minimum=1024, maximum=65_535)
     #: Requests of one source address in two seconds, before it is blocked; 0: no limit.
     flood_requests_per_2s: int = key(60, minimum=0, maximum=1_000_000)
+    #: Lock-out of who guesses passwords (callcore/lockout.py). Wrong passwords of one user name from one source, and
+    #: user names that failed from one source, before a lock; 0: none.
+    lockout_failures: int = key(10, minimum=0, maximum=1_000_000)
+    lockout_users: int = key(20, minimum=0, maximum=1_000_000)
+    #: Failures count together within so many seconds from the first; a lock lasts so many.
+    lockout_window_seconds: int = key(600, minimum=1, maximum=86_400)
+    lockout_seconds: int = key(600, minimum=1, maximum=86_400)
     options_ping_seconds: int = key(10, minimum=1, maximum=3600)
     nat_ping_seconds: int = key(30, minimum=5, maximum=3600)
     default_expires_seconds: int = key(600, minimum=30, maximum=86_400)

@@ -1,10 +1,12 @@
 """Requests to addresses that tenants choose: never into our own network, never longer or larger than said.
 
-Decides where a name may lead: each address that it resolves to is looked at, and the one that was looked at is
-the one that is connected to, so no name server can change its mind in between. A redirect is a new address with
-the same rules. Whoever calls says which private networks are allowed, for tenants never do.
+Each address that a name resolves to is judged, and the one that was judged is the one that is connected to, so no
+name server can change its mind in between. A redirect is a new address with the same rules; secrets in headers are
+for the server that was named, and nothing goes from https to http. Whoever calls says where a URL may lead and which
+addresses may be asked (`Way`), for tenants never do. Blocks: run it in a thread.
 
-Used by webhooks (api/webhooks.py) and by the look-up of callers (kalibri/services/caller.py).
+Used by webhooks (api/webhooks.py), the look-up of callers (kalibri/services/caller.py) and scenarios
+(kalibri/ivr_fetch.py).
 """
 
 from __future__ import annotations
@@ -19,13 +21,19 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
+from callcore.net_address import is_public, plain
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+#: (host, port) → addresses; raises OSError.
+Resolve = Callable[[str, int], list[str]]
+#: (host, its addresses) → those that may be connected to; raises when there is none.
+Judge = Callable[[str, list[str]], list[str]]
 
 AGENT = "Kalibri"
 MAX_REDIRECTS = 3
@@ -36,12 +44,20 @@ MAX_DEPTH = 10
 NOTHING_KNOWN = (204, 404)
 REDIRECTS = (301, 302, 303, 307, 308)
 
-#: IPv6 that carries an IPv4 address which nobody has checked.
-_TRANSLATED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-
 
 class NotFetched(Exception):
     """There is no usable answer; the text says why, for people."""
+
+
+class NoAnswer(NotFetched):
+    """The server was not reached, or broke off: it may answer the next time."""
+
+
+class TookTooLong(NoAnswer):
+    """The time was over before the answer was there."""
+
+    def __init__(self) -> None:
+        super().__init__("took too long")
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,14 @@ class Reach:
 
     def allows(self, address: str) -> bool:
         """Tell whether an IP address may be connected to."""
-        return self.everywhere or is_public(address) or any(_plain(address) in net for net in self.networks)
+        return self.everywhere or is_public(address) or any(plain(address) in net for net in self.networks)
+
+    def judge(self, host: str, addresses: list[str]) -> list[str]:
+        """Return the addresses that may be connected to; raises NotFetched if there is none."""
+        allowed = [address for address in addresses if self.allows(address)]
+        if not allowed:
+            raise NotFetched(f"{host} has no public address")
+        return allowed
 
 
 def networks_of(text: str) -> tuple[Network, ...]:
@@ -61,60 +84,78 @@ def networks_of(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(word) for word in text.replace(",", " ").split())
 
 
-def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    found = ipaddress.ip_address(address.partition("%")[0])
-    return getattr(found, "ipv4_mapped", None) or found
-
-
-def is_public(address: str) -> bool:
-    """Tell whether an IP address is on the open net: not of this machine, a private network or a trick."""
-    found: Any = _plain(address)
-    inner = getattr(found, "sixtofour", None)
-    if inner is not None:
-        return is_public(str(inner))
-    if getattr(found, "teredo", None) or any(found in network for network in _TRANSLATED):
-        return False
-    return bool(found.is_global and not found.is_multicast and not found.is_reserved)
-
-
 # ---------------------------------------------------------------------------------------------- connect
 
 
-def connected(host: str, port: int, *, tls: bool, reach: Reach, timeout_seconds: float) -> socket.socket:
-    """Connect to the first allowed address of a name; raises NotFetched if there is none, OSError, ValueError."""
+def connected(
+    host: str,
+    port: int,
+    *,
+    tls: bool,
+    judge: Judge,
+    timeout_seconds: float,
+    resolver: Resolve | None = None,
+    context: ssl.SSLContext | None = None,
+) -> socket.socket:
+    """Connect to the first address of a name that may be asked and answers.
+
+    context: of TLS; None: the machine's authorities. Raises what `judge` does, OSError, ValueError.
+    """
     deadline = time.monotonic() + timeout_seconds
-    allowed = [address for address in _resolved(host, port, timeout_seconds) if reach.allows(address)]
-    if not allowed:
-        raise NotFetched(f"{host} has no public address")
-    wire = socket.create_connection((allowed[0], port), max(0.001, deadline - time.monotonic()))
+    addresses = judge(host, _resolved(host, port, timeout_seconds, resolver or resolve))
+    wire = _first_that_answers(addresses, port, deadline)
     if not tls:
         return wire
     try:
-        wire.settimeout(max(0.001, deadline - time.monotonic()))
-        return ssl.create_default_context().wrap_socket(wire, server_hostname=host)
+        wire.settimeout(_left(deadline))
+        return (context or ssl.create_default_context()).wrap_socket(wire, server_hostname=host)
     except BaseException:
         wire.close()
         raise
 
 
-def _resolved(host: str, port: int, timeout_seconds: float) -> list[str]:
-    """Resolve a name within a time: the resolver itself knows none, so it runs in a thread that may be left."""
-    box: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
-
-    def resolve() -> None:
+def _first_that_answers(addresses: list[str], port: int, deadline: float) -> socket.socket:
+    trouble = OSError("the name has no address")
+    for address in addresses:
         try:
-            box.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+            return socket.create_connection((address, port), _left(deadline))
+        except OSError as error:
+            trouble = error
+    raise trouble
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of a name; raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _resolved(host: str, port: int, timeout_seconds: float, resolver: Resolve) -> list[str]:
+    """Resolve a name within a time: the resolver itself knows none, so it runs in a thread that may be left."""
+    box: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
+
+    def look() -> None:
+        try:
+            box.put(resolver(host, port))
         except Exception as error:
             box.put(error)
 
-    threading.Thread(target=resolve, name="resolve", daemon=True).start()
+    threading.Thread(target=look, name="resolve", daemon=True).start()
     try:
         found = box.get(timeout=timeout_seconds)
     except queue.Empty:
         raise TimeoutError(f"{host} was not resolved in time") from None
     if isinstance(found, Exception):
         raise found
-    return [str(entry[4][0]) for entry in found]
+    return found
+
+
+def _left(deadline: float) -> float:
+    """Return the seconds that are left; raises TimeoutError when none are."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("no time is left")
+    return left
 
 
 @contextmanager
@@ -134,25 +175,124 @@ def _hang_up(wire: socket.socket) -> None:
         wire.shutdown(socket.SHUT_RDWR)
 
 
-# ------------------------------------------------------------------------------------------------ fetch
+# ------------------------------------------------------------------------------------------------- ask
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """Where one request goes."""
 
     scheme: str
     host: str
     port: int
+    #: Path with query, as it is sent.
     path: str
-    text: str = field(compare=False)
+    #: The whole URL.
+    url: str
 
-    @property
-    def origin(self) -> tuple[str, str, int]:
-        return self.scheme, self.host, self.port
+    def is_server_of(self, other: Place) -> bool:
+        """Tell whether `other` is the same server, on the way from http to https perhaps: it may know our secrets."""
+        if self.host != other.host:
+            return False
+        upgraded = (self.scheme, self.port, other.scheme, other.port) == ("http", 80, "https", 443)
+        return upgraded or (self.scheme, self.port) == (other.scheme, other.port)
 
 
-def _place(url: str) -> _Place:
+@dataclass(frozen=True)
+class Way:
+    """Where URLs may lead, and how one gets there."""
+
+    #: Returns where a URL leads and who judges the addresses of its name; raises when it may not be asked.
+    locate: Callable[[str], tuple[Place, Judge]]
+    resolver: Resolve | None = None
+    context: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked."""
+
+    url: str
+    method: str = "GET"
+    #: They may hold a secret.
+    headers: Mapping[str, str]
+    #: Sent with POST.
+    body: bytes | None = None
+    agent: str = AGENT
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said."""
+
+    status: int
+    #: No more than one byte over MAX_ANSWER_BYTES.
+    body: bytes
+    location: str
+
+
+def ask(question: Question, way: Way, *, timeout_seconds: float) -> Answer:
+    """Ask, and follow redirects; timeout_seconds is for everything together. Raises NotFetched, what `way` raises."""
+    deadline = time.monotonic() + timeout_seconds
+    here, judge = start, _ = way.locate(question.url)
+    method, body = question.method, question.body
+    for _hop in range(MAX_REDIRECTS + 1):
+        own = question.headers if start.is_server_of(here) else {}
+        told = {"Accept": "application/json", "User-Agent": question.agent, "Connection": "close", **own}
+        answer = _exchange(here, method, told, body, deadline, way, judge)
+        if answer.status not in REDIRECTS:
+            return answer
+        if not answer.location:
+            raise NotFetched(f"answered {answer.status} without Location")
+        following, judge = way.locate(urljoin(here.url, answer.location))
+        if (here.scheme, following.scheme) == ("https", "http"):
+            raise NotFetched("redirected from https to http")
+        if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
+            method, body = "GET", None
+        here = following
+    raise NotFetched(f"followed redirects more than {MAX_REDIRECTS} times")
+
+
+def _exchange(
+    place: Place,
+    method: str,
+    headers: dict[str, str],
+    body: bytes | None,
+    deadline: float,
+    way: Way,
+    judge: Judge,
+) -> Answer:
+    """Send one request; return the beginning of the answer."""
+    connection = http.client.HTTPConnection(place.host, place.port)
+    try:
+        wire = connection.sock = connected(
+            place.host,
+            place.port,
+            tls=place.scheme == "https",
+            judge=judge,
+            timeout_seconds=_left(deadline),
+            resolver=way.resolver,
+            context=way.context,
+        )
+        wire.settimeout(_left(deadline))
+        if body is not None:
+            headers = {**headers, "Content-Type": "application/json"}
+        with hung_up_after(wire, _left(deadline)):
+            connection.request(method, place.path, body, headers)
+            answer = connection.getresponse()
+            content = answer.read(MAX_ANSWER_BYTES + 1)
+        _left(deadline)  # an answer without a length ends where it was hung up
+        return Answer(answer.status, content, answer.getheader("location") or "")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        if isinstance(error, TimeoutError) or time.monotonic() >= deadline:
+            raise TookTooLong from error
+        raise NoAnswer(f"{place.host}: {type(error).__name__}: {error}"[:300]) from error
+    finally:
+        connection.close()
+
+
+def locate(url: str) -> Place:
+    """Return where a URL of http or https leads; raises NotFetched."""
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -161,7 +301,10 @@ def _place(url: str) -> _Place:
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise NotFetched("no address of http or https")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return _Place(parts.scheme, parts.hostname, port, path, url)
+    return Place(parts.scheme, parts.hostname, port, path, url)
+
+
+# ------------------------------------------------------------------------------------------------ fetch
 
 
 def fetch_json(
@@ -169,58 +312,15 @@ def fetch_json(
 ) -> dict[str, Any]:
     """Get an object of JSON; empty when the other side knows nothing. Raises NotFetched, whatever happens.
 
-    timeout_seconds: for everything together, redirects too. headers go to the host that was asked for only.
+    timeout_seconds: for everything together, redirects too. headers go to the server that was asked for only.
     """
-    deadline = time.monotonic() + timeout_seconds
-    here = start = _place(url)
-    for _ in range(MAX_REDIRECTS + 1):
-        own = headers if here.origin == start.origin else {}
-        status, text, target = _get(here, own, deadline, reach)
-        if status in NOTHING_KNOWN:
-            return {}
-        if status == 200:
-            return read_object(text)
-        if status not in REDIRECTS or not target:
-            raise NotFetched(f"answered {status}")
-        following = _place(urljoin(here.text, target))
-        if (here.scheme, following.scheme) == ("https", "http"):
-            raise NotFetched("redirected from https to http")
-        here = following
-    raise NotFetched(f"redirected more than {MAX_REDIRECTS} times")
-
-
-def _get(place: _Place, headers: Mapping[str, str], deadline: float, reach: Reach) -> tuple[int, bytes, str]:
-    """Send one request; return status, the beginning of the body and where it is redirected to."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise NotFetched("took too long")
-    try:
-        wire = connected(
-            place.host, place.port, tls=place.scheme == "https", reach=reach, timeout_seconds=left
-        )
-    except (OSError, ValueError) as error:
-        raise NotFetched(_told(error)) from error
-    connection = http.client.HTTPConnection(place.host, place.port)
-    connection.sock = wire
-    told = {"Accept": "application/json", "User-Agent": AGENT, "Connection": "close", **headers}
-    try:
-        wire.settimeout(max(0.001, deadline - time.monotonic()))
-        with hung_up_after(wire, deadline - time.monotonic()):
-            connection.request("GET", place.path, headers=told)
-            answer = connection.getresponse()
-            body = answer.read(MAX_ANSWER_BYTES + 1)
-            return answer.status, body, answer.getheader("location") or ""
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        late = deadline - time.monotonic() <= 0
-        raise NotFetched("took too long" if late else _told(error)) from error
-    finally:
-        connection.close()
-
-
-def _told(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "took too long"
-    return f"{type(error).__name__}: {error}"[:300]
+    way = Way(lambda text: (locate(text), reach.judge))
+    answer = ask(Question(url=url, headers=headers), way, timeout_seconds=timeout_seconds)
+    if answer.status in NOTHING_KNOWN:
+        return {}
+    if answer.status != 200:
+        raise NotFetched(f"answered {answer.status}")
+    return read_object(answer.body)
 
 
 def read_object(text: bytes) -> dict[str, Any]:

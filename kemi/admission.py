@@ -1,7 +1,7 @@
 """Who sends a request: one of our media hosts, a gateway, or an account that proved itself by digest.
 
 Identity comes from the socket and from digest only, never from a header. An unknown user name and a wrong password
-get the very same answer, so that nobody can find out which accounts exist.
+get the very same answer, so that nobody can find out which accounts exist. Who guesses is locked out (kemi/lockout.py).
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 from callcore.gateway import Gateway
 from callcore.sip import SipCode
 from callcore.value import value
-from kemi.directory import AccountRecord
+from kemi import lockout
+from kemi.account_record import AccountRecord
 from kemi.ks_acd.media_host import BadHeader, HostLeg, read_leg
+from kemi.nonce import is_good, nonce_for
 from kemi.presentation import ANONYMOUS_HOST, identity_in
 from kemi.sip_request import SipRequest
 from kemi.tenancy import Tenant, ha1, is_trusted_node, tenant_by_id, tenant_of_domain
@@ -42,7 +44,7 @@ def is_internal(worker: Worker, sip: SipRequest) -> bool:
     """Tell whether a request comes from a media host or proxy of ours: by our socket and by their address, both."""
     if sip.local_port != worker.config.proxy.internal_port:
         return False
-    return is_trusted_node(worker.directory, sip.source_ip, sip.source_port)
+    return is_trusted_node(worker.directory.system, sip.source_ip, sip.source_port)
 
 
 def identify(worker: Worker, sip: SipRequest) -> Sender | None:
@@ -117,6 +119,13 @@ def authenticate(
     if not port.has_credentials(tenant.realm) or sip.auth_user is None:
         port.challenge(tenant.realm)
         return None
+    if lockout.refuses(worker, sip, tenant):
+        return None
+    credentials = port.each_header("Authorization" if sip.method == "REGISTER" else "Proxy-Authorization")
+    nonce = nonce_for(credentials, tenant.realm)
+    if not is_good(nonce, sip.source_ip, secret=worker.secret, now=worker.now().timestamp()):
+        port.challenge(tenant.realm, stale=True)
+        return None
     account = worker.directory.account(tenant.tenant_id, sip.auth_user)
     secret = _NO_HA1[algorithm] if account is None else ha1(account, algorithm)
     result = port.check_credentials(tenant.realm, secret)
@@ -126,8 +135,10 @@ def authenticate(
                 "auth.failed", tenant=tenant.tenant_id, username=sip.auth_user, src=sip.source
             )
             port.table_increment("count", "auth_failed")
+            lockout.failed(worker, sip, tenant)
         port.challenge(tenant.realm)
         return None
+    lockout.passed(worker, sip, tenant)
     if identity[0] != account.username or identity[1] not in account.domains:
         port.reply(SipCode.FORBIDDEN, "Not Your Identity")
         return None

@@ -6,6 +6,8 @@ registered phones whatever else his account is set to, and passes the limits of 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kemi import attempts, replies
 from kemi.ks_acd.media_host import HostLeg
 from kemi.ks_route.decide import decide
@@ -17,7 +19,7 @@ from kemi.ks_route.model import (
     ToService,
 )
 from kemi.ks_route.options import RouteOptions
-from kemi.ks_route.preference import prefer, steer
+from kemi.ks_route.steering import steer
 from kemi.ksr_port import NAT_TESTS_REPLY
 from kemi.peers import HOP, PEER
 from kemi.routing_facts import make_world
@@ -45,9 +47,9 @@ def decision(worker: Worker, leg: HostLeg, request: RouteRequest) -> Decision:
     if leg.to_kind in _SERVICES:
         kind = DestinationKind(leg.to_kind)
         return ToService(kind=kind, name=b_sent, tenant_id=tenant_id, a_sent=a_sent, b_sent=b_sent)
-    routed = decide(request, worker.directory.routes, make_world(worker))
-    wished = prefer(routed, leg.arg.get("gateway", ""), tenant_id, worker.directory.system)
-    return steer(wished, avoid=leg.arg.get("avoid", ""), probe=leg.arg.get("probe", ""))
+    wishing = replace(request, wish=leg.arg.get("gateway", ""))
+    routed = decide(wishing, worker.directory.routes, make_world(worker))
+    return steer(routed, avoid=leg.arg.get("avoid", ""), probe=leg.arg.get("probe", ""))
 
 
 def _names_account(worker: Worker, leg: HostLeg, request: RouteRequest) -> bool:

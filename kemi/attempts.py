@@ -13,7 +13,7 @@ from callcore.cdr import cause_of
 from callcore.diversion import Diversion, headers
 from callcore.gateway import penalty_after_failures, should_fail_over
 from callcore.sip import SipCode, reason_phrase
-from kemi import media_policy, media_relay, peers
+from kemi import media_policy, media_relay, peers, ringing
 from kemi.call_state import END_TOLD, CallState, Target, decode
 from kemi.leg import kind_of
 from kemi.proxy_start import is_settling
@@ -110,6 +110,8 @@ def try_targets(worker: Worker, state: CallState, routes: Routes) -> CallState |
             _journal_end(worker, state, int(SipCode.TEMPORARILY_UNAVAILABLE), "not registered", failover=True)
             _leave(worker, target)
             continue
+        if state.pickup:
+            ringing.note(worker, state, target)
         if _send(worker, target, routes):
             return None
         _journal_end(worker, state, int(SipCode.SERVICE_UNAVAILABLE), "cannot be sent", failover=True)
@@ -236,7 +238,7 @@ def branch(worker: Worker) -> None:
             port.append_header(line)
     if state.current.asserted:
         port.append_header(state.current.asserted)
-    if state.pickup and port.table_text("ring", f"{TAKEN_BY}{state.call_id}") is not None:
+    if state.pickup and port.table_text(ringing.TABLE, f"{TAKEN_BY}{state.call_id}") is not None:
         for line in ANSWER_AT_ONCE:
             port.append_header(line)
     if state.diversions:
@@ -332,6 +334,8 @@ def next_target(worker: Worker, state: CallState) -> None:
     """Leave the target that failed, before another branch is made."""
     if state.current is not None:
         _leave(worker, state.current)
+        if state.pickup:
+            ringing.forget(worker, state, state.current)
     # Else tm would judge the next attempt, and answer the caller, by the best response of all attempts.
     worker.port.forget_replies()
 

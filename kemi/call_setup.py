@@ -15,9 +15,10 @@ from kemi import (
     forwarding,
     hosted_media,
     limits,
-    pickup,
+    park,
     presence,
     queue_calls,
+    ringing,
     service_calls,
     star_codes,
 )
@@ -72,20 +73,25 @@ def invite(worker: Worker, sip: SipRequest) -> None:
     worker.port.table_set("seen", sip.transaction_key, call_id)
     worker.port.new_transaction()
     request = _route_request(worker, sip, sender, call_id)
-    hidden_once = spoken = None
-    if sender.account is not None and request.b_number[:1] in _CODE_SIGNS:
+    hidden_once: bool | None = None
+    hosted: Decision | None = park.parked(worker, request)
+    if isinstance(hosted, park.ToPark):
+        request = park.of_tenant(request, hosted)
+        if _hides(worker, sip, sender, None):
+            hosted = replace(hosted, a_sent="anonymous")
+    elif sender.account is not None and request.b_number[:1] in _CODE_SIGNS:
         dialled = star_codes.dialled_code(worker, request)
         if dialled is not None:
             wish = star_codes.serve(worker, sip, sender.account, request, dialled)
             if wish is None:
                 worker.journal.flush()
                 return
-            request, hidden_once, spoken = wish.request, wish.hidden, wish.spoken
-    if sender.leg is not None:
+            request, hidden_once, hosted = wish.request, wish.hidden, wish.hosted
+    if hosted is not None:
+        decision, arrived = hosted, Arrived(hosted)
+    elif sender.leg is not None:
         decision = application_calls.decision(worker, sender.leg, request)
         arrived = Arrived(decision)
-    elif spoken is not None:
-        decision, arrived = spoken, Arrived(spoken)
     else:
         way = decide(request, worker.directory.routes, make_world(worker))
         if not way.emergency and _hides(worker, sip, sender, hidden_once):
@@ -248,6 +254,8 @@ def _targets_for_story(decision: Decision) -> list[dict[str, object]]:
         return [{"uri": decision.uri}]
     if isinstance(decision, ToService):
         return [{"service": decision.kind.value, "name": decision.name}]
+    if isinstance(decision, park.ToPark):
+        return [{"service": park.APPLICATION, "name": decision.b_sent}]
     return []
 
 
@@ -322,16 +330,13 @@ def _relay(
             leg=sender.leg_name,
         )
         return
-    state = _open(
-        worker, sip, sender, decision, call_id, targets, arrived.diversions, pickup_allowed=arrived.pickup
-    )
+    pickup = arrived.pickup or ringing.in_pickup_group(worker, decision.tenant_id, targets)
+    state = _open(worker, sip, sender, decision, call_id, targets, arrived.diversions, pickup_allowed=pickup)
     if state is None:
         return
     agents = _agents_in(sender, targets)
     if agents:
         acd_events.begin_legs(worker, decision.tenant_id, agents, decision.b_sent)
-    if arrived.pickup and isinstance(decision, RelayToAccount):
-        pickup.note(worker, state, decision.username)
     _show_watchers(worker, sender, decision, call_id)
     attempts.try_next(worker, state, forwarding.divert)
 
@@ -409,6 +414,8 @@ def _open(
         port.reply(SipCode.FORBIDDEN, "Call Limit Reached")
         return None
     _describe_dialog(worker, decision, state)
+    if sender.account is not None and sender.account.username != decision.a_sent:
+        port.set_dialog(park.CALLER, sender.account.username)
     if options.record:
         numbers = {"a": decision.a_sent, "b": decision.b_sent}
         worker.rtp.record(

@@ -17,10 +17,10 @@ from typing import Any
 
 from callcore.account_service import AccountServices, HuntGroup
 from callcore.gateway import Gateway
-from callcore.value import value
 from kalibri.hashfile import HashFile
 from kalibri.index_dir import CURRENT, Current, read_current
 from kalibri.rangefile import RangeFile
+from kemi.account_record import AccountRecord
 from kemi.ks_acd.model import QueueRecord
 from kemi.ks_route.facts import SystemFacts
 from kemi.ks_route.model import DestinationKind, NumberRecord, NumberRegion
@@ -31,32 +31,6 @@ from kemi.source_address import SourceAddresses
 _PARTS = ("routes", "overlay", "system", "directory", "ranges")
 #: A generation that could not be opened is tried again after this time, though CURRENT did not change.
 RETRY_SECONDS = 1.0
-
-
-@value(kw_only=True)
-class AccountRecord:
-    """An enabled account, as the proxy needs it."""
-
-    account_id: int
-    username: str
-    tenant_id: int
-    #: Digest HA1 (RFC 8760), computed with the tenant's realm.
-    ha1_md5: str
-    ha1_sha256: str
-    #: Domains in which it may register.
-    domains: tuple[str, ...]
-    display_name: str = ""
-    #: Number shown to gateways when no route substitutes another.
-    caller_number: str | None = None
-    max_contacts: int = 5
-    #: Calls at once; None: no limit.
-    max_calls: int | None = None
-    media_relay: str = "auto"
-    ring_timeout_seconds: int | None = None
-    #: The agent whose phone it is; None: nobody's. His dialogs are told to call distribution.
-    agent_id: int | None = None
-    #: Its calls are recorded, or never; None: as its tenant's policy says.
-    record: bool | None = None
 
 
 _ACCOUNT_KEYS = tuple(entry.name for entry in fields(AccountRecord))

@@ -28,7 +28,7 @@ from callcore.account_service import (
 from callcore.diversion import Diversion, count_before
 from callcore.sip import SipCode
 from callcore.value import value
-from kemi import acd_events, attempts, pickup, queue_calls, service_calls
+from kemi import acd_events, attempts, queue_calls, ringing, service_calls
 from kemi.attempts import AttemptEnd
 from kemi.call_state import CallState, Target
 from kemi.ks_route.decide import decide
@@ -198,7 +198,7 @@ def _go(worker: Worker, state: CallState, arrived: Arrived, tenant_id: int, told
     state = state.evolve(
         remaining=targets,
         diversions=tuple(entry.encode() for entry in arrived.diversions),
-        pickup=arrived.pickup,
+        pickup=arrived.pickup or ringing.in_pickup_group(worker, tenant_id, targets),
     )
     attempts.next_target(worker, state)
     agent = targets[0].agent_account if targets else None
@@ -212,8 +212,6 @@ def _go(worker: Worker, state: CallState, arrived: Arrived, tenant_id: int, told
         else:
             service_calls.begin(worker, state, decision)
         return True
-    if arrived.pickup and isinstance(decision, RelayToAccount):
-        pickup.note(worker, state, decision.username)
     shows_number = isinstance(decision, RelayToGateways | RelayToUri) and not state.hidden
     if shows_number and decision.a_sent != port.text("$fU"):
         port.replace_from("", f"sip:{decision.a_sent}@{port.text('$fd')}")

@@ -8,7 +8,7 @@ token too: what could begin something new at any Request-URI also needs the dial
 from __future__ import annotations
 
 from callcore.sip import SipCode
-from kemi import acd_events, call_token, hosted_media, media_policy, media_relay, recovery
+from kemi import acd_events, call_token, hosted_media, media_policy, media_relay, park, recovery
 from kemi.admission import is_internal
 from kemi.call_token import CallToken
 from kemi.leg import kind_of, read_dialog
@@ -99,6 +99,8 @@ def _may_refer(worker: Worker, token: CallToken, from_caller: bool) -> bool:
     if refused:
         worker.port.log_info("REFER refused: a direct queue call has no media host to transfer it")
         worker.port.reply(SipCode.DECLINE, "Queue Is Not Transferable")
+    else:
+        park.rewrite_refer(worker, from_caller=from_caller)
     return not refused
 
 

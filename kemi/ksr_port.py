@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from kemi.ksr_digest import Digest
 from kemi.ksr_own import OwnRequests
 from kemi.sip_request import SipRequest
 
@@ -28,8 +29,6 @@ NAT_TESTS_MEDIA = 1 | 2 | 8
 NAT_TESTS_REPLY = 1
 #: fix_nated_sdp: replace the address in c= (2) and in o= (8).
 SDP_MEDIA_ADDRESS, SDP_ORIGIN_ADDRESS = 2, 8
-#: auth module: the password argument is HA1; do not check the URI of the digest (a mask may have changed it).
-AUTH_HA1 = 1
 #: uac_reg_status (uac module): a REGISTER was sent and is not answered yet; so at each refresh, too.
 REGISTRATION_ONGOING = -2
 #: sanity module: Request-URI version and scheme (1, 2), required headers (4), CSeq (32, 64), Content-Length (128),
@@ -82,7 +81,7 @@ _REQUEST = Fields(
 _NULL = "<null>"
 
 
-class KsrPort(OwnRequests):
+class KsrPort(Digest, OwnRequests):
     """Everything that kemi/ asks of Kamailio."""
 
     def __init__(self, ksr: Any) -> None:
@@ -173,10 +172,14 @@ class KsrPort(OwnRequests):
 
     def headers(self, name: str) -> str:
         """Return all headers of this name, joined by commas; "" if there is none."""
+        return ",".join(self.each_header(name))
+
+    def each_header(self, name: str) -> list[str]:
+        """Return all headers of this name, in order."""
         values: list[str] = []
         while (value := self.read(f"$(hdr({name})[{len(values)}])")) is not None:
             values.append(value)
-        return ",".join(values)
+        return values
 
     def has_body(self) -> bool:
         """Tell whether the message carries SDP."""
@@ -368,22 +371,6 @@ class KsrPort(OwnRequests):
         return bool(self._ksr.rr.is_direction("downstream") > 0)
 
     # ---- accounts
-
-    def has_credentials(self, realm: str) -> bool:
-        """Tell whether the request answers a challenge of this realm."""
-        return bool(self._ksr.auth.has_credentials(realm) > 0)
-
-    def check_credentials(self, realm: str, ha1: str) -> int:
-        """Check the digest against HA1; positive: right. -2 wrong, others: stale or malformed (auth module)."""
-        return int(self._ksr.auth.pv_auth_check(realm, ha1, AUTH_HA1, 0))
-
-    def challenge(self, realm: str) -> None:
-        """Send 401 to REGISTER or 407 to others, with a fresh nonce."""
-        self._ksr.auth.auth_challenge(realm, 1)
-
-    def forget_credentials(self) -> None:
-        """Remove our credentials from what is sent on."""
-        self._ksr.auth.consume_credentials()
 
     def save_contacts(self, aor: str, max_contacts: int) -> int:
         """Store the contacts of a REGISTER; it answers itself. 1 added, 2 updated, 3 removed, else refused."""

@@ -6,7 +6,7 @@ free place: at the limit at most one too many is refused, never one too many acc
 
 from __future__ import annotations
 
-from kemi.directory import AccountRecord
+from kemi.account_record import AccountRecord
 from kemi.ks_route.model import Decision
 from kemi.tenancy import Tenant, tenant_by_id
 from kemi.worker import Worker

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from callcore.sip import SipCode
 from kemi import stored_messages
+from kemi.account_record import AccountRecord
 from kemi.admission import identify, is_internal
-from kemi.directory import AccountRecord
 from kemi.ks_acd.media_host import read_arg
 from kemi.sip_request import SipRequest
 from kemi.tenancy import Tenant, aor, tenant_by_id, tenant_of_domain

@@ -2,29 +2,22 @@
 
 The INVITE that rings a colleague gets a further branch: to the phones of who picks it up, with the wish to answer at
 once; his own call to the code is answered 480 when that branch has been sent. So it works with every caller, also one
-from a gateway, and the story of the call goes on. Only calls that ring at this proxy can be taken here.
+from a gateway, and by hunt groups; and the story of the call goes on. Only calls that ring at this proxy can be taken
+here. A call that a queue offers to an agent is his: who took it would talk while the agent counts as busy, and
+wrap-up, reports and the queue's rules would be those of somebody who never had the call.
 """
 
 from __future__ import annotations
 
+from callcore.agent import AgentState
+from callcore.errors import KalibriError
 from callcore.sip import SipCode
+from kalibri.services import presence as agent_states
+from kemi.account_record import AccountRecord
 from kemi.attempts import TAKEN_BY
-from kemi.call_state import CallState
-from kemi.directory import AccountRecord
+from kemi.ringing import TABLE
 from kemi.tenancy import aor, tenant_by_id
 from kemi.worker import Worker
-
-_TABLE = "ring"
-
-
-def note(worker: Worker, state: CallState, username: str) -> None:
-    """Remember that an account of a pickup group rings, before its phones are sent the call."""
-    port = worker.port
-    worker.port.table_set(
-        _TABLE,
-        f"{state.tenant_id}:{username}",
-        f"{port.text('$T(id_index)')} {port.text('$T(id_label)')} {state.call_id}",
-    )
 
 
 def take(worker: Worker, account: AccountRecord, colleague: str | None) -> None:
@@ -43,21 +36,42 @@ def take(worker: Worker, account: AccountRecord, colleague: str | None) -> None:
         if _take_from(worker, account, name):
             worker.port.reply(SipCode.TEMPORARILY_UNAVAILABLE, "Call Picked Up")
             return
-    worker.port.reply(SipCode.NOT_FOUND, "No Call To Pick Up")
+    if _is_rung_by_queue(worker, account.tenant_id, wanted):
+        worker.port.reply(SipCode.FORBIDDEN, "Queue Calls Are Not Picked Up")
+    else:
+        worker.port.reply(SipCode.NOT_FOUND, "No Call To Pick Up")
+
+
+def _is_rung_by_queue(worker: Worker, tenant_id: int, names: list[str]) -> bool:
+    """Tell whether a queue rings one of these; not, while the database is away."""
+    if not any(_is_agent(worker, tenant_id, name) for name in names):
+        return False
+    try:
+        found = worker.acd.run(
+            lambda conn: agent_states.of_accounts(conn, accounts=[(tenant_id, name) for name in names])
+        )
+    except KalibriError:
+        return False
+    return any(entry.state == AgentState.RINGING for entry in found)
+
+
+def _is_agent(worker: Worker, tenant_id: int, name: str) -> bool:
+    account = worker.directory.account(tenant_id, name)
+    return account is not None and account.agent_id is not None
 
 
 def _take_from(worker: Worker, account: AccountRecord, name: str) -> bool:
     port, tenant = worker.port, tenant_by_id(worker.directory.system, account.tenant_id)
-    entry = port.table_text(_TABLE, f"{account.tenant_id}:{name}")
+    entry = port.table_text(TABLE, f"{account.tenant_id}:{name}")
     if entry is None or tenant is None:
         return False
     index, label, call_id = entry.split(" ")
     # The new branch is prepared in this process, in the transaction of the ringing call.
-    port.table_set(_TABLE, f"{TAKEN_BY}{call_id}", account.username)
+    port.table_set(TABLE, f"{TAKEN_BY}{call_id}", account.username)
     taken = port.add_to_transaction(int(index), int(label), aor(account.username, tenant.realm))
-    port.table_remove(_TABLE, f"{TAKEN_BY}{call_id}")
+    port.table_remove(TABLE, f"{TAKEN_BY}{call_id}")
     if taken:
-        port.table_remove(_TABLE, f"{account.tenant_id}:{name}")
+        port.table_remove(TABLE, f"{account.tenant_id}:{name}")
         worker.journal.event(
             "call.pickup", call=call_id, tenant=account.tenant_id, by=account.username, account=name
         )

@@ -1,8 +1,10 @@
-"""Watching a colleague's line: SUBSCRIBE for dialog and presence (RFC 6665, 4235, 3856), and NOTIFY. Shell.
+"""Watching a colleague's line, or the own mailbox: SUBSCRIBE for dialog, presence and message-summary (RFC 6665, 4235,
+3856, 3842), and NOTIFY. Shell.
 
 Subscriptions live in shared memory, at most ten minutes without a refresh; one that a restart forgot is answered 481
 and made anew by the phone. Only lines that somebody watches are followed: others cost one look-up a call and party. A
-line that is in a call when its first watcher comes does not show that call.
+line that is in a call when its first watcher comes does not show that call. Nobody is told of messages who has not
+subscribed: a phone that takes a NOTIFY without a subscription takes it from anybody, and others answer 481 to it.
 """
 
 from __future__ import annotations
@@ -11,18 +13,26 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, fields
+from urllib.parse import unquote
 
 from callcore.errors import KalibriError
-from callcore.presence import Line, LineState, dialog_info, pidf
+from callcore.presence import Line, LineState, dialog_info, message_summary, pidf
 from callcore.sip import SipCode
-from kalibri.services import presence as agent_states
+from callcore.star_code import StarAction, read
+from kalibri.services import park
+from kalibri.services import presence as line_facts
 from kemi.admission import identify
 from kemi.sip_request import SipRequest
 from kemi.tenancy import aor, tenant_by_id, tenant_of_domain
 from kemi.worker import Worker
 
 #: Event package → media type of its documents.
-PACKAGES = {"dialog": "application/dialog-info+xml", "presence": "application/pidf+xml"}
+PACKAGES = {
+    "dialog": "application/dialog-info+xml",
+    "presence": "application/pidf+xml",
+    "message-summary": "application/simple-message-summary",
+}
+MESSAGES = "message-summary"
 LONGEST_SECONDS, SHORTEST_SECONDS = 600, 60
 #: Of one line.
 MOST_WATCHERS = 100
@@ -30,7 +40,10 @@ MOST_WATCHERS = 100
 WATCHED = "ks_watch"
 _TABLE, _LINES = "watch", "line"
 _INTERVAL_TOO_BRIEF = 423
-_SECTION = "agents"
+#: Lists of what the database is asked about once a second: presence shows agents' states, message-summary mailboxes.
+_SECTIONS = {"presence": "agents", MESSAGES: "mailboxes"}
+#: Key of the table: park slots that are watched.
+_SLOTS = "slots"
 
 
 @dataclass(slots=True)
@@ -49,13 +62,20 @@ class Subscription:
     socket: str
     expires_at: float
     cseq: int = 0
+    #: The park slot that is watched; 0: an account.
+    slot: int = 0
 
 
 _FIELDS = tuple(entry.name for entry in fields(Subscription))
 
 
-def _key(tenant_id: int, username: str) -> str:
-    return f"w:{tenant_id}:{username}"
+def _key(tenant_id: int, username: str, package: str = "") -> str:
+    """Return under which key the watchers of a line are listed; those of its mailbox are told of nothing else."""
+    return f"{'v' if package == MESSAGES else 'w'}:{tenant_id}:{username}"
+
+
+def _mailbox_key(tenant_id: int, username: str) -> str:
+    return f"m:{tenant_id}:{username}"
 
 
 # ------------------------------------------------------------------------------------------------ subscribing
@@ -76,11 +96,14 @@ def subscribe(worker: Worker, sip: SipRequest) -> None:
         port.reply(SipCode.FORBIDDEN, "Lines Are Watched By Accounts")
         return
     tenant = sender.tenant
-    watched = worker.directory.account(tenant.tenant_id, sip.ruri_user)
-    if watched is None or tenant_of_domain(worker.directory.system, sip.ruri_host) != tenant:
+    watched, slot = _line_of(worker, tenant.tenant_id, sip.ruri_user, package)
+    if not watched or tenant_of_domain(worker.directory.system, sip.ruri_host) != tenant:
         port.reply(SipCode.NOT_FOUND, "Not Found")
         return
-    if len(_watchers(worker, _key(tenant.tenant_id, watched.username))) >= MOST_WATCHERS:
+    if package == MESSAGES and watched != sender.account.username:
+        port.reply(SipCode.FORBIDDEN, "Mailbox Of Somebody Else")
+        return
+    if len(_watchers(worker, _key(tenant.tenant_id, watched, package))) >= MOST_WATCHERS:
         port.reply(SipCode.FORBIDDEN, "Too Many Watchers")
         return
     seconds = _wanted_seconds(worker)
@@ -89,7 +112,7 @@ def subscribe(worker: Worker, sip: SipRequest) -> None:
         return
     made = Subscription(
         tenant.tenant_id,
-        watched.username,
+        watched,
         package,
         f"sip:{sip.from_user}@{sip.from_host}",
         sip.from_tag,
@@ -98,12 +121,27 @@ def subscribe(worker: Worker, sip: SipRequest) -> None:
         f"sip:{sip.source};transport={sip.transport}",
         _socket(worker, sip.transport),
         time.time() + seconds,
+        slot=slot,
     )
+    if package == MESSAGES:  # nobody may have followed it since it was last known
+        port.table_remove(_LINES, _mailbox_key(made.tenant_id, made.watched))
     port.tag_recipient(made.tag)
     port.new_transaction()
     _accept(worker, seconds)
     _store(worker, sip.sip_call_id, made)
     worker.later.append(lambda: _notify(worker, sip.sip_call_id))
+
+
+def _line_of(worker: Worker, tenant_id: int, user: str, package: str) -> tuple[str, int]:
+    """Return the name of what is watched, "" if there is no such line, and the park slot that it is, 0 if none."""
+    account = worker.directory.account(tenant_id, user)
+    if account is not None:
+        return account.username, 0
+    tenant = worker.directory.system.tenants.get(tenant_id)
+    dialled = read(unquote(user), tenant.codes) if tenant is not None and package == "dialog" else None
+    if dialled is None or dialled.action is not StarAction.UNPARK:
+        return "", 0
+    return user, int(dialled.argument)
 
 
 def refresh(worker: Worker, sip: SipRequest) -> bool:
@@ -160,15 +198,21 @@ def _store(worker: Worker, call_id: str, made: Subscription) -> None:
 
 def _list(worker: Worker, call_id: str, made: Subscription) -> None:
     """List a subscription with its line; written anew at each refresh, since entries that nobody writes expire."""
-    port, key = worker.port, _key(made.tenant_id, made.watched)
+    port, key = worker.port, _key(made.tenant_id, made.watched, made.package)
     with port.locked(key):
         others = [known for known in _watchers(worker, key) if known != call_id]
         port.table_set(_TABLE, key, json.dumps([*others, call_id]))
-    if made.package == "presence":
+    section = _SECTIONS.get(made.package)
+    if section is not None:
         line = [made.tenant_id, made.watched]
-        with port.locked(_SECTION):
-            known = json.loads(port.table_text(_TABLE, _SECTION) or "[]")
-            port.table_set(_TABLE, _SECTION, json.dumps([*(each for each in known if each != line), line]))
+        with port.locked(section):
+            known = json.loads(port.table_text(_TABLE, section) or "[]")
+            port.table_set(_TABLE, section, json.dumps([*(each for each in known if each != line), line]))
+    if made.slot:
+        place = [made.tenant_id, made.watched, made.slot]
+        with port.locked(_SLOTS):
+            places = json.loads(port.table_text(_TABLE, _SLOTS) or "[]")
+            port.table_set(_TABLE, _SLOTS, json.dumps([*(each for each in places if each != place), place]))
 
 
 def _watchers(worker: Worker, key: str) -> list[str]:
@@ -215,9 +259,10 @@ def _notify(worker: Worker, call_id: str) -> None:
         f"Contact: <sip:watch@{own.listen_address}:{own.sip_port}>",
         f"Event: {found.package}",
         f"Subscription-State: {state}",
-        f"Content-Type: {PACKAGES[found.package]}",
     ]
     body = _document(worker, found, entity)
+    if body:
+        headers.append(f"Content-Type: {PACKAGES[found.package]}")
     port.send_in_dialog("NOTIFY", found.contact, found.next_hop, found.socket, headers, body)
 
 
@@ -230,8 +275,24 @@ def _document(worker: Worker, found: Subscription, entity: str) -> str:
     lines = _lines(worker, found.tenant_id, found.watched)
     if found.package == "dialog":
         return dialog_info(entity, lines, version=found.cseq - 1, host=entity.partition("@")[2])
+    if found.package == MESSAGES:
+        return _summary(worker, found, entity)
     agent = worker.port.table_text(_LINES, f"a:{found.tenant_id}:{found.watched}") or ""
     return pidf(entity, registered=worker.port.is_registered(entity), talks=bool(lines), agent=agent)
+
+
+def _summary(worker: Worker, found: Subscription, entity: str) -> str:
+    """Return what waits in a mailbox; "" while that is not known (RFC 6665 section 4.2.1.2): lamps stay as they are."""
+    key = _mailbox_key(found.tenant_id, found.watched)
+    text = worker.port.table_text(_LINES, key)
+    if text is None:
+        counted = _counts(worker, [(found.tenant_id, found.watched)])
+        if not counted:
+            return ""
+        text = counted[0][1]
+        worker.port.table_set(_LINES, key, text)
+    new, _, old = text.partition("/")
+    return message_summary(entity, new=int(new), old=int(old))
 
 
 def _lines(worker: Worker, tenant_id: int, username: str) -> dict[str, Line]:
@@ -239,8 +300,8 @@ def _lines(worker: Worker, tenant_id: int, username: str) -> dict[str, Line]:
     return {key: Line.from_list(entry) for key, entry in json.loads(text).items()} if text else {}
 
 
-def _tell(worker: Worker, tenant_id: int, username: str) -> None:
-    for call_id in _watchers(worker, _key(tenant_id, username)):
+def _tell(worker: Worker, tenant_id: int, username: str, package: str = "") -> None:
+    for call_id in _watchers(worker, _key(tenant_id, username, package)):
         _notify(worker, call_id)
 
 
@@ -325,16 +386,11 @@ def expired(worker: Worker, address: str) -> None:
 def follow_agents(worker: Worker) -> None:
     """Tell watchers what agents do in call distribution; the database is asked once a second if any is watched."""
     port = worker.port
-    wanted = json.loads(port.table_text(_TABLE, _SECTION) or "[]")
-    if not wanted:
+    watched = _followed(worker, "presence")
+    if not watched:
         return
-    watched = [
-        (tenant_id, name)
-        for tenant_id, name in wanted
-        if port.table_text(_TABLE, _key(tenant_id, name)) is not None
-    ]
     try:
-        found = worker.acd.run(lambda conn: agent_states.of_accounts(conn, accounts=watched))
+        found = worker.acd.run(lambda conn: line_facts.of_accounts(conn, accounts=watched))
     except KalibriError:
         return
     for entry in found:
@@ -342,3 +398,63 @@ def follow_agents(worker: Worker) -> None:
         if port.table_text(_LINES, key) != entry.state:
             port.table_set(_LINES, key, entry.state)
             _tell(worker, entry.tenant_id, entry.username)
+
+
+def follow_mailboxes(worker: Worker) -> None:
+    """Tell phones when a message came, was heard or is gone; asked once a second if any mailbox is watched."""
+    port = worker.port
+    for line, text in _counts(worker, _followed(worker, MESSAGES)):
+        key = _mailbox_key(*line)
+        if port.table_text(_LINES, key) != text:
+            port.table_set(_LINES, key, text)
+            _tell(worker, *line, MESSAGES)
+
+
+def _followed(worker: Worker, package: str) -> list[tuple[int, str]]:
+    """Return the lines that are still watched of those for which the database must be asked."""
+    port = worker.port
+    wanted = json.loads(port.table_text(_TABLE, _SECTIONS[package]) or "[]")
+    return [
+        (tenant_id, name)
+        for tenant_id, name in wanted
+        if port.table_text(_TABLE, _key(tenant_id, name, package)) is not None
+    ]
+
+
+def _counts(worker: Worker, lines: list[tuple[int, str]]) -> list[tuple[tuple[int, str], str]]:
+    """Return new and heard messages of accounts as "2/1"; nothing while the database is away."""
+    if not lines:
+        return []
+    try:
+        found = worker.acd.run(lambda conn: line_facts.messages_waiting(conn, accounts=lines))
+    except KalibriError:
+        return []
+    return [((one.tenant_id, one.username), f"{one.new_count}/{one.old_count}") for one in found]
+
+
+def follow_slots(worker: Worker) -> None:
+    """Tell watchers of park slots who waits there; the database is asked once a second if any is watched."""
+    wanted = json.loads(worker.port.table_text(_TABLE, _SLOTS) or "[]")
+    watched = [
+        (tenant_id, name, slot)
+        for tenant_id, name, slot in wanted
+        if _watchers(worker, _key(tenant_id, name))
+    ]
+    if not watched:
+        return
+    try:
+        taken = worker.acd.run(
+            lambda conn: park.at_slots(conn, slots=[(tenant_id, slot) for tenant_id, _, slot in watched])
+        )
+    except KalibriError:
+        return
+    found = {(entry.tenant_id, entry.slot): entry for entry in taken}
+    for tenant_id, name, slot in watched:
+        entry = found.get((tenant_id, slot))
+        shown = _lines(worker, tenant_id, name)
+        for call_id in shown:
+            if entry is None or entry.call_id != call_id:
+                _set_line(worker, tenant_id, name, call_id, None)
+        if entry is not None and entry.call_id not in shown:
+            line = Line(LineState.CONFIRMED, "recipient", entry.caller or "anonymous")
+            _set_line(worker, tenant_id, name, entry.call_id, line)

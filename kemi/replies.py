@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kemi import attempts, call_token, hosted_media, media_policy, media_relay, queue_calls
+from kemi import attempts, call_token, hosted_media, media_policy, media_relay, park, queue_calls
 from kemi.call_state import CallState, decode
 from kemi.ksr_port import NAT_TESTS_REPLY, Fields, UndecodableValue
 from kemi.leg import kind_of
@@ -58,6 +58,9 @@ def _note_winner(worker: Worker, state: CallState, relay: int) -> None:
     """Keep in the dialog what was true of the branch that answered; others of a fork may have been relayed."""
     port = worker.port
     port.set_dialog("ks_n", str(state.attempt))
+    called = state.current.username if state.current is not None else None
+    if called and called != port.dialog("ks_b"):
+        port.set_dialog(park.CALLEE, called)
     port.set_dialog("ks_callee_nat", "1" if _callee_nat(worker) else "")
     media_relay.keep_in_dialog(worker, relay)
 

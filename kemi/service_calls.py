@@ -1,4 +1,4 @@
-"""Calls to an IVR scenario or an announcement: brought to a media host, the next one if it does not take them. Shell.
+"""Calls to an IVR scenario, an announcement or a park slot: brought to a media host, else to the next one. Shell.
 
 The host reads the scenario itself; a name that does not exist is its 404.
 """
@@ -6,16 +6,21 @@ The host reads the scenario itself; a name that does not exist is its 404.
 from __future__ import annotations
 
 from callcore.sip import SipCode
-from kemi import attempts, hosted_media, media_hosts
+from kemi import attempts, hosted_media, media_hosts, park
 from kemi.attempts import Routes
 from kemi.call_state import CallState
 from kemi.ks_acd import media_host
+from kemi.ks_acd.model import MediaHost
 from kemi.ks_route.model import Decision, DestinationKind, ToService
+from kemi.park import ToPark
+from kemi.presentation import ANONYMOUS_NAME
 from kemi.worker import Worker
 
 #: The same callbacks as those of queue calls: a call that is in no queue comes back here.
 HOST = Routes("ksr_branch_queue", "ksr_onreply_manage", "ksr_failure_queue")
 APPLICATION = "ivr_menu"
+#: What a media host is told in place of a hidden number; it takes it for none.
+ANONYMOUS = "anonymous"
 #: Kind of destination → what names it in X-KS-Arg.
 ARGUMENTS = {DestinationKind.IVR: "scenario", DestinationKind.ANNOUNCEMENT: "prompt"}
 #: Our own limits and refusals of a host that has not taken the call: the next one may take it.
@@ -24,25 +29,34 @@ HOST_FAILURES = range(500, 600)
 
 def serves(decision: Decision | None) -> bool:
     """Tell whether a media host runs what was decided, a queue excepted."""
+    if isinstance(decision, ToPark):
+        return True
     return isinstance(decision, ToService) and decision.kind in ARGUMENTS
 
 
 def begin(worker: Worker, state: CallState, decision: Decision) -> None:
     """Bring a call, whose dialog is open already, to a media host."""
-    assert isinstance(decision, ToService)
-    name = worker.port.text("$fn").strip('"')
+    assert isinstance(decision, ToService | ToPark)
+    parks = isinstance(decision, ToPark)
+    # The scenario answers for the called: its messages, letters and transfers show who hides his number to nobody.
+    hidden = not parks and (decision.hidden or state.hidden)
+    name = (ANONYMOUS_NAME if hidden else worker.port.text("$fn")).strip('"')
+    application = park.APPLICATION if parks else APPLICATION
     arg = {
         "tenant": decision.tenant_id,
-        ARGUMENTS[decision.kind]: decision.name,
-        "caller": decision.a_sent,
+        **(decision.arg if isinstance(decision, ToPark) else {ARGUMENTS[decision.kind]: decision.name}),
+        "caller": ANONYMOUS if hidden else decision.a_sent,
         "called": decision.b_sent,
         "caller_name": name or None,
     }
-    hosts = media_hosts.choose(worker, (), seed=state.call_id)
+    if isinstance(decision, ToPark) and decision.host is not None:
+        hosts: tuple[MediaHost, ...] = (decision.host,)
+    else:
+        hosts = media_hosts.choose(worker, (), seed=state.call_id)
     state = state.evolve(
         queue=None,
-        remaining=media_hosts.targets(hosts, APPLICATION),
-        host_headers=media_host.application_headers(state.call_id, APPLICATION, arg),
+        remaining=media_hosts.targets(hosts, application),
+        host_headers=media_host.application_headers(state.call_id, application, arg),
         media_relay="never",
     )
     hosted_media.mark(worker)

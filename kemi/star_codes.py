@@ -14,8 +14,8 @@ from callcore.sip import SipCode
 from callcore.star_code import CALLS, Dialled, StarAction, is_code, read, slot_of
 from callcore.value import value
 from kalibri.services import account_service
-from kemi import pickup
-from kemi.directory import AccountRecord
+from kemi import park, pickup
+from kemi.account_record import AccountRecord
 from kemi.ks_route.model import DestinationKind, RouteRequest, ToService
 from kemi.sip_request import SipRequest
 from kemi.tenancy import media_hosts
@@ -43,8 +43,8 @@ class Wish:
     request: RouteRequest
     #: Whether the caller hides in this call; None: as ever.
     hidden: bool | None = None
-    #: A media host says what was done.
-    spoken: ToService | None = None
+    #: A media host says what was done, or has the parked call.
+    hosted: ToService | park.ToPark | None = None
 
 
 def dialled_code(worker: Worker, request: RouteRequest) -> Dialled | None:
@@ -70,6 +70,15 @@ def serve(
         return Wish(replace(request, b_number=dialled.argument), False)
     if dialled.action is StarAction.SPEED_CALL:
         return _speed_call(worker, account, request, dialled.argument)
+    if dialled.action is StarAction.PARK:
+        return _told(
+            worker, sip, account, request, dialled, (SipCode.FORBIDDEN, "Transfer A Call To Park It")
+        )
+    if dialled.action is StarAction.UNPARK:
+        found = park.taken(worker, account, request, dialled.argument)
+        if isinstance(found, park.ToPark):
+            return Wish(request, hosted=found)
+        return _told(worker, sip, account, request, dialled, found)
     pickup.take(worker, account, dialled.argument or None)
     return None
 
@@ -87,7 +96,19 @@ def _change(
     worker: Worker, sip: SipRequest, account: AccountRecord, request: RouteRequest, dialled: Dialled
 ) -> Wish | None:
     """Change a service; return the announcement of it where there are media hosts, else answer the call."""
-    code, text = _changed(worker, account, dialled)
+    return _told(worker, sip, account, request, dialled, _changed(worker, account, dialled))
+
+
+def _told(
+    worker: Worker,
+    sip: SipRequest,
+    account: AccountRecord,
+    request: RouteRequest,
+    dialled: Dialled,
+    answer: tuple[int, str],
+) -> Wish | None:
+    """Tell what a code did, or why it did nothing."""
+    code, text = answer
     worker.journal.event(
         "service.code",
         tenant=account.tenant_id,
@@ -107,7 +128,7 @@ def _change(
             b_sent=request.b_number,
             reason=text,
         )
-        return Wish(request, spoken=spoken)
+        return Wish(request, hosted=spoken)
     worker.port.append_reply_header(f'Warning: 399 kalibri "{text}"')  # RFC 3261 section 20.43
     worker.port.reply(code, text)
     return None

@@ -11,7 +11,7 @@ from callcore.errors import BadInput, KalibriError
 from callcore.sip import SipCode
 from kalibri.services import stored_message
 from kalibri.services.stored_message import DueMessage
-from kemi.directory import AccountRecord
+from kemi.account_record import AccountRecord
 from kemi.ks_acd.media_host import write_arg
 from kemi.targets import escape_user
 from kemi.tenancy import aor

@@ -1,4 +1,4 @@
-"""Look-ups in the directory that name tenants, nodes and gateways as the proxy needs them. Pure reading."""
+"""Look-ups in the facts of the system that name tenants, nodes and gateways as the proxy needs them. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from callcore.gateway import Gateway
 from callcore.value import value
-from kemi.directory import AccountRecord, Directory
+from kemi.account_record import AccountRecord
 from kemi.ks_acd.model import MediaHost
 from kemi.ks_route.facts import SystemFacts
 
@@ -44,13 +44,10 @@ def tenant_of_domain(system: SystemFacts, host: str) -> Tenant | None:
 _TRUSTED_NODES = frozenset({"media", "proxy"})
 
 
-def is_trusted_node(directory: Directory, ip: str, port: int) -> bool:
+def is_trusted_node(system: SystemFacts, ip: str, port: int) -> bool:
     """Tell whether an address is that of one of our media hosts or of another proxy's internal socket (node table)."""
     wanted = f"udp:{ip}:{port}"
-    return any(
-        node.get("kind") in _TRUSTED_NODES and node.get("address") == wanted
-        for node in directory.system.nodes
-    )
+    return any(node.get("kind") in _TRUSTED_NODES and node.get("address") == wanted for node in system.nodes)
 
 
 def media_host_at(system: SystemFacts, hostport: str) -> str:

@@ -24,6 +24,8 @@ def tick(worker: Worker) -> None:
     recovery.close_abandoned(worker)
     stored_messages.deliver(worker)
     presence.follow_agents(worker)
+    presence.follow_mailboxes(worker)
+    presence.follow_slots(worker)
 
 
 def _trunks(worker: Worker) -> None:

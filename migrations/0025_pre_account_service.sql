@@ -48,7 +48,9 @@ CREATE TYPE star_action AS ENUM (
     'speed_set',                -- store a speed dial: slot * number
     'speed_call',               -- call a speed dial; its slot follows
     'pickup_group',             -- take a ringing call of the own pickup group
-    'pickup'                    -- take the ringing call of the colleague that follows
+    'pickup',                   -- take the ringing call of the colleague that follows
+    'park',                     -- of a transfer: park the call, at the slot that follows or at a free one
+    'unpark'                    -- take the call that is parked at the slot that follows; of a transfer: park one there
 );
 
 -- -------------------------------------------------------------------------------------------- tables

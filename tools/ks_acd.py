@@ -9,24 +9,21 @@ matters and may be killed at any moment. While the database is away it waits: ho
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
-import psycopg
 
-from callcore.errors import KalibriError
-from kalibri.config import Config, load_config
-from kalibri.db import Conn, connect
-from kalibri.heartbeat import Heartbeat
+from callcore.steadiness import Steadiness
+from kalibri.config import Config
+from kalibri.daemon import DatabaseDaemon, run_daemon
+from kalibri.db import Conn
+from kalibri.program import Timer, daemon_options, stop_signals
 from kalibri.rpc import KamailioRpc, ProxyDown, RpcRefused
 from kalibri.services import acd
 from kalibri.services.node import node_of_process
-from tools.ks_cdr import Timer, stop_signals
 
 log = logging.getLogger("ks-acd")
 
@@ -40,45 +37,12 @@ RECONCILE_SECONDS = 2.0
 HOURS_SECONDS = 1.0
 OUTAGE_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 3600.0
-#: Media hosts and proxies report every second or two; their silence is judged only after so long without a gap.
-SETTLE_SECONDS = 6.0
-#: A look is begun each second: a longer time between two, or within one, is a gap.
-GAP_SECONDS = 3.0
-FIRST_BACK_OFF_SECONDS = 0.2
-LONGEST_BACK_OFF_SECONDS = 2.0
-CONNECT_TIMEOUT_MS = 2000
-STATEMENT_TIMEOUT_MS = 30_000
 
 
-class Steadiness:
-    """Decides whether silence of others says anything about them. Pure: times are monotonic seconds.
-
-    After an outage of the database nobody has reported for its whole length, because nobody could: whoever comes back
-    first must not take the others for dead, or it would end every call. The same after a freeze of the database.
-    """
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-        self._looked_at = 0.0
-
-    def looks(self, now: float) -> None:
-        """Note that a look begins."""
-        if self._since is None or now - self._looked_at > GAP_SECONDS:
-            self._since = now
-        self._looked_at = now
-
-    def lost(self) -> None:
-        """Note that the database is away."""
-        self._since = None
-
-    def may_judge(self, now: float) -> bool:
-        """Tell whether the database has answered without a gap for long enough that everybody could report."""
-        steady = self._since is not None and now - self._since >= SETTLE_SECONDS
-        return steady and now - self._looked_at <= GAP_SECONDS
-
-
-class AcdDaemon:
+class AcdDaemon(DatabaseDaemon):
     """One ks-acd."""
+
+    name = "ks-acd"
 
     def __init__(
         self,
@@ -87,11 +51,9 @@ class AcdDaemon:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._config = config
+        super().__init__(config, clock=clock)
         self._proxy = node_of_process(config, "kamailio") or ""
-        self._clock = clock
         self._now = now
-        self._conn: Conn | None = None
         self._dialogs: acd.ProxyDialogs | None = None
         self._lead = Timer(LEAD_SECONDS, clock)
         self._local = Timer(RECONCILE_SECONDS, clock)
@@ -100,61 +62,34 @@ class AcdDaemon:
         self._outages = Timer(OUTAGE_SECONDS, clock)
         self._housekeeping = Timer(HOUSEKEEPING_SECONDS, clock)
         self._steadiness = Steadiness()
-        self._back_off = FIRST_BACK_OFF_SECONDS
-        self._broken_since: float | None = None
         self.leads = False
         self.repairs = 0
 
-    def step(self) -> float:
-        """Look once; return how many seconds to wait before the next look."""
-        try:
-            wait = self._look(self._connection())
-        except (KalibriError, psycopg.Error) as error:
-            return self._failed(error)
-        if self._broken_since is not None:
-            log.info("at work again after %.1f s", self._clock() - self._broken_since)
-            self._broken_since = None
-            self._back_off = FIRST_BACK_OFF_SECONDS
-        return wait
-
-    def detail(self) -> str:
-        """Say how it goes, for people."""
-        if self._broken_since is not None:
-            return f"waiting for the database for {self._clock() - self._broken_since:.0f} s"
+    def state(self) -> str:
+        """Say how it goes while it works, for people."""
         return f"{'leader' if self.leads else 'stands by'}, {self.repairs} repairs"
+
+    def connected(self) -> None:
+        """Begin as one of many: the lock of the leader is that of a session."""
+        super().connected()
+        self.leads = False
+        self._lead.make_due()
+
+    def lost(self) -> None:
+        """Give up the connection; nobody could report meanwhile."""
+        super().lost()
+        self._steadiness.lost()
 
     def close(self) -> None:
         """Give the connection back, and the leadership with it."""
-        if self._conn is not None:
-            self._conn.close()
-        self._conn = None
+        super().close()
         self.leads = False
-
-    def _failed(self, error: Exception) -> float:
-        if self._broken_since is None:
-            log.error("cannot work, will try again: %s", error)
-            self._broken_since = self._clock()
-        self._steadiness.lost()
-        self.close()
-        wait, self._back_off = self._back_off, min(self._back_off * 2, LONGEST_BACK_OFF_SECONDS)
-        return wait
-
-    def _connection(self) -> Conn:
-        if self._conn is None or self._conn.closed:
-            self._conn = connect(
-                self._config,
-                application_name=f"ks-acd {self._config.node_name}",
-                connect_timeout_ms=CONNECT_TIMEOUT_MS,
-                statement_timeout_ms=STATEMENT_TIMEOUT_MS,
-            )
-            self.leads = False
-            self._lead.make_due()
-        return self._conn
 
     def _may_judge(self) -> bool:
         return self._steadiness.may_judge(self._clock())
 
-    def _look(self, conn: Conn) -> float:
+    def look(self, conn: Conn) -> float:
+        """Do what is due; return how many seconds to wait before the next look."""
         self._steadiness.looks(self._clock())
         if not self.leads and self._lead.due():
             self.leads = acd.try_to_lead(conn)
@@ -201,33 +136,12 @@ class AcdDaemon:
             self.repairs += count
 
 
-def run(config: Config, wait: Callable[[float], bool]) -> None:
-    """Work until `wait` says that it is time to stop."""
-    config.run_directory.mkdir(parents=True, exist_ok=True)
-    heartbeat = Heartbeat(config.run_directory, "ks-acd")
-    daemon = AcdDaemon(config)
-    with contextlib.closing(daemon):
-        seconds = 0.0
-        while not wait(seconds):
-            seconds = daemon.step()
-            with contextlib.suppress(OSError):
-                heartbeat.beat(daemon.detail())
-
-
 @click.command(help=(__doc__ or "").partition("\n\n")[0])
-@click.option("--home", type=click.Path(path_type=Path), help="Run directory of the instance.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file.")
-def main(home: Path | None, file: Path | None) -> None:
+@daemon_options
+def main(config: Config) -> None:
     """Run ks-acd."""
-    try:
-        config = load_config(path=file, overrides={"home": str(home)} if home else {})
-    except KalibriError as error:
-        raise click.ClickException(error.message) from error
-    logging.basicConfig(
-        level=config.log.level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True
-    )
     with stop_signals() as wait:
-        run(config, wait)
+        run_daemon(config, AcdDaemon(config), wait)
         log.info("stopped")
 
 

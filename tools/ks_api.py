@@ -10,29 +10,20 @@ from __future__ import annotations
 
 import logging
 import resource
-from pathlib import Path
 from typing import Any
 
 import click
 
-from callcore.errors import KalibriError
-from kalibri.config import Config, load_config
+from kalibri.config import Config
+from kalibri.program import daemon_options
 
 log = logging.getLogger("ks-api")
 
 
 @click.command(help=(__doc__ or "").partition("\n\n")[0])
-@click.option("--home", type=click.Path(path_type=Path), help="Run directory of the instance.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file.")
-def main(home: Path | None, file: Path | None) -> None:
+@daemon_options
+def main(config: Config) -> None:
     """Run ks-api."""
-    try:
-        config = load_config(path=file, overrides={"home": str(home)} if home else {})
-    except KalibriError as error:
-        raise click.ClickException(error.message) from error
-    logging.basicConfig(
-        level=config.log.level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True
-    )
     _allow_many_files()
     _run(config)
 

@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import click
 import psycopg
 
 from callcore.errors import KalibriError
-from kalibri.config import Config, load_config
-from kalibri.db import Conn, connect
-from kalibri.heartbeat import Heartbeat
+from kalibri.config import Config
+from kalibri.daemon import DatabaseDaemon, run_daemon
+from kalibri.db import Conn
+from kalibri.program import Timer, daemon_options, stop_signals
 from kalibri.services.journal import (
     add_files,
     close_lost_calls,
@@ -44,41 +43,21 @@ REPAIR_SECONDS = 60.0
 #: How long the file of a proxy is left after its last line: kemi/recovery.py reads what is younger than 180 s.
 PROXY_FILE_SECONDS = 240.0
 FORGET_SECONDS = 3600.0
-FIRST_BACK_OFF_SECONDS = 0.2
-LONGEST_BACK_OFF_SECONDS = 5.0
-CONNECT_TIMEOUT_MS = 5000
-#: A batch takes some hundred ms; a statement that waits longer is stuck behind a lock.
-STATEMENT_TIMEOUT_MS = 60_000
 
 
-class Timer:
-    """Says every so often that it is time."""
-
-    def __init__(self, every_seconds: float, clock: Callable[[], float]) -> None:
-        self._every_seconds = every_seconds
-        self._clock = clock
-        self._next = clock()
-
-    def due(self) -> bool:
-        """Tell whether it is time; if so, the next time begins to run."""
-        if self._clock() < self._next:
-            return False
-        self._next = self._clock() + self._every_seconds
-        return True
-
-    def make_due(self) -> None:
-        """Make it time now."""
-        self._next = self._clock()
-
-
-class CdrDaemon:
+class CdrDaemon(DatabaseDaemon):
     """One ks-cdr: what it remembers between two looks is only there to save work."""
 
+    name = "ks-cdr"
+    connect_timeout_ms = 5000
+    #: A batch takes some hundred ms; a statement that waits longer is stuck behind a lock.
+    statement_timeout_ms = 60_000
+    longest_back_off_seconds = 5.0
+    passing = (KalibriError, psycopg.Error, OSError)
+
     def __init__(self, config: Config, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._config = config
+        super().__init__(config, clock=clock)
         self._directory = config.journal_directory
-        self._clock = clock
-        self._conn: Conn | None = None
         self._added: set[str] = set()
         self._offsets: dict[str, int] = {}
         #: Size of a file when it was found stored up to its last whole line.
@@ -87,21 +66,7 @@ class CdrDaemon:
         self._finish = Timer(FINISH_SECONDS, clock)
         self._repair = Timer(REPAIR_SECONDS, clock)
         self._forget = Timer(FORGET_SECONDS, clock)
-        self._broken_since: float | None = None
-        self._back_off = FIRST_BACK_OFF_SECONDS
         self._events = 0
-
-    def step(self) -> float:
-        """Look once and store what is new; return how many seconds to wait before the next look."""
-        try:
-            wait = self._look()
-        except (KalibriError, psycopg.Error, OSError) as error:
-            return self._failed(error)
-        if self._broken_since is not None:
-            log.info("storing again after %.1f s", self._clock() - self._broken_since)
-            self._broken_since = None
-            self._back_off = FIRST_BACK_OFF_SECONDS
-        return wait
 
     def settle(self) -> bool:
         """Store all that is there, finish files and repair calls; tell whether that worked."""
@@ -112,44 +77,17 @@ class CdrDaemon:
         self.step()
         return not self.waiting
 
-    @property
-    def waiting(self) -> bool:
-        """Whether the last look failed."""
-        return self._broken_since is not None
-
-    def detail(self) -> str:
-        """Say how it goes, for people."""
-        if self._broken_since is not None:
-            return f"waiting for the database for {self._clock() - self._broken_since:.0f} s"
+    def state(self) -> str:
+        """Say how it goes while it works, for people."""
         return f"{self._events} events stored, {len(self._offsets)} files"
 
-    def close(self) -> None:
-        """Give the connection back."""
-        if self._conn is not None:
-            self._conn.close()
-        self._conn = None
+    def lost(self) -> None:
+        """Give up the connection; the database that comes back may be a restored one."""
+        super().lost()
+        self._added.clear()
 
-    def _failed(self, error: Exception) -> float:
-        if self._broken_since is None:
-            log.error("cannot store, will try again: %s", error)
-            self._broken_since = self._clock()
-        self.close()
-        self._added.clear()  # the database that comes back may be a restored one
-        wait, self._back_off = self._back_off, min(self._back_off * 2, LONGEST_BACK_OFF_SECONDS)
-        return wait
-
-    def _connection(self) -> Conn:
-        if self._conn is None or self._conn.closed:
-            self._conn = connect(
-                self._config,
-                application_name=f"ks-cdr {self._config.node_name}",
-                connect_timeout_ms=CONNECT_TIMEOUT_MS,
-                statement_timeout_ms=STATEMENT_TIMEOUT_MS,
-            )
-        return self._conn
-
-    def _look(self) -> float:
-        conn = self._connection()
+    def look(self, conn: Conn) -> float:
+        """Store what is new; return how many seconds to wait before the next look."""
         sizes = journal_sizes(self._directory)
         self._notice(conn, sizes)
         new = [name for name, size in sizes.items() if self._stored_size.get(name) != size]
@@ -209,49 +147,17 @@ class CdrDaemon:
             forget_files(conn, sizes)
 
 
-@contextlib.contextmanager
-def stop_signals() -> Iterator[Callable[[float], bool]]:
-    """Block SIGTERM and SIGINT, and yield a wait that ends early, with True, when one of them came."""
-    stopping = {signal.SIGTERM, signal.SIGINT}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
-    try:
-        yield lambda seconds: signal.sigtimedwait(stopping, seconds) is not None
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def run(config: Config, wait: Callable[[float], bool]) -> None:
-    """Store until `wait` says that it is time to stop."""
-    config.run_directory.mkdir(parents=True, exist_ok=True)
-    heartbeat = Heartbeat(config.run_directory, "ks-cdr")
-    daemon = CdrDaemon(config)
-    with contextlib.closing(daemon):
-        seconds = 0.0
-        while not wait(seconds):
-            seconds = daemon.step()
-            with contextlib.suppress(OSError):  # a full disk: storing still frees some of it
-                heartbeat.beat(daemon.detail())
-
-
 @click.command(help=(__doc__ or "").partition("\n\n")[0])
-@click.option("--home", type=click.Path(path_type=Path), help="Run directory of the instance.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file.")
 @click.option("--once", is_flag=True, help="Store what is there now, and end.")
-def main(home: Path | None, file: Path | None, once: bool) -> None:
+@daemon_options
+def main(config: Config, once: bool) -> None:
     """Run ks-cdr."""
-    try:
-        config = load_config(path=file, overrides={"home": str(home)} if home else {})
-    except KalibriError as error:
-        raise click.ClickException(error.message) from error
-    logging.basicConfig(
-        level=config.log.level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True
-    )
     if once:
         with contextlib.closing(CdrDaemon(config)) as daemon:
             sys.exit(0 if daemon.settle() else 1)
     with stop_signals() as wait:
         log.info("following %s", config.journal_directory)
-        run(config, wait)
+        run_daemon(config, CdrDaemon(config), wait)
         log.info("stopped")
 
 

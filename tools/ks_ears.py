@@ -12,21 +12,19 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 # One leg's arrays are small: threads of the algebra library would only wait for each other. Before numpy comes in.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import click
 
-from callcore.errors import KalibriError
-from kalibri.config import Config, load_config
+from kalibri.config import Config
 from kalibri.heartbeat import Heartbeat
+from kalibri.program import daemon_options, stop_signals
 from kalibri.tone_sets import tone_sets_of
 from tools.ears.librarian import Librarian
 from tools.ears.server import Server
 from tools.ears.spool import UnknownSpool
-from tools.ks_cdr import stop_signals
 
 log = logging.getLogger("ks-ears")
 
@@ -50,21 +48,11 @@ def run(config: Config, wait: Callable[[float], bool]) -> None:
 
 
 @click.command(help=(__doc__ or "").partition("\n\n")[0])
-@click.option("--home", type=click.Path(path_type=Path), help="Run directory of the instance.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file.")
-def main(home: Path | None, file: Path | None) -> None:
+@daemon_options
+def main(config: Config) -> None:
     """Run ks-ears."""
-    try:
-        config = load_config(path=file, overrides={"home": str(home)} if home else {})
-        logging.basicConfig(
-            level=config.log.level.upper(),
-            format="%(asctime)s %(name)s %(levelname)s %(message)s",
-            force=True,
-        )
-        with stop_signals() as wait:
-            run(config, wait)
-    except KalibriError as error:
-        raise click.ClickException(error.message) from error
+    with stop_signals() as wait:
+        run(config, wait)
     log.info("stopped")
 
 

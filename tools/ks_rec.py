@@ -17,19 +17,18 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 import psycopg
 
 from callcore.errors import KalibriError
-from kalibri.config import Config, load_config
+from kalibri.config import Config
 from kalibri.db import Conn
 from kalibri.heartbeat import Heartbeat
 from kalibri.journal import JournalWriter
+from kalibri.program import Timer, daemon_options, stop_signals
 from kalibri.recording_spool import Spool
 from kalibri.services import recording_pipeline as pipeline
-from tools.ks_cdr import Timer, stop_signals
 from tools.rec.controllers import Controllers
 from tools.rec.intake import Intake
 from tools.rec.prompts import PromptKeeper
@@ -209,22 +208,12 @@ def settle(config: Config) -> bool:
 
 
 @click.command(help=(__doc__ or "").partition("\n\n")[0])
-@click.option("--home", type=click.Path(path_type=Path), help="Run directory of the instance.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file.")
 @click.option("--once", is_flag=True, help="Finish what is complete now, and end.")
-def main(home: Path | None, file: Path | None, once: bool) -> None:
+@daemon_options
+def main(config: Config, once: bool) -> None:
     """Run ks-rec."""
-    try:
-        config = load_config(path=file, overrides={"home": str(home)} if home else {})
-        logging.basicConfig(
-            level=config.log.level.upper(),
-            format="%(asctime)s %(name)s %(levelname)s %(message)s",
-            force=True,
-        )
-        if once:
-            sys.exit(0 if settle(config) else 1)
-    except KalibriError as error:
-        raise click.ClickException(error.message) from error
+    if once:
+        sys.exit(0 if settle(config) else 1)
     with stop_signals() as wait:
         log.info("following %s", config.rtp_manifest_directory)
         run(config, wait)

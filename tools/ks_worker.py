@@ -14,18 +14,17 @@ import logging
 import sys
 import threading
 import time
-from pathlib import Path
 
 import click
 import psycopg
 
 from callcore.errors import KalibriError
-from kalibri.config import Config, load_config
+from kalibri.config import Config
 from kalibri.db import Conn, connect
 from kalibri.heartbeat import Heartbeat
+from kalibri.program import daemon_options, stop_signals
 from kalibri.services import worker
 from kalibri.services.worker import RunsAlready
-from tools.ks_cdr import stop_signals
 
 log = logging.getLogger("ks-worker")
 
@@ -122,18 +121,10 @@ class Worker:
 
 
 @click.command(help=(__doc__ or "").partition("\n\n")[0])
-@click.option("--home", type=click.Path(path_type=Path), help="Run directory of the instance.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file.")
 @click.option("--once", is_flag=True, help="Run what is due, and end.")
-def main(home: Path | None, file: Path | None, once: bool) -> None:
+@daemon_options
+def main(config: Config, once: bool) -> None:
     """Run ks-worker."""
-    try:
-        config = load_config(path=file, overrides={"home": str(home)} if home else {})
-    except KalibriError as error:
-        raise click.ClickException(error.message) from error
-    logging.basicConfig(
-        level=config.log.level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True
-    )
     work = Worker(config)
     if once:
         sys.exit(0 if work.work() else 1)

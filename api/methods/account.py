@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from api.method import Context, Fields, Method, Scope, Tenancy
-from callcore.digest import generate_password
 from kalibri.db import Conn
 from kalibri.services import account as accounts
 from kalibri.services import account_csv
@@ -19,7 +18,7 @@ def passwd(
     """Give an account a new password; generate: make one and return it, once. Raises NotFound, WeakPassword."""
     if generate == (password is not None):
         raise Forbidden("give a password, or generate")
-    chosen = generate_password() if password is None else password
+    chosen = accounts.generate_password() if password is None else password
     accounts.set_password(conn, tenant_id=tenant_id, username=username, password=chosen)
     return chosen if generate else None
 

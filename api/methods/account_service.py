@@ -1,4 +1,4 @@
-"""Methods account.service.*, huntgroup.*, starcode.*, forwarding.*: supplementary services."""
+"""Methods account.service.*, huntgroup.*, starcode.*, forwarding.*, park.*: supplementary services."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from api.method import Fields, Method, Scope, Tenancy
 from kalibri.db import Conn
 from kalibri.services import account_service as services
 from kalibri.services import hunt_group as groups
+from kalibri.services import park as parking
 from kalibri.services import service_code as codes
 from kalibri.services.account_service import ServiceFlags, Services
 from kalibri.services.hunt_group import HuntGroup
+from kalibri.services.park import ParkPolicy
 from kalibri.services.service_code import ForwardPolicy, ServiceCode
 
 
@@ -20,11 +22,6 @@ def block(conn: Conn, *, tenant_id: int, username: str, caller: str) -> Services
 def allow(conn: Conn, *, tenant_id: int, username: str, caller: str) -> Services:
     """Let a caller ring an account whatever else is set. Raises NotFound, BadInput."""
     return services.list_caller(conn, tenant_id=tenant_id, username=username, caller=caller, which="white")
-
-
-def set_code(conn: Conn, *, tenant_id: int, action: str, code: str) -> ServiceCode:
-    """Give an action another code; the empty one switches it off. Raises BadInput, AlreadyExists."""
-    return codes.set_code(conn, tenant_id=tenant_id, action=action, code=code)
 
 
 def reset_code(conn: Conn, *, tenant_id: int, action: str) -> ServiceCode:
@@ -60,8 +57,10 @@ METHODS = (
     ),
     Method("huntgroup.rm", groups.remove, Scope.ADMIN, Tenancy.ONE),
     Method("starcode.list", codes.list_codes, Scope.READ, Tenancy.ONE),
-    Method("starcode.set", set_code, Scope.ADMIN, Tenancy.ONE),
+    Method("starcode.set", codes.set_code, Scope.ADMIN, Tenancy.ONE, narrow={"code": str}),
     Method("starcode.reset", reset_code, Scope.ADMIN, Tenancy.ONE),
     Method("forwarding.show", codes.find_policy, Scope.READ, Tenancy.ONE),
     Method("forwarding.set", codes.set_policy, Scope.ADMIN, Tenancy.ONE, Fields(ForwardPolicy)),
+    Method("park.show", parking.find_policy, Scope.READ, Tenancy.ONE),
+    Method("park.set", parking.set_policy, Scope.ADMIN, Tenancy.ONE, Fields(ParkPolicy)),
 )

@@ -6,7 +6,6 @@ Steering a queue call is an order to the media host that has it: entry.commandRe
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -16,7 +15,8 @@ from kalibri.db import Conn
 from kalibri.rpc import KamailioRpc
 from kalibri.services import call as calls
 from kalibri.services import entry as entries
-from kalibri.services.call import Call, CallStory, LiveCall
+from kalibri.services import park as parking
+from kalibri.services.call import CallStory, LiveCall
 from kalibri.services.destination import parse_destination
 from kalibri.services.entry import Reassigned
 
@@ -26,42 +26,6 @@ Page = Annotated[int, Field(ge=1, le=100_000)]
 Code = Annotated[int, Field(ge=100, le=699)]
 #: A day is more than any call lasts.
 Seconds = Annotated[float, Field(ge=0, le=1_000_000)]
-
-
-def list_calls(
-    conn: Conn,
-    *,
-    tenant_id: int | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    number: str | None = None,
-    a: str | None = None,
-    b: str | None = None,
-    gateway: str | None = None,
-    code: Code | None = None,
-    answered: bool | None = None,
-    min_talk_seconds: Seconds | None = None,
-    limit: Limit = 50,
-) -> list[Call]:
-    """Return calls, the latest first.
-
-    number, a, b: the beginning of either number, of A, of B, as dialled or as sent. gateway: the call came from it
-    or was tried there. Raises NotFound for a gateway of which nothing is known.
-    """
-    return calls.list_calls(
-        conn,
-        tenant_id=tenant_id,
-        since=since,
-        until=until,
-        number=number,
-        a=a,
-        b=b,
-        gateway=gateway,
-        code=code,
-        answered=answered,
-        min_talk_seconds=min_talk_seconds,
-        limit=limit,
-    )
 
 
 def show(conn: Conn, *, call_id: str) -> CallStory:
@@ -147,7 +111,14 @@ METHODS = (
     Method("call.barge", barge, Scope.SUPERVISOR, Tenancy.ONE),
     Method("call.hangup", hangup, Scope.SUPERVISOR, Tenancy.ONE),
     Method("call.transfer", transfer, Scope.SUPERVISOR, Tenancy.ONE),
-    Method("call.list", list_calls, Scope.READ, Tenancy.FILTER),
+    Method(
+        "call.list",
+        calls.list_calls,
+        Scope.READ,
+        Tenancy.FILTER,
+        narrow={"code": Code | None, "min_talk_seconds": Seconds | None, "limit": Limit},
+    ),
     Method("call.show", show, Scope.READ, Tenancy.ROWS),
     Method("call.live", live, Scope.READ, Tenancy.FILTER),
+    Method("call.parked", parking.list_parked, Scope.READ, Tenancy.FILTER),
 )

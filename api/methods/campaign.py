@@ -19,7 +19,7 @@ from kalibri.services import campaign_report, do_not_call, lead_import, retry_ru
 from kalibri.services import lead as leads
 from kalibri.services import tenant as tenants
 from kalibri.services.campaign import Campaign, CampaignRules
-from kalibri.services.campaign_report import Attempt, Hold, Report, Status, Why
+from kalibri.services.campaign_report import Hold, Report, Status, Why
 from kalibri.services.do_not_call import Listed, ListImport
 from kalibri.services.lead import Lead, LeadDetails
 from kalibri.services.lead_import import LeadImport, Problem
@@ -81,39 +81,6 @@ def report(
     """Return figures of a campaign, or of one of its lists; since: of attempts. Raises NotFound."""
     return campaign_report.report(
         context.conn, tenant_id=tenant_id, name=name, now=context.now, list_name=list_name, since=since
-    )
-
-
-def attempts(
-    conn: Conn, *, tenant_id: int, name: str, after: AttemptId = 0, limit: Limit = 1000
-) -> list[Attempt]:
-    """Return attempts of a campaign in order; after: the attempt_id of the last page. Raises NotFound."""
-    return campaign_report.attempts(conn, tenant_id=tenant_id, name=name, after=after, limit=limit)
-
-
-def list_leads(
-    conn: Conn,
-    *,
-    tenant_id: int,
-    campaign: str,
-    list_name: str | None = None,
-    state: LeadState | None = None,
-    result: LeadResult | None = None,
-    number: str | None = None,
-    after: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0,
-    limit: Limit = 1000,
-) -> list[Lead]:
-    """Return leads in the order in which they came; after: the lead_id of the last page. Raises NotFound."""
-    return leads.list_leads(
-        conn,
-        tenant_id=tenant_id,
-        campaign=campaign,
-        list_name=list_name,
-        state=state,
-        result=result,
-        number=number,
-        after=after,
-        limit=limit,
     )
 
 
@@ -331,7 +298,14 @@ METHODS = (
     Method("campaign.leads", campaign_leads, Scope.READ, Tenancy.ONE),
     Method("campaign.export", export, Scope.READ, Tenancy.ONE),
     Method("campaign.report", report, Scope.READ, Tenancy.ONE),
-    Method("campaign.attempts", attempts, Scope.READ, Tenancy.ONE),
+    Method(
+        "campaign.attempts",
+        campaign_report.attempts,
+        Scope.READ,
+        Tenancy.ONE,
+        narrow={"after": AttemptId, "limit": Limit},
+        hide=("lead_id",),
+    ),
     Method("campaign.callerid.list", campaigns.caller_ids, Scope.READ, Tenancy.ONE),
     Method("campaign.callerid.set", campaigns.set_caller_id, Scope.ADMIN, Tenancy.ONE),
     Method("campaign.callerid.rm", campaigns.remove_caller_id, Scope.ADMIN, Tenancy.ONE),
@@ -341,7 +315,13 @@ METHODS = (
     Method("campaign.retry.set", retry_rule.set_rule, Scope.ADMIN, Tenancy.OWNER, Fields(RetryRuleFields)),
     Method("campaign.retry.rm", retry_rule.remove_rule, Scope.ADMIN, Tenancy.OWNER),
     Method("campaign.retry.copy", retry_rule.copy_table, Scope.ADMIN, Tenancy.OWNER),
-    Method("lead.list", list_leads, Scope.READ, Tenancy.ONE),
+    Method(
+        "lead.list",
+        leads.list_leads,
+        Scope.READ,
+        Tenancy.ONE,
+        narrow={"after": Annotated[int, Field(ge=0, le=2**63 - 1)], "limit": Limit},
+    ),
     Method("lead.show", show_lead, Scope.READ, Tenancy.ONE),
     Method("lead.add", add_lead, Scope.SUPERVISOR, Tenancy.ONE),
     Method("lead.import", import_leads, Scope.ADMIN, Tenancy.ONE),

@@ -9,17 +9,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from api.method import Context, Method, Scope, Tenancy
-from kalibri.db import Conn
 from kalibri.services import event as events
-from kalibri.services.event import Snapshot
 
 Number = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Limit = Annotated[int, Field(ge=1, le=1000)]
-
-
-def snapshot(conn: Conn, *, tenant_id: int | None) -> Snapshot:
-    """Return the state, and the event after which to listen: nothing falls between the two."""
-    return events.snapshot(conn, tenant_id=tenant_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +32,6 @@ def list_events(context: Context, *, tenant_id: int | None, after: Number, limit
 
 
 METHODS = (
-    Method("event.snapshot", snapshot, Scope.READ, Tenancy.FILTER),
+    Method("event.snapshot", events.snapshot, Scope.READ, Tenancy.FILTER),
     Method("event.list", list_events, Scope.READ, Tenancy.FILTER),
 )

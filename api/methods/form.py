@@ -11,9 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from pydantic import Field
 
@@ -31,7 +29,7 @@ from kalibri.services import screen_pop as pops
 from kalibri.services.agent import Agent
 from kalibri.services.caller import CallerInfo, CallerLookup
 from kalibri.services.card import Card
-from kalibri.services.form import FormListed, Sheet
+from kalibri.services.form import Sheet
 from kalibri.services.screen_pop import PopSettings
 
 Source = Annotated[str, Field(max_length=100_000)]
@@ -79,26 +77,6 @@ def check(_conn: Conn, *, source: Source) -> Checked:
     return Checked(title=form.title, fields=[field.name for field in form.fields])
 
 
-def add(conn: Conn, *, tenant_id: int, name: Text, source: Source) -> FormListed:
-    """Make a form of a YAML text. Raises BadForm (with lines), AlreadyExists, BadInput."""
-    return forms.add(conn, tenant_id=tenant_id, name=name, source=source)
-
-
-def change(
-    conn: Conn, *, tenant_id: int, name: Text, source: Source | None = None, enabled: bool | None = None
-) -> FormListed:
-    """Give a form another text, a new version for calls from now on, or put it in or out of use.
-
-    Raises NotFound, BadForm.
-    """
-    return forms.change(conn, tenant_id=tenant_id, name=name, source=source, enabled=enabled)
-
-
-def show(conn: Conn, *, tenant_id: int, name: Text, version: Version | None = None) -> FormListed:
-    """Return a form with its text, of the newest or a named version; raises NotFound."""
-    return forms.find(conn, tenant_id=tenant_id, name=name, version=version)
-
-
 def own_agent(context: Context, tenant_id: int, name: str | None) -> int | None:
     """Return the id of the agent that is meant: for the token of an account its own; None: whosever it is."""
     if name is None and context.principal.account is None:
@@ -121,34 +99,6 @@ def save_sheet(
         answers=answers,
         finished=finished,
         agent_id=own_agent(context, tenant_id, None),
-    )
-
-
-def list_sheets(
-    conn: Conn,
-    *,
-    tenant_id: int | None,
-    form: str | None = None,
-    agent: str | None = None,
-    queue: str | None = None,
-    call_id: UUID | None = None,
-    disposition: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    limit: Limit = 100,
-) -> list[Sheet]:
-    """Return sheets, the latest first: what was filled in, by whom, for which call, with which disposition."""
-    return forms.list_sheets(
-        conn,
-        tenant_id=tenant_id,
-        form=form,
-        agent=agent,
-        queue=queue,
-        call_id=call_id,
-        disposition=disposition,
-        since=since,
-        until=until,
-        limit=limit,
     )
 
 
@@ -256,13 +206,17 @@ def live(context: Context, *, tenant_id: int, name: Text | None = None, limit: L
 
 METHODS = (
     Method("form.list", forms.list_forms, Scope.READ, Tenancy.FILTER),
-    Method("form.show", show, Scope.READ, Tenancy.ONE),
+    Method(
+        "form.show", forms.find, Scope.READ, Tenancy.ONE, narrow={"name": Text, "version": Version | None}
+    ),
     Method("form.versions", forms.versions, Scope.READ, Tenancy.ONE),
     Method("form.check", check, Scope.READ, Tenancy.ROWS),
-    Method("form.add", add, Scope.ADMIN, Tenancy.ONE),
-    Method("form.set", change, Scope.ADMIN, Tenancy.ONE),
+    Method("form.add", forms.add, Scope.ADMIN, Tenancy.ONE, narrow={"name": Text, "source": Source}),
+    Method(
+        "form.set", forms.change, Scope.ADMIN, Tenancy.ONE, narrow={"name": Text, "source": Source | None}
+    ),
     Method("form.rm", forms.remove, Scope.ADMIN, Tenancy.ONE),
-    Method("form.sheet.list", list_sheets, Scope.READ, Tenancy.FILTER),
+    Method("form.sheet.list", forms.list_sheets, Scope.READ, Tenancy.FILTER, narrow={"limit": Limit}),
     Method("form.sheet.show", show_sheet, Scope.READ, Tenancy.FILTER),
     Method("form.sheet.save", save_sheet, Scope.AGENT, Tenancy.ONE),
     Method("screenpop.list", pops.list_pops, Scope.READ, Tenancy.FILTER),

@@ -14,7 +14,6 @@ from api.method import Context, Method, Scope, Tenancy
 from callcore.errors import BadInput, NotFound
 from callcore.inventory import NumberState, parse_numbers
 from kalibri.db import Conn
-from kalibri.importing import ImportResult
 from kalibri.services import number as inventory
 from kalibri.services import number_csv, number_range
 from kalibri.services.destination import parse_destination
@@ -123,11 +122,6 @@ def remove(conn: Conn, *, numbers: Words) -> None:
     inventory.remove(conn, numbers=parse_numbers(numbers))
 
 
-def import_(conn: Conn, *, file: Path, dry_run: bool = False) -> ImportResult:
-    """Add and change numbers, all or none; raises CsvRefused naming every line that is wrong."""
-    return number_csv.import_(conn, file=file, dry_run=dry_run)
-
-
 def import_ranges(context: Context, *, file: Path, dry_run: bool = False) -> RangeImport:
     """Put the ranges of a registry text in force instead of all earlier ones; raises CsvRefused."""
     with context.conn.transaction(force_rollback=dry_run):
@@ -169,7 +163,7 @@ METHODS = (
     Method("number.port", port, Scope.ADMIN, Tenancy.SYSTEM),
     Method("number.rm", remove, Scope.ADMIN, Tenancy.SYSTEM),
     Method("number.export", number_csv.export, Scope.READ, Tenancy.FILTER),
-    Method("number.import", import_, Scope.ADMIN, Tenancy.SYSTEM),
+    Method("number.import", number_csv.import_, Scope.ADMIN, Tenancy.SYSTEM),
     Method("range.list", number_range.list_sets, Scope.READ, Tenancy.SYSTEM),
     Method("range.import", import_ranges, Scope.ADMIN, Tenancy.SYSTEM),
     Method("range.diff", diff_ranges, Scope.READ, Tenancy.SYSTEM),

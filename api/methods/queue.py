@@ -115,11 +115,6 @@ def remove_skill(
     queues.remove_skill(conn, tenant_id=tenant_id, name=queue, skill=skill, after_seconds=after_seconds)
 
 
-def list_entries(conn: Conn, *, tenant_id: int | None, queue: str | None = None) -> list[Entry]:
-    """Return who waits, is offered or talks, in the order of service."""
-    return entries.list_entries(conn, tenant_id=tenant_id, queue=queue)
-
-
 def show_entry(conn: Conn, *, tenant_id: int, entry: EntryId) -> Entry:
     """Return one entry, also one that has ended; raises NotFound."""
     return entries.find(conn, tenant_id=tenant_id, entry_id=entry)
@@ -182,7 +177,16 @@ METHODS = (
     Method("queue.skill.list", skills, Scope.READ, Tenancy.ONE),
     Method("queue.skill.set", set_skill, Scope.ADMIN, Tenancy.ONE),
     Method("queue.skill.rm", remove_skill, Scope.ADMIN, Tenancy.ONE),
-    Method("entry.list", list_entries, Scope.READ, Tenancy.FILTER),
+    Method(
+        "entry.list",
+        entries.list_entries,
+        Scope.READ,
+        Tenancy.FILTER,
+        hide=(
+            "kind",
+            "waiting",
+        ),
+    ),
     Method("entry.show", show_entry, Scope.READ, Tenancy.ONE),
     Method("entry.priority", set_priority, Scope.SUPERVISOR, Tenancy.ONE),
     Method("entry.setPriority", set_priority, Scope.SUPERVISOR, Tenancy.ONE),

@@ -61,11 +61,6 @@ def edit(conn: Conn, *, tenant_id: int, route_id: int, **changes: Any) -> Route:
     return routes.edit(conn, tenant_id=tenant_id, route_id=route_id, changes=changes)
 
 
-def remove(conn: Conn, *, tenant_id: int, route_ids: RouteIds) -> None:
-    """Remove routes, all or none; raises NotFound."""
-    routes.remove(conn, tenant_id=tenant_id, route_ids=route_ids)
-
-
 def enable(conn: Conn, *, tenant_id: int, route_ids: RouteIds) -> int:
     """Put routes into use; return how many were not so already. Raises NotFound."""
     return routes.set_enabled(conn, tenant_id=tenant_id, route_ids=route_ids, enabled=True)
@@ -201,7 +196,7 @@ METHODS = (
     Method("route.show", routes.get, Scope.READ, Tenancy.ONE),
     Method("route.add", add, Scope.ADMIN, Tenancy.ONE, DRAFT),
     Method("route.edit", edit, Scope.ADMIN, Tenancy.ONE, CHANGES),
-    Method("route.rm", remove, Scope.ADMIN, Tenancy.ONE),
+    Method("route.rm", routes.remove, Scope.ADMIN, Tenancy.ONE, narrow={"route_ids": RouteIds}),
     Method("route.enable", enable, Scope.ADMIN, Tenancy.ONE),
     Method("route.disable", disable, Scope.ADMIN, Tenancy.ONE),
     Method("route.move", move, Scope.ADMIN, Tenancy.ONE),

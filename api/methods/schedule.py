@@ -17,28 +17,6 @@ CHANGES = Fields(Schedule, without=("tenant_id", "tenant", "schedule_id", "name"
 YEARS = range(1970, 9000)
 
 
-def add(
-    conn: Conn,
-    *,
-    tenant_id: int,
-    name: str,
-    hours: str,
-    time_zone: str | None = None,
-    holidays: Sequence[date] = (),
-    on_holidays: str = "closed",
-) -> Schedule:
-    """Make a schedule; time_zone None: the tenant's. Raises AlreadyExists, BadSchedule, BadInput."""
-    return schedules.add(
-        conn,
-        tenant_id=tenant_id,
-        name=name,
-        hours=hours,
-        time_zone=time_zone,
-        holidays=holidays,
-        on_holidays=on_holidays,
-    )
-
-
 def change(
     conn: Conn,
     *,
@@ -70,7 +48,7 @@ def judge(context: Context, *, tenant_id: int, name: str, at: datetime | None = 
 METHODS = (
     Method("schedule.list", schedules.list_schedules, Scope.READ, Tenancy.FILTER),
     Method("schedule.show", schedules.find, Scope.READ, Tenancy.ONE),
-    Method("schedule.add", add, Scope.ADMIN, Tenancy.ONE),
+    Method("schedule.add", schedules.add, Scope.ADMIN, Tenancy.ONE, narrow={"holidays": Sequence[date]}),
     Method("schedule.set", change, Scope.ADMIN, Tenancy.ONE, CHANGES),
     Method("schedule.rm", schedules.remove, Scope.ADMIN, Tenancy.ONE),
     Method("schedule.test", judge, Scope.READ, Tenancy.ONE),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
@@ -16,7 +15,6 @@ from kalibri.db import Conn, connect_tool
 from kalibri.services import audit, schema
 from kalibri.services import node as nodes
 from kalibri.services import token as tokens
-from kalibri.services.audit import AuditEntry
 from kalibri.services.node import Node
 from kalibri.services.schema import Difference, SchemaState
 from kalibri.services.token import Forbidden, NewToken
@@ -99,30 +97,6 @@ def add_token(
     )
 
 
-def list_audit(
-    conn: Conn,
-    *,
-    tenant_id: int | None,
-    noun: str | None = None,
-    actor: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    before: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None,
-    limit: Limit = 50,
-) -> list[AuditEntry]:
-    """Return who changed what, the latest first; before: only entries before this audit_id (next page)."""
-    return audit.list_entries(
-        conn,
-        tenant_id=tenant_id,
-        noun=noun,
-        actor=actor,
-        since=since,
-        until=until,
-        before=before,
-        limit=limit,
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """Who the token says one is."""
@@ -174,7 +148,13 @@ METHODS = (
     Method("token.list", tokens.list_tokens, Scope.ADMIN, Tenancy.FILTER),
     Method("token.add", add_token, Scope.ADMIN, Tenancy.OWNER),
     Method("token.revoke", tokens.revoke, Scope.ADMIN, Tenancy.FILTER),
-    Method("audit.list", list_audit, Scope.ADMIN, Tenancy.FILTER),
+    Method(
+        "audit.list",
+        audit.list_entries,
+        Scope.ADMIN,
+        Tenancy.FILTER,
+        narrow={"before": Annotated[int, Field(ge=0, le=2**63 - 1)] | None, "limit": Limit},
+    ),
     Method("session.show", show_session, Scope.AGENT, Tenancy.ROWS),
     Method("session.ticket", make_ticket, Scope.AGENT, Tenancy.ROWS),
     Method("session.end", end_session, Scope.AGENT, Tenancy.ROWS),

@@ -10,7 +10,7 @@ from pydantic import Field
 from api.method import Context, Method, Scope, Tenancy
 from kalibri.db import Conn, connect_tool
 from kalibri.services import archive, worker
-from kalibri.services.archive import ArchiveFile, Retention
+from kalibri.services.archive import Retention
 from kalibri.services.worker import JobStatus
 
 Limit = Annotated[int, Field(ge=1, le=10_000)]
@@ -36,11 +36,6 @@ def run(context: Context, *, job: str) -> Ran:
         return Ran(job=job, detail=worker.run(conn, context.config, job=job))
 
 
-def list_archive(conn: Conn, *, tenant_id: int | None, limit: Limit = 1000) -> list[ArchiveFile]:
-    """Return files of the archive, the newest days first."""
-    return archive.list_files(conn, tenant_id=tenant_id, limit=limit)
-
-
 def set_retention(conn: Conn, *, tenant_id: int, calls_days: Days | None) -> list[Retention]:
     """Give a tenant a period of its own for calls; null: that of the system."""
     archive.set_retention(conn, tenant_id=tenant_id, keep_calls_days=calls_days)
@@ -52,5 +47,5 @@ METHODS = (
     Method("worker.run", run, Scope.ADMIN, Tenancy.SYSTEM, one_transaction=False),
     Method("retention.list", archive.list_retention, Scope.READ, Tenancy.FILTER),
     Method("retention.set", set_retention, Scope.ADMIN, Tenancy.SYSTEM),
-    Method("archive.list", list_archive, Scope.READ, Tenancy.FILTER),
+    Method("archive.list", archive.list_files, Scope.READ, Tenancy.FILTER, narrow={"limit": Limit}),
 )

@@ -7,3 +7,7 @@ FROM unnest(%(tenant_ids)s::integer[], %(usernames)s::text[]) AS wanted (tenant_
 JOIN account ON account.tenant_id = wanted.tenant_id AND account.username = wanted.username
 JOIN agent ON agent.tenant_id = account.tenant_id AND agent.account_id = account.account_id
 JOIN agent_live AS live ON live.tenant_id = agent.tenant_id AND live.agent_id = agent.agent_id;
+
+-- name: messages_waiting
+-- How many new and heard messages some accounts have.
+SELECT tenant_id, username, new_count, old_count FROM voicemail_waiting(%(tenant_ids)s::integer[], %(usernames)s::text[]);

@@ -112,7 +112,7 @@ DELETE FROM caller_id_use WHERE day < current_date - %(days)s::integer;
 
 -- name: dirty_tables
 -- Tables with so many dead rows that autovacuum cannot keep up, and partitions that were never analyzed.
-SELECT format('%%I.%%I', schemaname, relname) AS name
+SELECT schemaname, relname
 FROM pg_stat_user_tables
 WHERE n_dead_tup > 50000 AND n_dead_tup > n_live_tup * 0.2
    OR n_live_tup > 1000 AND last_analyze IS NULL AND last_autoanalyze IS NULL

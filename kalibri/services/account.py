@@ -7,6 +7,7 @@ are part of it, which is why neither can change without a new password. Import a
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,6 +22,10 @@ from kalibri.services.references import refuse_if_used
 from kemi.ks_route.model import DestinationKind
 
 SQL = db.statements("account")
+
+GENERATED_CHARACTERS = 16
+#: Nothing that is misread on paper or has to be hunted for on a phone's keypad.
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,3 +185,8 @@ def _with_password(conn: Conn, tenant_id: int, record: AccountRecord, password: 
     check_password(record.username, password)
     secret = ha1(record.username, realm(conn, tenant_id=tenant_id), password)
     return replace(record, ha1_md5=secret.md5, ha1_sha256=secret.sha256)
+
+
+def generate_password() -> str:
+    """Return a random password of about 79 bits that can be read out and typed on a phone."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(GENERATED_CHARACTERS))

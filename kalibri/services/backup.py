@@ -250,7 +250,7 @@ def _make_roles(conn: Conn) -> None:
     for role in ROLES:
         with db.domain_errors():
             if conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone() is None:
-                login = sql.SQL("LOGIN" if role == "kamailio" else "NOLOGIN")
+                login = sql.SQL("LOGIN") if role == "kamailio" else sql.SQL("NOLOGIN")
                 conn.execute(sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(role), login))
     with db.domain_errors():
         conn.execute("ALTER ROLE kamailio SET search_path = kamailio")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -186,8 +186,8 @@ class CardForm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
-    """What an agent sees of a call."""
+class _CardFacts:
+    """What is kept of a card."""
 
     offer_id: int
     entry_id: int
@@ -212,8 +212,6 @@ class Card:
     lookup_error: str
     #: What the tenant's system says of the caller.
     info: Mapping[str, Any]
-    #: None: nothing is filled in for this call.
-    form: CardForm | None
     answers: Mapping[str, Any]
     disposition: str | None
     saved_at: datetime | None
@@ -222,36 +220,22 @@ class Card:
     preview_until: datetime | None
 
 
-@dataclass(frozen=True)
-class _Row:
+@dataclass(frozen=True, kw_only=True)
+class Card(_CardFacts):
+    """What an agent sees of a call."""
+
+    #: None: nothing is filled in for this call.
+    form: CardForm | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row(_CardFacts):
+    """A card as the database tells it, with the text of its form."""
+
     tenant_id: int
-    offer_id: int
-    entry_id: int
-    call_id: UUID
-    queue: str
-    agent: str
-    made_at: datetime
-    state: OfferState
-    outcome: OfferOutcome | None
-    answered_at: datetime | None
-    ended_at: datetime | None
-    variables: Mapping[str, Any]
-    history: Mapping[str, Any]
-    open_at: PopMoment
-    opened_at: datetime | None
-    url: str
-    lookup: CardLookup
-    lookup_error: str
-    info: Mapping[str, Any]
     form: str | None
     form_version: int | None
     source: str | None
-    answers: Mapping[str, Any]
-    disposition: str | None
-    saved_at: datetime | None
-    finished_at: datetime | None
-    #: Preview: he may accept or skip the lead until then; None: nothing is to be decided.
-    preview_until: datetime | None
 
 
 def list_cards(conn: Conn, *, tenant_id: int, agent_id: int | None, limit: int = 20) -> list[Card]:
@@ -268,12 +252,8 @@ def find(conn: Conn, *, tenant_id: int, offer_id: int, agent_id: int | None = No
 
 
 def _card(row: _Row) -> Card:
-    kept = {
-        name: value
-        for name, value in vars(row).items()
-        if name not in ("tenant_id", "form_version", "source")
-    }
-    return Card(**{**kept, "form": _form(row)})
+    kept = {entry.name: getattr(row, entry.name) for entry in fields(_CardFacts)}
+    return Card(**kept, form=_form(row))
 
 
 def _form(row: _Row) -> CardForm | None:

@@ -263,7 +263,7 @@ def list_sheets(
     until: datetime | None = None,
     limit: int = 100,
 ) -> list[Sheet]:
-    """Return sheets, the latest first."""
+    """Return sheets, the latest first: what was filled in, by whom, for which call, with which disposition."""
     return db.fetch_all(
         conn,
         Sheet,

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import LiteralString, cast
 
 from psycopg import sql
 
@@ -132,10 +131,8 @@ def _half_written(config: Config) -> Iterator[Path]:
 def vacuum(conn: Conn, _config: Config) -> str:
     """Vacuum and analyze the tables that need it."""
     with db.domain_errors():
-        names = [name for (name,) in conn.execute(SQL["dirty_tables"]).fetchall()]
-        for name in names:
-            # The server itself has quoted the name.
-            conn.execute(
-                sql.SQL("VACUUM (ANALYZE, SKIP_LOCKED) {}").format(sql.SQL(cast(LiteralString, name)))
-            )
+        tables = conn.execute(SQL["dirty_tables"]).fetchall()
+        for schema, table in tables:
+            conn.execute(sql.SQL("VACUUM (ANALYZE, SKIP_LOCKED) {}").format(sql.Identifier(schema, table)))
+    names = [f"{schema}.{table}" for schema, table in tables]
     return f"cleaned {', '.join(names)}" if names else "nothing to clean"

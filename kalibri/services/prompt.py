@@ -95,6 +95,36 @@ def add(
     voice: of espeak-ng; None: that of the language. music: at the loudness of music. Raises BadInput, NotFound,
     Unavailable.
     """
+    added = store(
+        conn,
+        config,
+        tenant_id=tenant_id,
+        name=name,
+        language=language,
+        file=file,
+        text=text,
+        voice=voice,
+        music=music,
+        by=by,
+    )
+    synchronise(conn, config)
+    return added
+
+
+def store(
+    conn: Conn,
+    config: Config,
+    *,
+    tenant_id: int,
+    name: str,
+    language: str = ANY,
+    file: Path | None = None,
+    text: str = "",
+    voice: str | None = None,
+    music: bool = False,
+    by: str = "",
+) -> Prompt:
+    """Do what `add` does without compiling: for who makes more in one transaction, and then calls `synchronise`."""
     if (file is None) == (not text):
         raise BadInput("give either an audio file or a text")
     if text and language == ANY:
@@ -117,9 +147,7 @@ def add(
             master=to_wav(samples),
             by=by,
         )
-        added = find(conn, tenant_id=tenant_id, name=name, language=language)
-    synchronise(conn, config)
-    return added
+        return find(conn, tenant_id=tenant_id, name=name, language=language)
 
 
 def remove(
@@ -132,13 +160,21 @@ def remove(
     version: int | None = None,
 ) -> int:
     """Remove versions of a prompt (None: all languages, all versions); return how many. Raises NotFound."""
+    removed = drop(conn, tenant_id=tenant_id, name=name, language=language, version=version)
+    synchronise(conn, config)
+    return removed
+
+
+def drop(
+    conn: Conn, *, tenant_id: int, name: str, language: str | None = None, version: int | None = None
+) -> int:
+    """Do what `remove` does, and leave the files to `synchronise`; raises NotFound."""
     with conn.transaction():
         removed = db.execute(
             conn, SQL["remove_prompts"], tenant_id=tenant_id, name=name, language=language, version=version
         )
         if not removed:
             raise NotFound(f'there is no prompt "{name}"')
-    synchronise(conn, config)
     return removed
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from callcore.region import normalise_region
 from kalibri.db import Conn, dataclass_row, domain_errors, fetch_all, statements
-from kemi.ks_route.index_build import build_index
+from kemi.ks_route.index_write import build_index
 from kemi.ks_route.model import RouteRow
 from kemi.ks_route.rows import row_to_json
 

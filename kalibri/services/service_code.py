@@ -68,6 +68,8 @@ _ARGUMENT = {
     StarAction.SPEED_SET: "slot*number",
     StarAction.SPEED_CALL: "slot",
     StarAction.PICKUP: "user name",
+    StarAction.PARK: "slot, or nothing",
+    StarAction.UNPARK: "slot",
 }
 
 

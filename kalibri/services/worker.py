@@ -18,7 +18,7 @@ from callcore.states import JobOutcome
 from kalibri import db
 from kalibri.config import Config
 from kalibri.db import Conn
-from kalibri.services import archive, backup, maintenance, report_facts, report_schedule
+from kalibri.services import archive, backup, maintenance, report_facts, report_schedule, voicemail_letter
 
 log = logging.getLogger("ks-worker")
 
@@ -47,6 +47,8 @@ class Job:
     do: Callable[[Conn, Config], str]
     #: Whether there is anything to do with this configuration.
     wanted: Callable[[Config], bool] = lambda _config: True
+    #: Whether this machine has something to do now, before every_seconds are over; None: it is not asked.
+    waits: Callable[[Conn, Config], bool] | None = None
 
 
 JOBS: Mapping[str, Job] = {
@@ -61,6 +63,14 @@ JOBS: Mapping[str, Job] = {
             "facts", "removes facts and sums of reports that are past their period", DAY, report_facts.forget
         ),
         Job("mail", "sends reports that are due", MINUTE, report_schedule.send_due, report_schedule.wanted),
+        Job(
+            "voicemail",
+            "sends voice messages by e-mail",
+            HOUR,
+            voicemail_letter.send_due,
+            voicemail_letter.wanted,
+            voicemail_letter.any_due,
+        ),
         Job("tokens", "removes tokens and tickets that ended", HOUR, maintenance.tokens),
         Job("locations", "removes registrations of proxies that are gone", HOUR, maintenance.locations),
         Job("changes", "shortens the change log and notes of old runs", HOUR, maintenance.changes),
@@ -133,17 +143,19 @@ def _status(job: Job, config: Config, last: _Run | None) -> JobStatus:
 def due(conn: Conn, config: Config) -> list[Job]:
     """Return the jobs whose time has come."""
     last = {run.job: run for run in db.fetch_all(conn, _Run, SQL["last_runs"])}
-    return [job for job in JOBS.values() if job.wanted(config) and _is_due(job, last.get(job.name))]
+    wanted = [job for job in JOBS.values() if job.wanted(config)]
+    return [job for job in wanted if _is_due(conn, config, job, last.get(job.name))]
 
 
-def _is_due(job: Job, last: _Run | None) -> bool:
+def _is_due(conn: Conn, config: Config, job: Job, last: _Run | None) -> bool:
     if last is None:
         return True
     if last.running:
         return False
     # A run that died is no run.
-    every = job.every_seconds if last.outcome is JobOutcome.OK else min(job.every_seconds, RETRY_SECONDS)
-    return last.age_seconds >= every
+    well = last.outcome is JobOutcome.OK
+    every = job.every_seconds if well else min(job.every_seconds, RETRY_SECONDS)
+    return last.age_seconds >= every or (well and job.waits is not None and job.waits(conn, config))
 
 
 def run(conn: Conn, config: Config, *, job: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from callcore.sip import SipCode
 from kemi.ks_route.destinations import Chosen, arrive, inventory_destination
+from kemi.ks_route.lookup import Routes
 from kemi.ks_route.masks import MaskTooLong, compile_mask
 from kemi.ks_route.model import (
     Decision,
@@ -26,7 +27,6 @@ from kemi.ks_route.model import (
 from kemi.ks_route.options import NO_OPTIONS, RouteOptions, parse_options
 from kemi.ks_route.patterns import matcher_for, usable
 from kemi.ks_route.syntax import MAX_INPUT
-from kemi.ks_route.table import RouteTable
 from kemi.ks_route.trace import MAX_LOOKED_AT, HopTrace, LookedAt, Trace
 
 #: Hops of a chain ("next"); more is a mistake in the table.
@@ -79,7 +79,7 @@ class _Walk:
         self.after = None if row.destination == FROM_THE_TOP else row.order
 
 
-def decide(request: RouteRequest, table: RouteTable, world: World, *, trace: Trace | None = None) -> Decision:
+def decide(request: RouteRequest, table: Routes, world: World, *, trace: Trace | None = None) -> Decision:
     """Return what to do with the call; with `trace`, also write down what was looked at and why."""
     walk = _Walk(request, _Place(request.b_number, world))
     if not all(map(usable, (request.a_number, request.a_host, request.b_number, request.b_host))):
@@ -121,7 +121,7 @@ def e164(number: str, home_country_code: str) -> str | None:
     return digits
 
 
-def _first_match(walk: _Walk, table: RouteTable, world: World, trace: Trace | None) -> RouteRow | None:
+def _first_match(walk: _Walk, table: Routes, world: World, trace: Trace | None) -> RouteRow | None:
     if trace is not None:
         return _traced_match(walk, table, world, trace)
     for row in table.candidates(walk.request, after=walk.after, place=walk.place):
@@ -159,7 +159,7 @@ def full(row: RouteRow, world: World) -> str:
     return f"full: {calls} of {limit} calls" if calls >= limit else ""
 
 
-def _traced_match(walk: _Walk, table: RouteTable, world: World, trace: Trace) -> RouteRow | None:
+def _traced_match(walk: _Walk, table: Routes, world: World, trace: Trace) -> RouteRow | None:
     """Like the quick search, but tell of every route that shares a key with the call."""
     request, place = walk.request, walk.place()
     hop = HopTrace(a_number=request.a_number, b_number=request.b_number)

@@ -137,7 +137,7 @@ def _gateways(chosen: Chosen, row: RouteRow, world: World, trace: Trace | None) 
         return chosen.reject(SipCode.SERVICE_UNAVAILABLE, f"{what} does not exist, is disabled or is empty")
     wishes = OrderWishes(
         group_order=chosen.options.group_order or "cost",
-        prefer_gateway=chosen.options.prefer_gateway,
+        preferred=_preferred(chosen, row, world),
         local_region=chosen.place.region if chosen.options.local_provider and chosen.place else None,
         expected_call_seconds=world.expected_call_seconds,
         emergency=bool(chosen.options.emergency),
@@ -159,6 +159,16 @@ def _gateways(chosen: Chosen, row: RouteRow, world: World, trace: Trace | None) 
     )
     common = chosen.common(a_sent=_external_caller_id(chosen, world))
     return RelayToGateways(targets=targets, skipped=order.skipped, **common)
+
+
+def _preferred(chosen: Chosen, row: RouteRow, world: World) -> tuple[frozenset[int], ...]:
+    """Return the gateways that come first: those that the call wishes, then those that the route prefers.
+
+    A wish changes the order only: what the route does not lead to is not tried.
+    """
+    request, option = chosen.request, chosen.options.prefer_gateway
+    wishes = ((request.tenant_id, request.wish), (row.tenant_id, option or ""))
+    return tuple(world.system.gateways_called(tenant_id, name) for tenant_id, name in wishes if name)
 
 
 def _members(row: RouteRow, world: World) -> Iterable[tuple[Gateway, int]]:

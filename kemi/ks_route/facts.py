@@ -118,6 +118,15 @@ class SystemFacts:
         """Find a gateway group by name: the tenant's own first, then the system's."""
         return _own_or_system(self.group_names, tenant_id, name)
 
+    def gateways_called(self, tenant_id: int, name: str) -> frozenset[int]:
+        """Return the gateways that a name of a gateway or group means: the tenant's own name before the system's."""
+        for owner in (tenant_id, SYSTEM_TENANT):
+            if (gateway := self.gateway_names.get((owner, name))) is not None:
+                return frozenset({gateway.gateway_id})
+            if (group := self.group_names.get((owner, name))) is not None:
+                return frozenset(member.gateway_id for member in group.members)
+        return frozenset()
+
     def caller_id(self, tenant_id: int, set_name: str, region: str | None) -> str | None:
         """Return the number that a caller-ID set shows towards a region; None if there is no such set."""
         numbers = self.caller_ids.get((tenant_id, set_name))

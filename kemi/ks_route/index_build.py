@@ -1,19 +1,17 @@
 """Builds the index file of all routes, outside the SIP workers, from rows streamed in matching order.
 
 Decides nothing about calls. A route that cannot be used (refused pattern, unknown option) is left out and
-reported with its id, so that one bad row never costs the others their index. The file appears under its name
-only when it is whole and on disk.
+reported with its id, so that one bad row never costs the others their index. Which file it goes to is said by
+index_write.py.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from callcore.errors import KalibriError
@@ -301,26 +299,11 @@ def _common_key(bucket: int, tenant_id: int, shelves: Shelves) -> str:
     return "keys of one hash"
 
 
-def build_index(rows: Iterable[RouteRow], path: Path) -> BuildReport:
-    """Write the index of these rows (in matching order, each route once) to `path`, atomically.
+def write_rows(rows: Iterable[RouteRow], out: BinaryIO) -> BuildReport:
+    """Write the index of these rows (in matching order, each route once) into an empty file that can be read back.
 
-    Raises RowsOutOfOrder, IndexTooLarge, OSError; the file that stood at `path` is then still there.
+    Raises RowsOutOfOrder, IndexTooLarge, and what the file raises.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as out:
-            report = _write(rows, out)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
-    return report
-
-
-def _write(rows: Iterable[RouteRow], out: BinaryIO) -> BuildReport:
     out.write(bytes(HEADER_BYTES))
     builder = IndexBuilder(out)
     for row in rows:
@@ -339,12 +322,3 @@ def _write(rows: Iterable[RouteRow], out: BinaryIO) -> BuildReport:
     out.seek(0)
     out.write(pack_header({"size": report.size_bytes, "routes": report.routes, "sections": places}))
     return report
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the rename itself durable."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

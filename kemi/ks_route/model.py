@@ -145,6 +145,8 @@ class RouteRequest:
     account_caller_number: str | None = None
     #: X-KS-Call; seeds the weighted order of gateways, so that a decision can be repeated.
     call_id: str = ""
+    #: Gateway or group of gateways that the call would like best (a campaign's or lead's provider); "": none.
+    wish: str = ""
 
 
 @value

@@ -6,7 +6,7 @@ tenant's own routes and those of the system (tenant 0) alike. Never decides abou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -15,19 +15,13 @@ from kemi.ks_route.facts import SYSTEM_TENANT
 from kemi.ks_route.index_build import UnusableRoute
 from kemi.ks_route.index_file import IndexFile
 from kemi.ks_route.key_hash import merged_lengths
+from kemi.ks_route.lookup import Place, nowhere
 from kemi.ks_route.matchers import Engines, Recent
-from kemi.ks_route.model import NumberRegion, RouteRequest, RouteRow
+from kemi.ks_route.model import RouteRequest, RouteRow
 from kemi.ks_route.overlay import Entry, Overlay, read_overlay, take
 
 #: Tenants whose plan is kept; at most twice as many are held.
 MAX_PLANS = 2_000
-
-#: Looks region and operator of the request's B number up.
-Place = Callable[[], NumberRegion | None]
-
-
-def _nowhere() -> None:
-    return None
 
 
 class RouteTable:
@@ -72,7 +66,7 @@ class RouteTable:
             self._base.close()
 
     def candidates(
-        self, request: RouteRequest, *, after: tuple[int, int] | None = None, place: Place = _nowhere
+        self, request: RouteRequest, *, after: tuple[int, int] | None = None, place: Place = nowhere
     ) -> Iterator[RouteRow]:
         """Yield the rows whose tenant, direction, patterns, region and operator fit, lazily, in order.
 
@@ -149,7 +143,7 @@ class RouteTable:
         return found
 
     def looked_at(
-        self, request: RouteRequest, *, after: tuple[int, int] | None = None, place: Place = _nowhere
+        self, request: RouteRequest, *, after: tuple[int, int] | None = None, place: Place = nowhere
     ) -> Iterator[RouteRow]:
         """Yield every row that shares a key with the request, fitting or not, in order: for the trace."""
         asked = Asked(request, place, self._plan(request.tenant_id))

@@ -6,33 +6,23 @@ python -m rtpproxy_ctl.controller --name rtpc-1 [--home DIRECTORY] [--config FIL
 from __future__ import annotations
 
 import gc
-import logging
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from callcore.errors import KalibriError
-from kalibri.config import load_config
+from kalibri.config import Config
+from kalibri.program import daemon_options
 from rtpproxy_ctl.controller.app import Controller
 
 
 @click.command(help=(__doc__ or "").partition("\n\n")[0])
 @click.option("--name", required=True, help="rtpc-1, rtpc-2 …")
-@click.option("--home", type=click.Path(path_type=Path), help="Run directory of the instance.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file.")
-def main(name: str, home: Path | None, file: Path | None) -> None:
+@daemon_options
+def main(config: Config, name: str) -> None:
     """Run the controller until SIGTERM."""
     if not name.removeprefix("rtpc-").isdecimal():
         raise click.BadParameter("write rtpc-1, rtpc-2 …", param_hint="--name")
-    try:
-        config = load_config(path=file, overrides={"home": str(home)} if home else {})
-    except KalibriError as error:
-        raise click.ClickException(error.message) from error
-    logging.basicConfig(
-        level=config.log.level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True
-    )
     from twisted.internet import reactor as default_reactor  # installs it: not before main
 
     reactor: Any = default_reactor

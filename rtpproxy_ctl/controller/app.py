@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from twisted.internet.error import CannotListenError
@@ -448,7 +448,7 @@ def _site(text: Callable[[], str]) -> Site:
     return Site(_MetricsPage(text))
 
 
-def _free_bytes(folder: Path) -> int:
+def _free_bytes(folder: PurePath) -> int:
     """Return what may still be written there; raises OSError."""
     free = os.statvfs(folder)
     return free.f_bavail * free.f_frsize

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, Protocol
 
 from callcore.errors import BadInput
@@ -31,8 +31,8 @@ class NodeSpec:
     #: Sessions that it may carry.
     capacity: int = 300
     #: Folders in which it records, if this machine can see them.
-    spool: Path | None = None
-    recordings: Path | None = None
+    spool: PurePath | None = None
+    recordings: PurePath | None = None
     #: It was told our notification socket (-n).
     notifies: bool = False
 
@@ -63,8 +63,8 @@ class NodeSpec:
                 draining=bool(row["draining"]),
                 weight=int(row["weight"]),
                 capacity=int(row["capacity"]),
-                spool=Path(row["spool"]) if row["spool"] else None,
-                recordings=Path(row["recordings"]) if row["recordings"] else None,
+                spool=PurePath(row["spool"]) if row["spool"] else None,
+                recordings=PurePath(row["recordings"]) if row["recordings"] else None,
                 notifies=bool(row["notifies"]),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:

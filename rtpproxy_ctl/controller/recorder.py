@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from rtpproxy_ctl.commands import Copy, StopRecord
@@ -43,7 +43,7 @@ class Recorder:
         new_id: Callable[[], str],
         manifest: Callable[[str], Manifest],
         host: str,
-        free_bytes: Callable[[Path], int],
+        free_bytes: Callable[[PurePath], int],
         min_free_bytes: int,
         save: Callable[[str, str, dict[str, Any] | None], None],
     ) -> None:
@@ -402,7 +402,7 @@ class Recorder:
 
     # ---- the disk
 
-    def _is_full(self, folder: Path) -> bool:
+    def _is_full(self, folder: PurePath) -> bool:
         try:
             full = self._free_bytes(folder) < self._min_free_bytes * (2 if self._disk_full else 1)
         except OSError as error:
@@ -421,7 +421,7 @@ class Recorder:
     def _look(self) -> None:
         """Stop recording before the disk is full: a slow or failing write delays every call of a node."""
         self._looking = False
-        folders: dict[Path, list[Recording]] = {}
+        folders: dict[PurePath, list[Recording]] = {}
         for recording in self._recordings.values():
             node = self._nodes.get(recording.node)
             if node is not None and node.spec.spool is not None:

@@ -49,7 +49,7 @@ class Calling:
         if action.leg == CALLER:
             self._find(action, session.media.ports.caller if session.media.ports else None)
             return
-        shared = any(not leg.ended for name, leg in session.legs.items() if name != CALLER)
+        shared = session.is_other_side_used()
         session.media.other_port(lambda port: self._find(action, port), shared=shared)
 
     def _dial_supervisor(self, action: do.Dial) -> None:

@@ -25,7 +25,19 @@ from sems_apps.host.acd_rows import AcdRow, callback_due
 from sems_apps.host.ears import EarsClient, Hearing
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
-from sems_apps.host.ports import Acd, Dialling, Entry, Ivr, Journal, NoDialling, Prompts, Rpc, Supervision
+from sems_apps.host.ports import (
+    Acd,
+    Dialling,
+    Entry,
+    Ivr,
+    Journal,
+    NoDialling,
+    NoParking,
+    Parking,
+    Prompts,
+    Rpc,
+    Supervision,
+)
 from sems_apps.host.rtp_client import RtpClient
 from sems_apps.host.session import Session
 from sems_apps.host.sip_leg import SipLeg
@@ -34,13 +46,17 @@ from sems_apps.ivr_actions import ScenarioCalled
 from sems_apps.machines.autodial import AutoDial
 from sems_apps.machines.hold_queue import HoldQueue
 from sems_apps.machines.ivr_menu import IvrMenu
+from sems_apps.machines.park import Park
 from sems_apps.machines.table import Machine
+from sems_apps.park_actions import ParkAsked, PickupAsked
 from sems_apps.settings import QueueSettings, settings_from
 
 log = logging.getLogger("media")
 
 #: How often every call is looked at for sides that have fallen silent.
 SILENCE_LOOK_SECONDS = 2.0
+#: The application that holds parked calls.
+PARK = "park"
 #: Part of the capacity that calls of campaigns may fill.
 DIAL_SHARE = 0.9
 #: How often a draining host looks whether its last call has ended.
@@ -106,6 +122,8 @@ class MediaHost:
         self.sessions: dict[str, Session] = {}
         #: Told how dials of campaigns go; the program puts its port here.
         self.dialling: Dialling = NoDialling()
+        #: Slots of parked calls; the program puts its port here.
+        self.parking: Parking = NoParking()
         #: Hears what dials hear; None: nobody listens.
         self.ears: EarsClient | None = None
         self.draining = False
@@ -148,6 +166,10 @@ class MediaHost:
         facts = invite_facts(request)
         if facts.replaces:  # also while this host drains: it is no new call
             return self._replaced(request, transaction, facts)
+        if facts.headers.get("x-ks-app", "").strip() == PARK:
+            wanted = read_arguments(facts).get("pickup", "")
+            if wanted:  # also while this host drains: else the parked call could not be saved
+                return self._picked_up(request, transaction, facts, wanted)
         if self.draining or len(self.sessions) >= self.options.capacity:
             return request.genResponse(503, "Service Unavailable"), None, None
         try:
@@ -185,6 +207,22 @@ class MediaHost:
         except (BadInput, sdp.BadSdp) as error:
             log.warning("refused to replace, %s: %s", facts.call_id, error)
             return request.genResponse(488, "Not Acceptable Here"), None, None
+
+    def _picked_up(self, request: Any, transaction: Any, facts: InviteFacts, wanted: str) -> Verdict:
+        """Somebody dials the slot of a call that is parked here."""
+        session = self.sessions.get(wanted)
+        if session is None or not isinstance(session.machine, Park):
+            return request.genResponse(404, "Nobody Is Parked There"), None, None
+        by, call = read_arguments(facts).get("caller", facts.caller), facts.headers.get("x-ks-call", "")
+        try:
+            verdict = session.take_in(request, transaction, lambda leg: PickupAsked(leg, by, call))
+        except sdp.BadSdp as error:
+            log.warning("refused %s: %s", call, error.message)
+            return request.genResponse(488, "Not Acceptable Here"), None, None
+        self.journal.event(
+            "park.pickup", call=call or None, tenant=session.entry.tenant or None, parked=wanted
+        )
+        return verdict
 
     def begin_callback(self, entry: Entry, due: CallbackDue, proxy: Address) -> Session:
         """Begin a callback: nobody has called."""
@@ -224,6 +262,7 @@ class MediaHost:
     def session_ended(self, session: Session) -> None:
         """A session is over."""
         self.dialling.forget(session.entry.call)
+        self.parking.forget(session.entry)
         if self.sessions.get(session.entry.call) is session:
             del self.sessions[session.entry.call]
         self.acd.forget(session.entry)
@@ -288,6 +327,12 @@ def read_call(facts: InviteFacts) -> tuple[Entry, Machine, Event]:
     if application == "ivr_menu":
         entry = _entry(facts, arguments, queue=0)
         return entry, IvrMenu(), _scenario_called(entry, arguments)
+    if application == PARK:
+        entry = _entry(facts, arguments, queue=0)
+        slot, parker = arguments.get("slot", ""), arguments.get("parker", "")
+        number = int(slot) if slot.isascii() and slot.isdigit() and len(slot) < 3 else 0
+        code = arguments.get("code", "")
+        return entry, Park(), ParkAsked(entry.caller, entry.tenant, number, parker, code)
     if application != "hold_queue":
         raise BadInput(f"there is no application {application[:40]!r}")
     entry = _entry(facts, arguments, _number(arguments, "queue"))

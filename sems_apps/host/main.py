@@ -17,16 +17,15 @@ import sys
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import click
 
-from callcore.errors import KalibriError
-from kalibri.config import Config, load_config
+from kalibri.config import Config
 from kalibri.db import connect
 from kalibri.heartbeat import Heartbeat
 from kalibri.journal import JournalWriter
+from kalibri.program import daemon_options
 from kalibri.prompt_index import INDEX
 from sems_apps.host.acd_port import SQL, AcdPort
 from sems_apps.host.dial_port import DialPort
@@ -35,6 +34,7 @@ from sems_apps.host.host import HostOptions, MediaHost
 from sems_apps.host.ivr_port import IvrPort
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
+from sems_apps.host.park_port import ParkPort
 from sems_apps.host.pg_link import PgLink, Rows
 from sems_apps.host.prompts import PromptFiles
 from sems_apps.host.proxies import Proxies
@@ -104,6 +104,8 @@ class Program:
         self._dial_link = self._link_for_dialling()
         self.dialling = DialPort(self.loop, self._node, self._dial_link, lambda: self.host, boot=self._boot)
         self.host.dialling = self.dialling
+        self._parking = ParkPort(self.loop, self._node, self._links)
+        self.host.parking = self._parking
         if config.ears.enabled:
             self.host.ears = EarsClient(self.loop, config.ears_socket)
         self._serial = 0
@@ -194,6 +196,7 @@ class Program:
             signal.signal(number, lambda *_: self.loop.call_from_thread(self._stop))
         self.acd.begin()
         self.dialling.begin()
+        self._parking.begin()
         self.host.watch_silence()
         self._look()
         self._read_proxies()
@@ -258,19 +261,11 @@ def _report(error: BaseException) -> None:
 
 @click.command(help=(__doc__ or "").partition("\n\n")[0])
 @click.option("--name", required=True, help="media-1, media-2 …")
-@click.option("--home", type=click.Path(path_type=Path), help="Run directory of the instance.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="Configuration file.")
-def main(name: str, home: Path | None, file: Path | None) -> None:
+@daemon_options
+def main(config: Config, name: str) -> None:
     """Run the media host until SIGTERM."""
     if not name.removeprefix("media-").isdecimal():
         raise click.BadParameter("write media-1, media-2 …", param_hint="--name")
-    try:
-        config = load_config(path=file, overrides={"home": str(home)} if home else {})
-    except KalibriError as error:
-        raise click.ClickException(error.message) from error
-    logging.basicConfig(
-        level=config.log.level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True
-    )
     config.run_directory.mkdir(parents=True, exist_ok=True)
     try:
         program = Program(config, name)

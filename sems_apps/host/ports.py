@@ -10,6 +10,7 @@ from sems_apps.actions import Action, ReportDial, Supervise
 from sems_apps.events import Event
 from sems_apps.host.proxies import Address
 from sems_apps.host.sip_leg_facts import Replaced
+from sems_apps.park_actions import SlotRefused, TakeSlot
 from sems_apps.sounds import Sound
 
 if TYPE_CHECKING:
@@ -86,6 +87,37 @@ class Ivr(Protocol):
 
     def perform(self, caller: Session, action: Action) -> None:
         """Take an action of IVR_ACTIONS; answers come as events to the session, later."""
+
+
+class ParkCaller(Protocol):
+    """The session of a parked call."""
+
+    entry: Entry
+
+    def post(self, event: Event) -> None:
+        """Take an answer."""
+
+
+class Parking(Protocol):
+    """The slots of parked calls."""
+
+    def perform(self, caller: ParkCaller, action: Action) -> None:
+        """Take an action of PARK_ACTIONS; answers come as events to the session, later."""
+
+    def forget(self, entry: Entry) -> None:
+        """The session is over: its slot, if it has one, is free."""
+
+
+class NoParking:
+    """For hosts that park no calls."""
+
+    def perform(self, caller: ParkCaller, action: Action) -> None:
+        """Refuse."""
+        if isinstance(action, TakeSlot):
+            caller.post(SlotRefused(480, "Calls Are Not Parked Here"))
+
+    def forget(self, entry: Entry) -> None:
+        """Nothing is known."""
 
 
 class Journal(Protocol):

@@ -37,9 +37,10 @@ from sems_apps.host.loop import Timer
 from sems_apps.host.media import CALLER_SIDE, FOR_EVER, OTHER_SIDE, MediaSession
 from sems_apps.host.ports import Clip, Entry
 from sems_apps.host.sip_leg import SipLeg
-from sems_apps.host.sip_stack import Address
+from sems_apps.host.sip_stack import Address, Verdict
 from sems_apps.ivr_actions import IVR_ACTIONS
 from sems_apps.machines.table import Machine
+from sems_apps.park_actions import PARK_ACTIONS
 
 if TYPE_CHECKING:
     from sems_apps.host.host import MediaHost
@@ -124,6 +125,8 @@ class Session:
             self.host.acd.perform(self.entry, action)
         elif isinstance(action, IVR_ACTIONS):
             self.host.ivr.perform(self, action)
+        elif isinstance(action, PARK_ACTIONS):
+            self.host.parking.perform(self, action)
         else:
             _PERFORM[type(action)](self, action)
 
@@ -156,12 +159,41 @@ class Session:
         leg, ports, codec = self.legs.get(name), self.media.ports, self.media.codec
         if leg is None or leg.ended or ports is None or codec is None:
             return
+        port = ports.caller if name == CALLER else ports.other
         if leg.remote is None:  # they want our offer; the ACK brings theirs
-            body = sdp.write_offer(ports.address, ports.caller, self.session_id(), (codec,), self.media.dtmf)
+            body = sdp.write_offer(ports.address, port, self.session_id(), (codec,), self.media.dtmf)
         else:
-            body = sdp.write_answer(leg.remote, ports.address, ports.caller, self.session_id(), codec)
+            body = sdp.write_answer(leg.remote, ports.address, port, self.session_id(), codec)
         leg.answer(body)
-        self.tell("media.answer")
+        self.tell("media.answer", **({} if name == CALLER else {"leg": name}))
+
+    def take_in(self, request: Any, transaction: Any, event: Callable[[str], Event]) -> Verdict:
+        """Take somebody in who calls this call; the machine is told by `event` of his leg, once there is a port.
+
+        Raises BadSdp when he cannot speak what the caller speaks; nothing has been answered then.
+        """
+        body = request.getBody()
+        if body is None or self.media.codec is None:
+            raise sdp.BadSdp("no offer")
+        sdp.choose(sdp.parse(body.localStr()), (self.media.codec,))
+        name = f"pickup:{sum(known.startswith('pickup:') for known in self.legs) + 1}"
+        shared = self.is_other_side_used()
+        leg, verdict = SipLeg.incoming(self.host.stack, self, name, request, transaction)
+        self.legs[name] = leg
+
+        def ready(port: int | None) -> None:
+            if port is None:
+                leg.reject(503, "No Media")
+            else:
+                self.post(event(name))
+
+        # Not before sippy has the transaction.
+        self.host.loop.call_soon(lambda: self.with_ports(lambda: self.media.other_port(ready, shared=shared)))
+        return verdict
+
+    def is_other_side_used(self) -> bool:
+        """Tell whether somebody else than the caller is there, or is being called."""
+        return any(not leg.ended for name, leg in self.legs.items() if name != CALLER)
 
     def _reject(self, action: do.Reject) -> None:
         leg = self.legs.get(action.leg)

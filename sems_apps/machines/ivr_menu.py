@@ -2,7 +2,7 @@
 
 What the scenario does is callcore/ivr_run.py's; this machine is between it and the host: it answers the caller before
 the first sound, plays, dials, joins, and lets the caller through a queue as a machine of its own (hold_queue), after
-which the scenario goes on, or the call ends.
+which the scenario goes on, or the call ends. Whom the caller was joined with may hand him on by REFER.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from sems_apps.events import (
     LegAnswered,
     LegEnded,
     LegFailed,
+    LegRinging,
     MediaLost,
     Moved,
     OfferClaimed,
@@ -64,6 +65,9 @@ from sems_apps.sounds import music, prompt, tone
 TIMER = "ivr"
 LOADING = "ivr-load"
 FINDING = "ivr-queue"
+TRANSFER = "ivr-transfer"
+#: Who is handed on waits so long for the answer.
+TRANSFER_SECONDS = 40.0
 #: The database answers in milliseconds; who hears nothing for longer than this hangs up.
 LOADING_SECONDS = 4.0
 TOKEN = "ivr:"
@@ -119,8 +123,10 @@ class IvrMenu:
         self._in_queue = self._was_joined = False
         self._wanted_queue = ""
         self._caller_up, self._caller_here = False, True
-        #: "": no other leg.
-        self._other = ""
+        #: "": no other leg; else "dialling" or "up", and its name.
+        self._other, self._leg = "", TARGET
+        #: The leg that is called because the other one has sent REFER, "" if none; how many there were.
+        self._next, self._transfers = "", 0
         self._timer_token = 0
         self._began_at, self._began = datetime.min.replace(tzinfo=UTC), 0.0
         self._now = 0.0
@@ -234,7 +240,7 @@ class IvrMenu:
 
     def _dial(self, action: ev.DialOut) -> None:
         target = action.to if action.kind == "number" else f"{action.kind}:{action.to}"
-        self._other = "dialling"
+        self._other, self._leg = "dialling", TARGET
         self._out.append(do.Dial(TARGET, LegKind.CALLEE, target, action.caller_id))
 
     def _give_up_dial(self, action: ev.GiveUpDial) -> None:
@@ -251,14 +257,16 @@ class IvrMenu:
 
     def _end(self, code: int, cause: str) -> None:
         """End every leg and the session."""
+        if self._next:
+            self._out.append(do.CancelDial(self._next, cause))
         if self._other:
             other = do.Hangup if self._other == "up" else do.CancelDial
-            self._out.append(other(TARGET, cause))
+            self._out.append(other(self._leg, cause))
         if self._caller_here:
             self._out.append(
                 do.Hangup(CALLER, cause) if self._caller_up else do.Reject(CALLER, code or 480, cause)
             )
-        self._phase, self._other = IvrPhase.ENDED, ""
+        self._phase, self._other, self._next = IvrPhase.ENDED, "", ""
         self._out.append(do.Finish(cause))
 
     # ---- what happens to the call
@@ -276,6 +284,9 @@ class IvrMenu:
             self._feed(ev.TimeUp(self._timer_token))
         elif event.name == LOADING and self._phase is IvrPhase.LOADING:
             self._end(503, "the scenario cannot be read now")
+        elif event.name == TRANSFER and self._next:
+            self._out.append(do.CancelDial(self._next, "no answer"))
+            self._not_transferred(408)
         elif event.name == FINDING and self._wanted_queue:
             self._wanted_queue = ""
             self._feed(ev.QueueLeft(False, "the queue cannot be asked now"))
@@ -287,6 +298,9 @@ class IvrMenu:
         self._feed(ev.RecordingFailed())
 
     def _leg_answered(self, event: LegAnswered) -> None:
+        if event.leg == self._next != "":
+            self._transferred()
+            return
         if event.leg != TARGET or self._other != "dialling":
             self._out.append(do.Hangup(event.leg, "too late"))
             return
@@ -296,7 +310,9 @@ class IvrMenu:
         self._feed(ev.Reached())
 
     def _leg_failed(self, event: LegFailed) -> None:
-        if event.leg == TARGET and self._other == "dialling":
+        if event.leg == self._next != "":
+            self._not_transferred(event.code)
+        elif event.leg == TARGET and self._other == "dialling":
             self._other = ""
             self._feed(ev.NotReached(event.code))
 
@@ -307,16 +323,56 @@ class IvrMenu:
                 self._feed(ev.CallerLeft())
             else:
                 self._end(0, "caller hung up")
-        elif event.leg == TARGET and self._other == "up":
+        elif event.leg == self._leg and self._other == "up":
             self._other = ""
+            if self._next:  # he has handed the caller on, and need not wait for the answer
+                return
             if not self._can_unbridge:  # the host ends the caller's leg with the other one
                 self._finish_scenario("done")
                 return
-            self._out.append(do.Unbridge(CALLER, TARGET))
+            self._out.append(do.Unbridge(CALLER, event.leg))
             self._feed(ev.OtherLeft())
 
+    # ---- whom the caller talks to hands him on
+
     def _transfer_asked(self, event: TransferAsked) -> None:
-        self._out.append(do.Notify(event.leg, 603, "Decline"))
+        """REFER: call the target; who sent it keeps the caller until it answers, or gets him back."""
+        asks = event.leg == self._leg and self._other == "up" and not self._next
+        if not asks or not self._can_unbridge:
+            self._out.append(do.Notify(event.leg, 603, "Decline"))
+            return
+        self._transfers += 1
+        self._next = f"{TARGET}:{self._transfers}"
+        language = self._run.variables["language"] if self._run is not None else ""
+        self._out += [
+            do.Notify(event.leg, 100, "Trying"),
+            do.Unbridge(CALLER, event.leg),
+            do.Play(CALLER, (music("default"),), language, loop=True),
+            do.Dial(self._next, LegKind.CALLEE, event.target, self._called.number, replaces=event.replaces),
+            do.StartTimer(TRANSFER, TRANSFER_SECONDS),
+        ]
+
+    def _leg_rings(self, event: LegRinging) -> None:
+        if event.leg == self._next != "" and self._other == "up":
+            self._out.append(do.Notify(self._leg, 180, "Ringing"))
+
+    def _transferred(self) -> None:
+        """The target has answered: for the scenario it is still the one whom it has called."""
+        self._out.append(do.StopTimer(TRANSFER))
+        if self._other == "up":
+            self._out += [do.Notify(self._leg, 200, "OK"), do.Hangup(self._leg, "transferred")]
+        self._leg, self._other, self._next = self._next, "up", ""
+        self._out.append(do.Bridge(CALLER, self._leg))
+
+    def _not_transferred(self, code: int) -> None:
+        """The target does not answer: back to who wanted it; if he is gone, the scenario goes on."""
+        self._next = ""
+        self._out.append(do.StopTimer(TRANSFER))
+        if self._other == "up":
+            self._out += [do.Notify(self._leg, code, "Not transferred"), do.Bridge(CALLER, self._leg)]
+        else:
+            self._out.append(do.StopPlaying(CALLER))
+            self._feed(ev.OtherLeft())
 
     def _stopped(self, event: HangupAsked | MediaLost | HostStopping) -> None:
         """Somebody ends the call, or the host cannot go on with it."""
@@ -408,6 +464,7 @@ _HANDLERS: Mapping[type[Event], Callable[[IvrMenu, Any], None]] = {
     MessageFailed: IvrMenu._message_failed,
     LegAnswered: IvrMenu._leg_answered,
     LegFailed: IvrMenu._leg_failed,
+    LegRinging: IvrMenu._leg_rings,
     LegEnded: IvrMenu._leg_ended,
     TransferAsked: IvrMenu._transfer_asked,
     HangupAsked: IvrMenu._stopped,

@@ -13,6 +13,7 @@ import ivr
 from sems_apps.sems_background import configuration
 from sems_apps.sems_dial_shell import DialShell
 from sems_apps.sems_dialler import SemsDialler
+from sems_apps.sems_dialog import Session
 from sems_apps.sems_shell import Mailbox
 
 MAILBOX = Mailbox(ivr.sendMessage)
@@ -22,7 +23,7 @@ BACKGROUND = SemsDialler(
 ivr.createThread(BACKGROUND.run)
 
 
-class IvrDialog(ivr.IvrDialogBase):  # type: ignore[misc]
+class IvrDialog(Session, ivr.IvrDialogBase):  # type: ignore[misc]
     """One dial. SEMS never runs __init__: what a dial needs is made at its first callback."""
 
     shell: DialShell | None = None
@@ -56,39 +57,7 @@ class IvrDialog(ivr.IvrDialogBase):  # type: ignore[misc]
         if (shell := self.begun()) is not None:
             shell.started()
 
-    def onBye(self) -> bool:
-        """The person hung up."""
-        if self.shell is not None:
-            self.shell.caller_gone("BYE")
-        return True
-
-    def onDtmf(self, key: int, duration: int) -> None:
-        """A key was released."""
-        if self.shell is not None:
-            self.shell.key(key)
-
-    def onTimer(self, timer: int) -> None:
-        """A timer of ours."""
-        if self.shell is not None:
-            self.shell.timer(timer)
-
-    def onEmptyQueue(self) -> None:
-        """Everything was played."""
-        if self.shell is not None:
-            self.shell.queue_empty()
-
     def onIvrMessage(self, text: str) -> None:
         """The watchdog has something to say; perhaps the first that this session hears."""
         if (shell := self.begun()) is not None:
             shell.message()
-
-    def onRtpTimeout(self) -> None:
-        """No RTP for long: the person is gone."""
-        if self.shell is not None:
-            self.shell.media_lost()
-        self.stopSession()
-
-    def onServerShutdown(self) -> None:
-        """The server stops: what is not answered was our fault."""
-        if self.shell is not None:
-            self.shell.shut_down()

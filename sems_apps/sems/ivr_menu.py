@@ -9,27 +9,11 @@ from __future__ import annotations
 
 import ivr
 
-from callcore.errors import BadInput
-from sems_apps.sems_background import start
-from sems_apps.sems_dialog import Callbacks
-from sems_apps.sems_shell import Mailbox, begin_scenario
-
-MAILBOX = Mailbox(ivr.sendMessage)
-BACKGROUND = start(dict(ivr.config))  # only now: the attribute is gone when the script has been loaded
-ivr.createThread(BACKGROUND.run)
+from sems_apps.sems_dialog import Application, IncomingSession
+from sems_apps.sems_shell import begin_scenario
 
 
-class IvrDialog(Callbacks, ivr.IvrDialogBase):  # type: ignore[misc]
+class IvrDialog(IncomingSession, ivr.IvrDialogBase):  # type: ignore[misc]
     """One call in a scenario."""
 
-    def onInvite(self, hdrs: str) -> bool:
-        """Take the call (SEMS sends nothing by itself), or let SEMS answer a re-INVITE."""
-        if self.shell is not None:
-            return True
-        try:
-            self.shell = begin_scenario(ivr, self, hdrs, BACKGROUND, MAILBOX)
-        except BadInput as error:
-            ivr.log(1, f"ivr_menu: {error.message}")
-            self.sendReply(400, "Bad Arguments", "")
-            self.stopSession()
-        return False
+    application = Application(ivr, "ivr_menu", begin_scenario)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -14,18 +13,12 @@ import pytest
 from kalibri.journal import JournalWriter
 from tests.support.fix_pg import RunningCluster, temporary_cluster
 from tests.support.journal_load import CdrProcess, Writer, folded_calls, torn_files, written_events
+from tests.support.waiting import wait_until
 
 WRITERS = 4
 CALLS = 1200
 #: Spreads a writer's load over some ten seconds, so that kills meet ks-cdr at work.
 PAUSE_SECONDS = 0.05
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} does not happen"
-        time.sleep(0.05)
 
 
 class Stage:
@@ -62,7 +55,7 @@ class Stage:
 
     def settle(self) -> None:
         """Wait until ks-cdr has stored and deleted every file."""
-        wait_for(lambda: not any(self.directory.glob("*.jsonl")), "that all journals are stored")
+        wait_until(lambda: not any(self.directory.glob("*.jsonl")), "that all journals are stored")
 
     def stop(self) -> list[int]:
         """Stop both in order; return their exit codes."""
@@ -119,10 +112,10 @@ def test_a_daemon_stores_within_a_second_and_ends_in_order(pg_dsn: str, tmp_path
             return int(row[0])
 
         writer.event("first")
-        wait_for(lambda: stored() == 1, "that the first event is stored")
+        wait_until(lambda: stored() == 1, "that the first event is stored")
         written_at = time.monotonic()
         writer.event("second")
-        wait_for(lambda: stored() == 2, "that the second event is stored")
+        wait_until(lambda: stored() == 2, "that the second event is stored")
         assert time.monotonic() - written_at < 5
     beat = json.loads((tmp_path / "run" / "ks-cdr.beat").read_text())
     assert "events stored" in beat["detail"]

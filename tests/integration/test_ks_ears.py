@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from kalibri.config import Config
 from kalibri.services import early_media
 from kalibri.services import fingerprint as fingerprints
 from tests.support.builders import make_tenant
-from tests.support.ears_process import PATIENCE_SECONDS, Asker, EarsProcess, send
+from tests.support.ears_process import Asker, EarsProcess, send
 from tests.support.ears_sounds import Samples, Speaker, cadence, sentence, silence, tone
+from tests.support.waiting import wait_until
 from tools.instance.probes import probe
 
 CALL = "01980000-0000-7000-8000-000000000001"
@@ -48,10 +48,7 @@ def message(speaker: Speaker) -> Samples:
 
 def until(asker: Asker, text: str) -> None:
     """Wait until ks-ears says this of itself."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while text not in asker.detail():
-        assert time.monotonic() < deadline, f"{text}: {asker.detail()}"
-        time.sleep(0.1)
+    wait_until(lambda: text in asker.detail(), f"ks-ears says {text}")
 
 
 def enrol(db: psycopg.Connection, message: Samples, name: str = "vacant") -> None:
@@ -113,10 +110,7 @@ def test_what_nobody_knows_is_learned_and_then_known(
     send(message, target)
     asker.ask("stop", id="first", failed={"call": CALL, "number": "74951234567", "code": 404})
     assert asker.told("stopped")["id"] == "first"
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (clusters := early_media.list_clusters(db, tenant_id=acme)):
-        assert time.monotonic() < deadline, "nothing is learned"
-        time.sleep(0.1)
+    clusters = wait_until(lambda: early_media.list_clusters(db, tenant_id=acme), "something is learned")
     (call,) = early_media.cluster_calls(db, cluster_id=clusters[0].cluster_id)
     assert (str(call.call_id), call.number, call.code) == (CALL, "74951234567", 404)
     early_media.label(

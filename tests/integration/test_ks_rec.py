@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -29,16 +29,10 @@ from tests.support.fix_pg import temporary_cluster
 from tests.support.prompt_cache import lay_down_prompts
 from tests.support.rec_process import RecProcess, intake
 from tests.support.recordings import TestCall, recorded_call
+from tests.support.waiting import wait_until
 from tools.ks_rec import settle
 from tools.rec.controllers import Controllers
 from tools.rec.worker import Worker
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} does not happen"
-        time.sleep(0.1)
 
 
 def state_of(conn: psycopg.Connection, call: TestCall) -> RecordingState | None:
@@ -72,9 +66,9 @@ def alarms(config: Config) -> list[dict[str, object]]:
 def test_it_finishes_recordings_beats_and_ends_in_order(pg_config: Config, db: psycopg.Connection) -> None:
     call = recorded_call(pg_config)
     with ks_rec(pg_config) as recorder:
-        wait_for(lambda: state_of(db, call) is RecordingState.INDEXED, "that the recording is finished")
+        wait_until(lambda: state_of(db, call) is RecordingState.INDEXED, "that the recording is finished")
         beat = pg_config.run_directory / "ks-rec.beat"
-        wait_for(lambda: beat.exists() and "0 to do, 0 going on" in beat.read_text(), "the sign of life")
+        wait_until(lambda: beat.exists() and "0 to do, 0 going on" in beat.read_text(), "the sign of life")
         assert recorder.stop() == 0
     (event,) = [line for line in journal(pg_config) if line["kind"] == "recording.stored"]
     assert event["call"] == str(call.call_id)
@@ -97,11 +91,11 @@ def test_recordings_wait_for_the_database(tmp_path: Path) -> None:
         call = recorded_call(config)
         with ks_rec(config) as recorder:
             beat = config.run_directory / "ks-rec.beat"
-            wait_for(lambda: beat.exists() and "nothing is lost" in beat.read_text(), "that it waits")
+            wait_until(lambda: beat.exists() and "nothing is lost" in beat.read_text(), "that it waits")
             assert call.manifest.exists()
             server.start_again()
             with closing(connect_tool(config, application_name="test")) as conn:
-                wait_for(lambda: state_of(conn, call) is RecordingState.INDEXED, "that it is finished")
+                wait_until(lambda: state_of(conn, call) is RecordingState.INDEXED, "that it is finished")
             assert recorder.stop() == 0
 
 
@@ -118,8 +112,8 @@ def test_a_full_disk_raises_an_alarm_and_is_tried_again(pg_config: Config, db: p
             stderr=log,
         )
     try:
-        wait_for(lambda: state_of(db, call) is RecordingState.FAILED, "that it fails")
-        wait_for(lambda: "too large" in str(alarms(pg_config)), "the alarm")
+        wait_until(lambda: state_of(db, call) is RecordingState.FAILED, "that it fails")
+        wait_until(lambda: "too large" in str(alarms(pg_config)), "the alarm")
     finally:
         limited.kill()
         limited.wait()
@@ -128,7 +122,7 @@ def test_a_full_disk_raises_an_alarm_and_is_tried_again(pg_config: Config, db: p
     half_written = [path for path in pg_config.rtp_work_directory.iterdir() if path.suffix != ".tmp"]
     assert half_written == []
     with ks_rec(pg_config):
-        wait_for(lambda: state_of(db, call) is RecordingState.INDEXED, "that it is finished", 180)
+        wait_until(lambda: state_of(db, call) is RecordingState.INDEXED, "that it is finished", 180)
     assert recordings.find(db, recording_id=call.recording_id).error == ""
 
 
@@ -248,8 +242,8 @@ def test_prompts_are_compiled_by_it_and_follow_the_database(
             [_silence()],
         )
         path = pg_config.prompt_directory / "0" / "jingle" / "any-1.8"
-        wait_for(path.exists, "that the prompt is compiled")
-        wait_for(lambda: prompts.is_synchronised(db, pg_config), "that the index shows it")
+        wait_until(path.exists, "that the prompt is compiled")
+        wait_until(lambda: prompts.is_synchronised(db, pg_config), "that the index shows it")
     assert prompts.path_of(pg_config, tenant_id=9, name="jingle", language="ru") == path.with_suffix("")
 
 

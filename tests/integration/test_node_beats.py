@@ -37,6 +37,10 @@ def test_connection_that_broke_is_made_anew(db: psycopg.Connection, pg_config: C
     beats.close()
 
 
-def test_database_that_is_away_is_no_trouble(pg_config: Config) -> None:
+def test_database_that_is_away_is_no_trouble(pg_config: Config, db: psycopg.Connection) -> None:
+    nodes.register_nodes(db, pg_config)
     away = Config(home=pg_config.home, database=DatabaseConfig(dsn="host=/nowhere"))
-    NodeBeats(away).beat({"rtp-1"}, 0.0)
+    beats = NodeBeats(away)
+    for turn in range(3):
+        beats.beat({"rtp-1"}, turn * EVERY_SECONDS)
+    assert beaten(db) == set()

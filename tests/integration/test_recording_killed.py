@@ -24,15 +24,9 @@ from tests.support.fix_pg import temporary_cluster
 from tests.support.prompt_cache import lay_down_prompts
 from tests.support.rec_process import RecProcess, run_until
 from tests.support.recordings import TestCall, read_wav, recorded_call
+from tests.support.waiting import wait_until
 
 RECORDINGS = 24
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} does not happen"
-        time.sleep(0.1)
 
 
 def environment(config: Config) -> dict[str, str]:
@@ -125,7 +119,7 @@ def test_killed_at_random_with_the_database_going_away(tmp_path: Path, seed: int
                 rows = recordings.list_recordings(conn, states=[RecordingState.INDEXED])
             return len(rows) == len(calls)
 
-        wait_for(finished, "that all recordings are finished")
+        wait_until(finished, "that all recordings are finished", 240)
         assert recorder.stop() == 0
         with closing(connect_tool(config, application_name="test")) as conn:
             assert_whole(conn, config, calls)

@@ -127,16 +127,42 @@ def _try(client: _Client, method: str, user: str, password: str) -> int:
     challenge_response = client.ask(method, user)
     if challenge_response is None or challenge_response.code not in (401, 407):
         return challenge_response.code if challenge_response else 0
+    response = _answered(client, method, user, password, challenge_response)
+    return response.code if response else 0
+
+
+def _answered(
+    client: _Client, method: str, user: str, password: str, challenged: SipResponse
+) -> SipResponse | None:
+    """Answer a challenge, from whatever address the client has; return what came of it."""
     asked, given = (
         ("WWW-Authenticate", "Authorization")
-        if challenge_response.code == 401
+        if challenged.code == 401
         else ("Proxy-Authenticate", "Proxy-Authorization")
     )
-    challenge = best_challenge(challenge_response.headers.all(asked))
+    challenge = best_challenge(challenged.headers.all(asked))
     uri = f"sip:{client.domain}" if method == "REGISTER" else f"sip:{user}@{client.domain}"
     credentials = answer(challenge, user, password, method, uri, cnonce=secrets.token_hex(8))
-    response = client.ask(method, user, credentials, given)
-    return response.code if response else 0
+    return client.ask(method, user, credentials, given)
+
+
+def fail_in_the_name_of(
+    victim: str, target: tuple[str, int], domain: str, user: str, times: int, *, ip: str
+) -> list[tuple[int, bool]]:
+    """Send wrong passwords from the victim's address, with nonces that were given to `ip`.
+
+    So does who forges his source address: the challenge reaches him only at his own. Returns what the victim gets:
+    code, and whether a new challenge says that the nonce was stale.
+    """
+    got = []
+    with _Client(target, domain, ip) as own, _Client(target, domain, victim) as forged:
+        for number in range(times):
+            challenged = own.ask("REGISTER", user)
+            response = challenged and _answered(forged, "REGISTER", user, f"wrong{number}", challenged)
+            assert response is not None, "no answer"
+            fields = response.headers.all("WWW-Authenticate")
+            got.append((response.code, bool(fields) and best_challenge(fields).stale))
+    return got
 
 
 def enumerate_accounts(

@@ -29,9 +29,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.support.kamailio_probe import wait_until
 from tests.support.net_loop import NetLoop
 from tests.support.net_ports import free_port
+from tests.support.waiting import wait_until
 
 _STARTS = 3
 _RATE = 8000
@@ -111,7 +111,7 @@ class Baresip:
         """Start it and connect to its control socket."""
         for attempt in range(_STARTS):
             self._launch()
-            wait_until(lambda: self._ended() or self._connected(), 10, "baresip's control socket")
+            wait_until(lambda: self._ended() or self._connected(), "baresip's control socket", 10)
             if self._sock:
                 self._listen(self._sock)
                 return

@@ -32,6 +32,7 @@ from tests.support.rtp_peer import FRAME_BYTES, RtpPacket, RtpPeer
 from tests.support.sip_call import Call
 from tests.support.sip_phone import Phone
 from tests.support.switch import Switch
+from tests.support.waiting import wait_until
 
 HEARTBEAT_SECONDS = 0.5
 #: One instance serves many tests: names and numbers are never used twice.
@@ -159,12 +160,10 @@ class Agent:
     def wait(self, *states: str, seconds: float = 10) -> float:
         """Wait until he is in one of these states; return after how many seconds he was."""
         began = time.monotonic()
-        deadline = began + seconds
-        while self.state not in states:
-            assert time.monotonic() < deadline, (
-                f"{self.name} is not {states} within {seconds} s: {self.facts}"
-            )
-            time.sleep(0.02)
+        try:
+            wait_until(lambda: self.state in states, f"{self.name} is {states}", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.facts}") from None
         return time.monotonic() - began
 
     def call(self, number: int = 1) -> Call:

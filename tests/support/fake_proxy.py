@@ -7,6 +7,7 @@ assert proxy.replies == [(200, "OK")]
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import itertools
 import json
@@ -24,6 +25,7 @@ from kemi.directory import Directory
 from kemi.ks_acd.model import AcdAction, MediaHost
 from kemi.ks_route.table import RouteTable
 from kemi.ksr_port import KsrPort
+from kemi.nonce import address_mark
 from kemi.relay_sockets import RelaySockets
 from kemi.rtp_control import RtpControl
 from kemi.worker import Worker
@@ -138,7 +140,12 @@ class FakeProxy:
         served = self.worker.directory._served
         self.worker.directory._served = dataclasses.replace(served, routes=table)
 
-    def send(self, method: str, *, auth: tuple[str, int] | None = None, **pvs: Any) -> None:
+    def nonce(self, ip: str = "", expires: int = 2**32 - 1) -> str:
+        """Make a nonce as the auth module does, for an address (the one of the next request) until a Unix time."""
+        mark = address_mark(ip or self.ksr.pvs["$si"], SECRET)
+        return base64.b64encode(expires.to_bytes(4, "big") + bytes(20) + mark + bytes(5)).decode()
+
+    def send(self, method: str, *, auth: tuple[str, int] | None = None, nonce: str = "", **pvs: Any) -> None:
         """Let a request in. auth: user name of the credentials and what the auth module finds (1 right, -2 wrong)."""
         number = next(_serial)
         self.ksr.pvs = {
@@ -163,6 +170,11 @@ class FakeProxy:
         self.ksr.results.setdefault("auth.has_credentials", -1)
         if auth is not None:
             self.ksr.pvs["$au"] = auth[0]
+            name = "Authorization" if method == "REGISTER" else "Proxy-Authorization"
+            header = (
+                f'Digest username="{auth[0]}", realm="{TENANT["realm"]}", nonce="{nonce or self.nonce()}"'
+            )
+            self.ksr.pvs.setdefault(f"$(hdr({name})[0])", header)
             self.ksr.results |= {"auth.has_credentials": 1, "auth.pv_auth_check": auth[1]}
         self.ksr.calls.clear()
         request_route.request_route(self.worker)

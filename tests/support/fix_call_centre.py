@@ -18,6 +18,7 @@ from tests.support.call_centre import CallCentre, install_music
 from tests.support.fix_instance import Instance
 from tests.support.fix_switch import SETTINGS, made_switch
 from tests.support.net_loop import NetLoop
+from tests.support.postman import Postman
 from tests.support.switch import Switch
 
 ACCOUNTS = ("100", "101", "102", "103")
@@ -34,9 +35,18 @@ def bare_switch(_swept: None) -> Iterator[Switch]:
 
 
 @pytest.fixture(scope="session")
-def live_switch(_swept: None) -> Iterator[Switch]:
-    """An instance with two media hosts, and music."""
-    for switch in made_switch(LIVE, ACCOUNTS):
+def postman() -> Iterator[Postman]:
+    """The mail server of the shared instance with media hosts."""
+    postman = Postman()
+    with postman.serve():
+        yield postman
+
+
+@pytest.fixture(scope="session")
+def live_switch(_swept: None, postman: Postman) -> Iterator[Switch]:
+    """An instance with two media hosts, music, and a mail server."""
+    mail = {"mail.host": "127.0.0.1", "mail.port": postman.port, "mail.sender": "kalibri@demo.test"}
+    for switch in made_switch({**LIVE, **mail}, ACCOUNTS):
         install_music(switch)
         yield switch
 

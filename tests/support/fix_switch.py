@@ -9,10 +9,12 @@ import pytest
 from tests.support.fix_instance import Instance
 from tests.support.switch import Switch
 
-#: Quick enough for tests: gateways are probed each second, and loopback phones are no flood. Who needs a media host or
-#: the API has it added: each process of each instance is started on the same few cores.
+#: Quick enough for tests: gateways are probed each second, and loopback phones neither flood nor guess. Who needs a
+#: media host or the API has it added: each process of each instance is started on the same few cores.
 SETTINGS: Mapping[str, object] = {
     "proxy.flood_requests_per_2s": 0,
+    "proxy.lockout_failures": 0,
+    "proxy.lockout_users": 0,
     "proxy.options_ping_seconds": 1,
     "rtp.nodes": 1,
     "media.hosts": 0,

@@ -15,7 +15,7 @@ from kalibri.config import PROJECT_ROOT, Config
 from kalibri.db import Conn
 from kalibri.index_dir import Current, read_current
 from kalibri.services.route_live import last_change
-from tests.support.kamailio_probe import wait_until
+from tests.support.waiting import wait_until
 
 #: A loaded machine of two cores needs patience; what must be fast is measured by the test itself.
 PATIENCE_SECONDS = 30.0
@@ -51,7 +51,7 @@ class IndexDaemon:
         """Wait until something is so; return how long that took, in seconds."""
         started = time.monotonic()
         try:
-            wait_until(lambda: condition() or self.process.poll() is not None, patience_seconds, what)
+            wait_until(lambda: condition() or self.process.poll() is not None, what, patience_seconds)
             assert condition(), f"ks-index has ended, not so: {what}"
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log_text()}") from error

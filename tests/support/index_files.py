@@ -9,7 +9,7 @@ from typing import Any
 
 from kalibri import hashfile, rangefile
 from kalibri.index_dir import Current, file_name, next_number, read_current, write_current
-from kemi.ks_route.index_build import build_index
+from kemi.ks_route.index_write import build_index
 from kemi.ks_route.model import RouteRow
 from kemi.ks_route.overlay import write_overlay
 from kemi.ks_route.rows import row_to_json

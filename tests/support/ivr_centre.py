@@ -13,9 +13,8 @@ import json
 import random
 import tempfile
 import threading
-import time
 import wave
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -212,11 +211,3 @@ class IvrCentre:
 def audio(call: Call) -> bytes:
     """Return everything that a caller has heard."""
     return b"".join(packet.payload for packet in list(call.media.received) if packet.payload_type == PCMA)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)

@@ -18,7 +18,6 @@ import secrets
 import socket
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,12 +128,3 @@ class KamailioProbe:
 def _private_kb(pid: int) -> int:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty", "Private_Clean")))
-
-
-def wait_until(condition: Callable[[], object], timeout: float, what: str, pause: float = 0.02) -> None:
-    """Poll a condition outside any event loop (files, processes of others) until it is true."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout:g} s: {what}")
-        time.sleep(pause)

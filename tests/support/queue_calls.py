@@ -18,7 +18,7 @@ PEER = {"name": "n2-proxy", "kind": "proxy", "host": "n2", "address": "udp:192.0
 OWN = {"name": "n1-proxy", "kind": "proxy", "host": "n1", "address": "udp:127.0.0.1:5066"}
 NODES = [{"name": host["name"], "kind": "media", "host": "n1", "address": host["address"]} for host in HOSTS]
 QUEUE = {"queue_id": 7, "tenant_id": 1, "name": "sales", "anchored": False, "settings": {"music": "jazz"}}
-OUT = gateway_record(1, name="out", host="192.0.2.21")
+OUT = gateway_record(1, name="out", host="192.0.2.21", source_networks=["192.0.2.21/32"])
 
 
 def queue_proxy(folder: Path) -> FakeProxy:

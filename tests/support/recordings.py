@@ -96,8 +96,10 @@ def recorded_call(
     age_seconds: float = 60.0,
     caller: Samples | None = None,
     callee: Samples | None = None,
+    by: str = "route",
+    numbers: tuple[str, str] = ("74951112233", "78120000001"),
 ) -> TestCall:
-    """Lay down a call that was recorded `age_seconds` ago; stop None: nobody has ended it."""
+    """Lay down a call that was recorded `age_seconds` ago; stop None: nobody has ended it. numbers: A and B."""
     started = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=age_seconds)
     ms = int(started.timestamp() * 1000)
     call = TestCall(
@@ -119,9 +121,9 @@ def recorded_call(
         tenant=tenant,
         node=node,
         host=config.node_name,
-        by="route",
-        a="74951112233",
-        b="78120000001",
+        by=by,
+        a=numbers[0],
+        b=numbers[1],
         spool_dir=str(spool),
         final_dir=str(final),
     )

@@ -35,6 +35,7 @@ from rtpproxy_ctl.controller.node_table import spec_of
 from rtpproxy_ctl.controller.nodes import NodeSpec
 from rtpproxy_ctl.protocol import split_datagram, to_datagram
 from tests.support.fix_instance import PortBlock
+from tests.support.waiting import wait_until
 from tools.instance.files import make_folders
 from tools.instance.processes import process, rtp_control
 
@@ -206,9 +207,4 @@ class RtpSystem:
     @staticmethod
     def wait(condition: Callable[[], object], what: str, seconds: float = READY_SECONDS) -> Any:
         """Wait for a condition to be true and return its value."""
-        deadline = time.monotonic() + seconds
-        while not (value := condition()):
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not within {seconds} s: {what}")
-            time.sleep(0.02)
-        return value
+        return wait_until(condition, what, seconds)

@@ -30,9 +30,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from tests.support.kamailio_probe import wait_until
 from tests.support.net_ports import free_port, is_bound
 from tests.support.sdp import parse_sdp
+from tests.support.waiting import wait_until
 
 LIBRARY = Path(__file__).parent / "sipp"
 #: Parameters of the library's scenarios.
@@ -177,8 +177,8 @@ class SippRun:
         """Wait until `number` received messages begin with `start` ("INVITE ", "SIP/2.0 180")."""
         wait_until(
             lambda: self.count_received(start) >= number,
-            timeout,
             f"{number} × {start!r} received by {self.scenario.name}\n{self.report()}",
+            timeout,
         )
 
     def count_received(self, start: str) -> int:
@@ -340,7 +340,7 @@ def _launch(command: list[str], folder: Path, path: Path, ip: str, port: int, tr
                 cwd=folder,
             )
         run = SippRun(folder, path, process, ip, chosen)
-        wait_until(lambda run=run: _is_up(run, kind), 10, f"SIPp on port {chosen}")  # type: ignore[misc]
+        wait_until(lambda run=run: _is_up(run, kind), f"SIPp on port {chosen}", 10)  # type: ignore[misc]
         if not _port_was_taken(run) or attempt == _STARTS - 1:
             return run
     raise AssertionError("not reached")

@@ -16,7 +16,6 @@ import json
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -30,6 +29,7 @@ from kemi.ks_route import patterns
 from tests.support.fix_instance import Instance
 from tests.support.net_loop import NetLoop
 from tests.support.sip_phone import Phone
+from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 PATTERNS = ("a_pattern", "a_host_pattern", "b_pattern", "b_host_pattern")
@@ -198,12 +198,7 @@ class Switch:
     @staticmethod
     def wait(condition: Callable[[], T], seconds: float, what: str) -> T:
         """Wait for a condition to be true and return its value."""
-        deadline = time.monotonic() + seconds
-        while not (value := condition()):
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not within {seconds} s: {what}")
-            time.sleep(0.02)
-        return value
+        return wait_until(condition, what, seconds)
 
     def call_rows(self, sip_call_id: str) -> list[dict[str, Any]]:
         """Return the CDRs of a SIP Call-ID that are stored so far."""

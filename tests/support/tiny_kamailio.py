@@ -17,8 +17,9 @@ import subprocess
 from pathlib import Path
 from types import TracebackType
 
-from tests.support.kamailio_probe import KamailioProbe, NotAlive, ask_options, wait_until
+from tests.support.kamailio_probe import KamailioProbe, NotAlive, ask_options
 from tests.support.net_ports import free_port
+from tests.support.waiting import wait_until
 
 _STARTS = 3
 
@@ -258,7 +259,7 @@ class TinyKamailio:
             )
         process = self.process
         wait_until(
-            lambda: process.poll() is not None or ask_options(self.address, 0.3), 15, "Kamailio's start"
+            lambda: process.poll() is not None or ask_options(self.address, 0.3), "Kamailio's start", 15
         )
         if process.poll() is not None:
             raise NotAlive(f"Kamailio ended with {process.returncode}\n{self.log()[-3000:]}")

@@ -178,6 +178,10 @@ def kamailio_definitions(config: Config, secret: str) -> dict[str, str]:
         "KS_PING_SECONDS": str(proxy.options_ping_seconds),
         "KS_NATPING_SECONDS": str(proxy.nat_ping_seconds),
         "KS_FLOOD_REQUESTS": str(proxy.flood_requests_per_2s),
+        "KS_LOCKOUT_WINDOW": str(proxy.lockout_window_seconds),
+        "KS_LOCKOUT_LASTS": str(proxy.lockout_seconds),
+        # A phone that is there proves itself at least that often.
+        "KS_LOCKOUT_PROVEN": str(2 * proxy.max_expires_seconds),
         "KS_MAX_MESSAGE_BYTES": str(proxy.max_message_bytes),
         "KS_SERVER_ID": str(server_id(config.node_name)),
     }

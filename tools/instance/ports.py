@@ -1,4 +1,4 @@
-"""The ports that an instance needs, and for which of its processes. Pure: it opens none."""
+"""The ports that an instance needs, and for which of its processes. It opens none."""
 
 from __future__ import annotations
 

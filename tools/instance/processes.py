@@ -1,4 +1,4 @@
-"""The processes of one instance: name, command, order, and how each is stopped. Pure: it starts nothing.
+"""The processes of one instance: name, command, order, and how each is stopped. It starts nothing.
 
 The names are those of docs/contracts.md. Every process is started through runner.py, which waits until the
 ones it needs are ready, so the order here only says in which order they are shown and stopped.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from callcore.errors import KalibriError
 from kalibri import remembered
 from kalibri.config import Config, load_config
 from kalibri.db import Conn, connect_tool
@@ -49,6 +50,13 @@ class App:
     def optional_tenant_id(self, name: str | None) -> int | None:
         """Return the id of a tenant, None for no name (the whole system); raises NotFound."""
         return None if name is None else self.tenant_id(name)
+
+    def tenant_names(self) -> dict[int, str]:
+        """Return names of tenants by id; none while the database is away: what the proxy tells is shown without."""
+        try:
+            return {tenant.tenant_id: tenant.name for tenant in tenants.list_tenants(self.conn)}
+        except KalibriError:
+            return {}
 
     def close(self) -> None:
         """End the connection if there is one."""

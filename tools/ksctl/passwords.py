@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from callcore.digest import generate_password
+from kalibri.services.account import generate_password
 from tools.ksctl.output import say
 
 Command = TypeVar("Command", bound=Callable[..., Any])

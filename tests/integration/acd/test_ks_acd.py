@@ -12,12 +12,13 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from callcore.steadiness import GAP_SECONDS, SETTLE_SECONDS, Steadiness
 from kalibri.config import Config
 from kalibri.db import Conn
 from kalibri.services import acd, schedule
 from kalibri.services import queue as queues
 from tests.support.acd_field import HOST, PROXY, Field
-from tools.ks_acd import GAP_SECONDS, SETTLE_SECONDS, AcdDaemon, Steadiness
+from tools.ks_acd import AcdDaemon
 
 MONDAY_NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MONDAY_NIGHT = datetime(2026, 11, 23, 22, tzinfo=UTC)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import email
-import email.policy
 import io
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, Envelope
+from aiosmtpd.smtp import AuthResult
 
 from callcore.errors import BadInput, NotFound, Unavailable
 from callcore.states import ReportEvery
@@ -28,37 +26,13 @@ from kalibri.services import report_schedule, worker
 from kalibri.services.report_schedule import due_span, send_due
 from tests.support.builders import make_tenant
 from tests.support.net_ports import free_port
+from tests.support.postman import Postman
 from tests.support.report_day import Day
 
 BERLIN = ZoneInfo("Europe/Berlin")
 #: A Sunday; by the clock of Berlin.
 NIGHT = datetime(2026, 3, 1, 0, 30, tzinfo=BERLIN)
 MORNING = datetime(2026, 3, 1, 6, 0, 5, tzinfo=BERLIN)
-
-
-class Postman:
-    """What the server does with letters."""
-
-    def __init__(self) -> None:
-        self.letters: list[EmailMessage] = []
-        self.to: list[list[str]] = []
-
-    async def handle_RCPT(
-        self, _server: Any, _session: Any, envelope: Envelope, address: str, _options: Any
-    ) -> str:
-        if address.startswith("nobody@"):
-            return "550 no such mailbox"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Envelope) -> str:
-        content = envelope.content
-        assert isinstance(content, bytes)
-        self.letters.append(
-            cast(EmailMessage, email.message_from_bytes(content, policy=email.policy.default))
-        )
-        self.to.append(list(envelope.rcpt_tos))
-        return "250 OK"
 
 
 @pytest.fixture
@@ -69,10 +43,8 @@ def postman() -> Postman:
 @pytest.fixture
 def server(postman: Postman) -> Iterator[Controller]:
     """An SMTP server of our own."""
-    controller = Controller(postman, hostname="127.0.0.1", port=free_port())
-    controller.start()
-    yield controller
-    controller.stop()
+    with postman.serve() as controller:
+        yield controller
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -26,6 +25,7 @@ from tests.support.media_rig import MediaRig, media_rig
 from tests.support.rtp_peer import cut_frames
 from tests.support.sip_phone import Phone
 from tests.support.sip_plan import Plan
+from tests.support.waiting import wait_until
 
 NUMBER = "74951234567"
 
@@ -49,14 +49,6 @@ class Reports:
         assert self._done.wait(PATIENCE_SECONDS), "the dial does not end"
         assert self.ended is not None
         return self.ended
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} does not happen"
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -167,7 +159,7 @@ def test_an_unknown_message_of_a_failed_dial_is_learned_and_ends_the_next_one(
     call.media.wait_played()
     call.reject(404)
     assert reports.wait().code == 404
-    until(lambda: bool(early_media.list_clusters(db, tenant_id=tenant)), "a cluster")
+    wait_until(lambda: bool(early_media.list_clusters(db, tenant_id=tenant)), "a cluster")
     (cluster,) = early_media.list_clusters(db, tenant_id=tenant)
     (heard,) = early_media.cluster_calls(db, cluster_id=cluster.cluster_id)
     assert (heard.number, heard.code) == (NUMBER, 404)
@@ -176,7 +168,7 @@ def test_an_unknown_message_of_a_failed_dial_is_learned_and_ends_the_next_one(
         db, tenant_id=tenant, name="gone", reason=HangupReason.NOT_EXISTING, samples=message, tone_sets=()
     )
     asker = Asker(ears.socket)
-    until(lambda: "1 recordings known" in asker.detail(), "it is known")
+    wait_until(lambda: "1 recordings known" in asker.detail(), "it is known")
     asker.close()
     reports = dial(rig, ears, tenant=tenant)
     second = carrier.wait_call(2)

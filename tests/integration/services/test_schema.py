@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from callcore.errors import Refused
+from callcore.errors import KalibriError, Refused
 from kalibri.db import Conn
 from kalibri.services import schema
 from kalibri.services.schema import BadMigration, Difference, ForeignDatabase
@@ -57,7 +57,7 @@ def test_broken_migration_leaves_the_ones_before_it(empty: Conn, migrations: Pat
     schema.apply(empty)
     (migrations / "0002_pre_good.sql").write_text("CREATE TABLE good ();")
     (migrations / "0003_pre_bad.sql").write_text("CREATE TABLE half (); SELECT nonsense;")
-    with pytest.raises(Exception, match="nonsense"):
+    with pytest.raises(KalibriError, match=r"PostgreSQL refused: .*nonsense"):
         schema.apply(empty)
     assert schema.state(empty).pending == ("0003_pre_bad",)
     assert empty.execute("SELECT to_regclass('half')").fetchone() == (None,)

@@ -82,6 +82,32 @@ def test_a_ringing_call_is_picked_up(
     assert dial(colleague, code) == (404, "No Call To Pick Up")
 
 
+@pytest.mark.parametrize("mode", ["parallel", "serial"])
+def test_a_call_of_a_hunt_group_is_picked_up(
+    office: Switch, services: Services, phones: MakePhone, mode: str
+) -> None:
+    services(
+        "account service set 611 --pickup-group desk",
+        "account service set 612 --pickup-group desk",
+        f"huntgroup add 600 611 613 --mode {mode} --ring 60",
+    )
+    caller, called = phones("610", register=False), phones("611", Plan.ring())
+    phones("613", Plan.ring())
+    colleague = phones("612")
+    call = caller.invite("sip:600@demo.test").wait_ringing()
+    called.wait_call()
+    assert dial(colleague, "**613") == (403, "Not In Your Pickup Group")
+    assert dial(colleague, "**611") == (480, "Call Picked Up")
+    taken = colleague.wait_call(3).wait_answered()  # after the two that he dialled
+    call.wait_answered()
+    assert called.wait_call().wait_ended().cancelled
+    call.hang_up()
+    taken.wait_ended()
+    told = office.events(office.cdr(call.call_id)["call_id"])
+    (picked,) = [event["data"] for event in told if event["kind"] == "call.pickup"]
+    assert (picked["by"], picked["account"]) == ("612", "611")
+
+
 def test_a_hidden_number_is_told_only_to_a_trusted_gateway(
     office: Switch, services: Services, phones: MakePhone, carriers: Carriers
 ) -> None:

@@ -85,3 +85,14 @@ def test_routes_of_a_tenant_are_its_own(switch: Switch, other_tenant: int, phone
     switch.save()
     assert phones[f"sip:100@{DOMAIN}"].invite("84977770001").wait_ended().code == 603
     assert phones["sip:100@demo.test"].invite("84977770001").wait_ended().code == 404
+
+
+@pytest.mark.parametrize("package", ["dialog", "presence", "message-summary"])
+def test_lines_and_mailboxes_of_another_tenant_cannot_be_watched(
+    phones: dict[str, Phone], package: str
+) -> None:
+    watcher = phones["sip:100@demo.test"]
+    watcher.watches = True
+    for target in (f"sip:100@{DOMAIN}", f"sip:900@{DOMAIN}", "sip:900@demo.test"):
+        assert watcher.request("SUBSCRIBE", target, headers=[("Event", package)]).code == 404
+    assert watcher.requests("NOTIFY") == []

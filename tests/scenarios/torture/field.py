@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.scenarios.torture.sender import Sender, Sink
-from tests.support.kamailio_probe import KamailioProbe, wait_until
+from tests.support.kamailio_probe import KamailioProbe
 from tests.support.switch import Switch
+from tests.support.waiting import wait_until
 
 #: The domains that occur in RFC 4475, all of one tenant.
 DOMAINS = ("example.com", "example.net", "example.org", "chair-dnrc.example.com", "company.com")
@@ -89,7 +90,7 @@ class Field:
 
     def settle(self) -> None:
         """Wait until no transaction is left; what the sink gets until then is of no interest."""
-        wait_until(self._is_settled, 60, "the end of all transactions", 0.1)
+        wait_until(self._is_settled, "the end of all transactions", 60, 0.1)
         self.sink.take()
 
     def _is_settled(self) -> bool:

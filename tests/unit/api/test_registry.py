@@ -19,6 +19,7 @@ LOCAL = {
     "prompt.play": "plays on the machine",
     "recording.export": "copies files of the machine",
     "recording.play": "plays on the machine",
+    "voicemail.play": "plays on the machine; voicemail.seen",
     "archive.show": "reads files of the machine that has the archive",
     "archive.verify": "reads files of the machine that has the archive",
     "backup.create": "writes files of the machine",

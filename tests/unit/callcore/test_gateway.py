@@ -143,8 +143,10 @@ def test_the_preferred_gateway_comes_first_then_local_ones_then_cost() -> None:
         (gateway(3, rate("3"), region="Москва"), 1),
         (gateway(4, rate("9")), 1),
     ]
-    wishes = {"local_region": "Москва", "prefer_gateway": "gw4"}
+    wishes: dict[str, Any] = {"local_region": "Москва", "preferred": (frozenset({4}),)}
     assert order(*members, **wishes)[0] == ["gw4", "gw2", "gw3", "gw1"]
+    wishes["preferred"] = (frozenset({1, 3}), frozenset({4}))
+    assert order(*members, **wishes)[0] == ["gw3", "gw1", "gw4", "gw2"]
 
 
 def test_the_same_call_gets_the_same_order_again() -> None:

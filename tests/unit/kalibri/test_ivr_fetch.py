@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -102,3 +103,26 @@ def test_what_may_pass_is_tried_again(web: WebServer) -> None:
     with pytest.raises(LookupFailed):
         fetch(web, "lies", retries=2)
     assert len(web.asked) == 4
+
+
+def test_a_resolver_that_hangs_costs_no_more_than_the_timeout(web: WebServer) -> None:
+    released = threading.Event()
+    fetcher = Fetcher(resolver=lambda host, port: ["127.0.0.1"] * released.wait(60))
+    request = Request("GET", f"http://crm.test:{web.port}/json", timeout_seconds=0.1)
+    with pytest.raises(LookupFailed, match="in time"):
+        fetcher.fetch(1, request, (Allowed("crm.test", web.port, True),))
+    released.set()
+    assert web.asked == []
+
+
+def test_secrets_are_for_the_port_that_was_named_too(web: WebServer) -> None:
+    other = WebServer()
+    try:
+        allowed = (Allowed("crm.test", web.port, True), Allowed("crm.test", other.port, True))
+        url = f"http://crm.test:{web.port}/to?http://crm.test:{other.port}/json"
+        headers = (("Authorization", "secret"),)
+        request = Request("GET", url, headers, timeout_seconds=5)
+        assert Fetcher(resolver=local).fetch(1, request, allowed) == {"value": "5"}
+        assert [asked[2].get("Authorization") for asked in (*web.asked, *other.asked)] == ["secret", None]
+    finally:
+        other.close()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from kemi.directory import RETRY_SECONDS, AccountRecord, Directory
+from kemi.account_record import AccountRecord
+from kemi.directory import RETRY_SECONDS, Directory
 from kemi.ks_route.model import DestinationKind, Direction, NumberRegion, RouteRequest, RouteRow
 from tests.support.index_files import account_record, gateway_record, write_generation
 

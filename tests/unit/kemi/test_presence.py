@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kalibri.services.presence import AgentOnLine
+from kalibri.services.park import TakenSlot
+from kalibri.services.presence import AgentOnLine, MessagesWaiting
 from kalibri.services.stored_message import DueMessage
 from kemi import events, messages, presence, stored_messages
 from tests.support.fake_proxy import FakeProxy
@@ -105,6 +106,112 @@ def test_states_of_agents_are_told_when_they_change(proxy: FakeProxy) -> None:
     proxy.ksr.calls.clear()
     presence.follow_agents(proxy.worker)  # the database is away
     assert notified(proxy) == []
+
+
+# ------------------------------------------------------------------------------------------- voice mail
+
+
+def mailbox(proxy: FakeProxy, **pvs: Any) -> None:
+    """Subscribe to the own mailbox."""
+    watch(proxy, **{"rU": "100", "$hdr(Event)": "message-summary", **pvs})
+
+
+def waiting(new: int, old: int) -> list[MessagesWaiting]:
+    return [MessagesWaiting(tenant_id=1, username="100", new_count=new, old_count=old)]
+
+
+def test_a_phone_is_told_of_messages_at_once_and_at_each_change(proxy: FakeProxy) -> None:
+    proxy.acd.results = [waiting(2, 1)]
+    mailbox(proxy)
+    assert proxy.replies == [(200, "OK")]
+    ((target, body),) = notified(proxy)
+    assert target == "sip:100@192.0.2.10:5062"
+    assert body.splitlines()[0] == "Messages-Waiting: yes"
+    assert body.splitlines()[2] == "Voice-Message: 2/1 (0/0)"
+    for counted, told in (
+        (waiting(2, 1), []),
+        (waiting(0, 3), ["Messages-Waiting: no"]),
+        (waiting(0, 3), []),
+    ):
+        proxy.ksr.calls.clear()
+        proxy.acd.results = [counted]
+        presence.follow_mailboxes(proxy.worker)
+        assert [body.splitlines()[0] for _, body in notified(proxy)] == told
+
+
+def test_a_mailbox_that_cannot_be_counted_leaves_the_lamp_alone(proxy: FakeProxy) -> None:
+    mailbox(proxy)  # the database is away
+    assert proxy.replies == [(200, "OK")]
+    assert [body for _, body in notified(proxy)] == [""]
+    proxy.ksr.calls.clear()
+    presence.follow_mailboxes(proxy.worker)
+    assert notified(proxy) == []
+    proxy.acd.results = [waiting(1, 0)]
+    presence.follow_mailboxes(proxy.worker)
+    assert "Voice-Message: 1/0 (0/0)" in notified(proxy)[0][1]
+
+
+def test_a_new_subscription_is_told_what_is_so_now(proxy: FakeProxy) -> None:
+    proxy.acd.results = [waiting(1, 0)]
+    mailbox(proxy)
+    proxy.acd.results = [waiting(0, 1)]  # heard while nobody watched
+    mailbox(proxy, ci="watch-2@phone")
+    assert "Voice-Message: 0/1" in notified(proxy)[0][1]
+
+
+def test_a_restart_forgets_a_mailbox_and_the_phone_asks_anew(proxy: FakeProxy) -> None:
+    proxy.acd.results = [waiting(1, 0)]
+    mailbox(proxy)
+    tag = json.loads(proxy.ksr.tables["watch"]["s:watch-1@phone"])[5]
+    from_tag = proxy.ksr.pvs["$ft"]
+    for table in ("watch", "line"):
+        proxy.ksr.tables[table].clear()
+    mailbox(proxy, tt=tag, ft=from_tag)
+    assert proxy.replies == [(481, "Call/Transaction Does Not Exist")]
+    proxy.acd.results = [waiting(2, 0)]
+    mailbox(proxy, tt=None, ci="watch-2@phone")
+    assert "Voice-Message: 2/0" in notified(proxy)[0][1]
+
+
+def test_calls_are_not_told_to_who_watches_the_mailbox(proxy: FakeProxy) -> None:
+    proxy.acd.results = [waiting(0, 0)]
+    mailbox(proxy)
+    proxy.send("INVITE", auth=("101", 1), rU="100")
+    assert notified(proxy) == []
+    assert presence.WATCHED not in proxy.ksr.dialog_vars
+
+
+def test_a_mailbox_is_for_its_owner(proxy: FakeProxy) -> None:
+    mailbox(proxy, rU="101")
+    assert proxy.replies == [(403, "Mailbox Of Somebody Else")]
+    mailbox(proxy, rd="other.example")
+    assert proxy.replies == [(404, "Not Found")]
+    mailbox(proxy, rU="999")
+    assert proxy.replies == [(404, "Not Found")]
+
+
+def test_nobody_asks_for_mailboxes_that_nobody_watches(proxy: FakeProxy) -> None:
+    proxy.acd.results = [waiting(1, 0)]
+    watch(proxy)
+    presence.follow_mailboxes(proxy.worker)
+    assert len(proxy.acd.results) == 1
+
+
+def test_the_lamp_of_a_park_slot_tells_who_waits_there(proxy: FakeProxy) -> None:
+    watch(proxy, rU="*713")
+    assert proxy.replies == [(200, "OK")]
+    waiting = TakenSlot(tenant_id=1, slot=3, call_id="c", caller="84951112233")
+    for taken, told in (([], 0), ([waiting], 1), ([waiting], 0), ([], 1)):
+        proxy.ksr.calls.clear()
+        proxy.acd.results = [taken]
+        presence.follow_slots(proxy.worker)
+        bodies = [body for _, body in notified(proxy)]
+        assert len(bodies) == told
+        if told:
+            assert ("sip:84951112233@demo.example" in bodies[0]) == bool(taken)
+            assert 'entity="sip:*713@demo.example"' in bodies[0]
+    watch(proxy, rU="*713", **{"$hdr(Event)": "presence"})
+    assert [reply[0] for reply in proxy.replies] == [404]
 
 
 # ------------------------------------------------------------------------------------------------- messages

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kalibri.services.presence import AgentOnLine
 from kemi import attempts
 from tests.support.fake_proxy import TENANT, FakeProxy
 
@@ -116,6 +117,37 @@ def test_a_ringing_call_gets_a_branch_to_who_picks_it_up(proxy: FakeProxy) -> No
     assert any("answer-after=0" in line for line in told)
     assert proxy.events("call.pickup")[-1]["data"] == {"by": "100", "account": "101"}
     dial(proxy, "*8")
+    assert proxy.replies == [(404, "No Call To Pick Up")]
+
+
+def test_a_member_of_a_hunt_group_has_a_call_only_while_his_phone_rings(proxy: FakeProxy) -> None:
+    group = {"name": "600", "mode": "serial", "ring_seconds": 5, "members": ["101", "102"], "fallback": None}
+    third = {"a:1:102": {**proxy.accounts["a:1:101"], "username": "102"}}
+    services = {f"s:1:{name}": {"pickup_group": "desk"} for name in ("100", "101")}
+    proxy.set_entries({"h:1:600": group, **third, **services, **DESK})
+    dial(proxy, "600", **{"$T(id_index)": "7"})
+    assert list(proxy.ksr.tables["ring"]) == ["1:101"]
+    proxy.ksr.pvs["$T_reply_code"] = "486"
+    attempts.failure(proxy.worker)
+    assert proxy.ksr.tables["ring"] == {}  # 102, whose turn it is, is in no pickup group
+    dial(proxy, "**101")
+    assert proxy.replies == [(404, "No Call To Pick Up")]
+
+
+@pytest.mark.parametrize(
+    ("state", "answer"),
+    [("ringing", (403, "Queue Calls Are Not Picked Up")), ("free", (404, "No Call To Pick Up"))],
+)
+def test_a_call_that_a_queue_offers_is_not_picked_up(
+    proxy: FakeProxy, state: str, answer: tuple[int, str]
+) -> None:
+    agent = {"a:1:101": {**proxy.accounts["a:1:101"], "agent_id": 5}}
+    services = {f"s:1:{name}": {"pickup_group": "desk"} for name in ("100", "101")}
+    proxy.set_entries({**agent, **services, **DESK})
+    proxy.acd.results = [[AgentOnLine(tenant_id=1, username="101", state=state)]]
+    dial(proxy, "**101")
+    assert proxy.replies == [answer]
+    dial(proxy, "**101")  # the database is away
     assert proxy.replies == [(404, "No Call To Pick Up")]
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from kemi.ks_route import buckets, index_file
-from kemi.ks_route.index_build import RowsOutOfOrder, build_index
+from kemi.ks_route.index_build import RowsOutOfOrder
 from kemi.ks_route.index_format import BadIndexFile
+from kemi.ks_route.index_write import build_index
 from kemi.ks_route.model import DestinationKind, Direction, RouteRequest, RouteRow
 from kemi.ks_route.overlay import write_overlay
 from kemi.ks_route.rows import row_from_json, row_to_json

@@ -20,6 +20,7 @@ from sems_apps.events import (
     LegAnswered,
     LegEnded,
     LegFailed,
+    LegRinging,
     MediaLost,
     OfferClaimed,
     OfferMade,
@@ -90,7 +91,51 @@ def test_an_unanswered_caller_hears_ringing_until_somebody_answers() -> None:
     assert menu.out[-2] == do.Dial(TARGET, do.LegKind.CALLEE, "+7495", "100")
     actions = menu.feed(LegAnswered(TARGET))
     assert actions.index(do.Answer(CALLER)) < actions.index(do.Bridge(CALLER, TARGET))
-    assert menu.feed(TransferAsked(TARGET, "x")) == [do.Notify(TARGET, 603, "Decline")]
+    assert menu.feed(TransferAsked(CALLER, "x")) == [do.Notify(CALLER, 603, "Decline")]
+    simple = Menu(bundle(TALK), can_unbridge=False)
+    simple.feed(LegAnswered(TARGET))
+    assert simple.feed(TransferAsked(TARGET, "x")) == [do.Notify(TARGET, 603, "Decline")]
+
+
+def test_whom_the_caller_talks_to_hands_him_on() -> None:
+    menu = Menu(bundle(TALK))
+    menu.feed(LegAnswered(TARGET))
+    actions = menu.feed(TransferAsked(TARGET, "sip:102@x", "replaced"))
+    assert do.Dial("target:1", do.LegKind.CALLEE, "sip:102@x", "100", replaces="replaced") in actions
+    assert menu.feed(LegRinging("target:1")) == [do.Notify(TARGET, 180, "Ringing")]
+    actions = menu.feed(LegFailed("target:1", 486))
+    assert do.Notify(TARGET, 486, "Not transferred") in actions
+    assert do.Bridge(CALLER, TARGET) in actions
+    menu.feed(TransferAsked(TARGET, "sip:103@x"))
+    assert do.Bridge(CALLER, TARGET) in menu.feed(TimerFired("ivr-transfer"))
+    menu.feed(TransferAsked(TARGET, "sip:104@x"))
+    actions = menu.feed(LegAnswered("target:3"))
+    assert do.Hangup(TARGET, "transferred") in actions
+    assert actions[-1] == do.Bridge(CALLER, "target:3")
+    assert menu.feed(LegEnded(TARGET, "BYE")) == []
+    menu.feed(LegEnded("target:3", "BYE"))
+    assert isinstance(menu.out[-2], FindQueue)  # the scenario goes on
+
+
+def test_who_hands_the_caller_on_may_leave_at_once() -> None:
+    for answered in (True, False):
+        menu = Menu(bundle(TALK))
+        menu.feed(LegAnswered(TARGET))
+        menu.feed(TransferAsked(TARGET, "sip:102@x"))
+        assert menu.feed(LegEnded(TARGET, "BYE")) == []
+        if answered:
+            assert menu.feed(LegAnswered("target:1"))[-1] == do.Bridge(CALLER, "target:1")
+        else:
+            menu.feed(LegFailed("target:1", 480))
+            assert isinstance(menu.out[-2], FindQueue)
+
+
+def test_a_caller_who_leaves_while_he_is_handed_on_leaves_nobody_ringing() -> None:
+    menu = Menu(bundle(TALK))
+    menu.feed(LegAnswered(TARGET))
+    menu.feed(TransferAsked(TARGET, "sip:102@x"))
+    actions = menu.feed(LegEnded(CALLER, "BYE"))
+    assert [one.leg for one in actions if isinstance(one, do.CancelDial | do.Hangup)] == ["target:1", TARGET]
 
 
 def test_one_queue_after_the_other_with_the_same_caller() -> None:
@@ -165,6 +210,8 @@ def _event(rng: random.Random, menu: Menu) -> Event:
     ]
     likely += [event for one in dials[-1:] for event in (LegAnswered(one.leg), LegFailed(one.leg, 486))]
     likely += [LegEnded(one.leg, "BYE") for one in dials[-1:]]
+    likely += [TransferAsked(one.leg, "sip:101@x") for one in dials]
+    likely += [TimerFired("ivr-transfer")] if dials else []
     likely += [QueueFound(one.name, rng.choice((0, 7))) for one in finds[-1:]]
     likely += [Entered(SETTINGS), OfferMade(rng.randrange(99), "sip:eve@x", 20.0)] if finds else []
     likely += [MessageFailed()] if any(isinstance(one, RecordMessage) for one in last) else []

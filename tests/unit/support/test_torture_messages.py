@@ -47,7 +47,9 @@ def test_content_length_fits_the_body(message: TortureMessage) -> None:
     "name", ["lwsdisp", "esc01", "escnull", "unreason", "semiuri", "transports", "bext01"]
 )
 def test_strict_parser_takes_valid_ones(name: str) -> None:
-    parse_message(BY_NAME[name].raw)
+    message = parse_message(BY_NAME[name].raw)
+    assert BY_NAME[name].raw.startswith(message.start_line().encode())
+    assert message.call_id
 
 
 @pytest.mark.parametrize(

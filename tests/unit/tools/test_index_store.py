@@ -12,7 +12,7 @@ import pytest
 from kalibri import hashfile
 from kalibri.index_dir import Current, file_name, read_current
 from kalibri.index_ledger import Change, Ledger, Part
-from kemi.ks_route.index_build import build_index
+from kemi.ks_route.index_write import build_index
 from kemi.ks_route.model import DestinationKind, RouteRow
 from kemi.ks_route.rows import row_to_json
 from tests.support.index_files import EMPTY_SYSTEM

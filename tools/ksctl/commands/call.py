@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from callcore.errors import KalibriError
 from callcore.story import StoryLine
 from callcore.story_media import media_text
 from kalibri.rpc import KamailioRpc
 from kalibri.services import call as calls
-from kalibri.services import tenant as tenants
-from kalibri.services.call import Call, CallStory, LiveCall
+from kalibri.services import park as parking
+from kalibri.services.call import Call, CallStory
 from tools.ksctl.app import App, pass_app
 from tools.ksctl.call_orders import COMMANDS as ORDERS
 from tools.ksctl.moments import Moment
@@ -82,6 +80,18 @@ def list_(app: App, tenant: str | None, limit: int, output: str, **filters: Any)
         say(f"the latest {limit} calls; --limit shows more")
 
 
+PARKED_COLUMNS = ("tenant", "slot", "caller", "caller_name", "parker", "parked_at", "call_id", "host")
+
+
+@cli.command("parked")
+@tenant_filter_option
+@output_option
+@pass_app
+def parked_(app: App, tenant: str | None, output: str) -> None:
+    """List the calls that wait at park slots."""
+    show(parking.list_parked(app.conn, tenant_id=app.optional_tenant_id(tenant)), PARKED_COLUMNS, output)
+
+
 @cli.command("show")
 @click.argument("call_id", metavar="ID")
 @output_option
@@ -132,19 +142,9 @@ def live(app: App, tenant: str | None, limit: int, page: int, output: str) -> No
     with KamailioRpc(app.config.kamailio_rpc_socket) as rpc:
         found = calls.live_calls(rpc, now=datetime.now(UTC), tenant=wanted)
     shown = found[(page - 1) * limit : page * limit]
-    names = _tenant_names(app, shown)
+    names = {str(key): name for key, name in app.tenant_names().items()} if shown else {}
     tenant_column = Column("tenant", value=lambda call: names.get(call.tenant, call.tenant))
     columns = ("started_at", "call_id", tenant_column, "a", "b", "state", "seconds", "sip_call_id")
     show(shown, columns, output)
     if len(found) > len(shown):
         say(f"page {page} of {-(-len(found) // limit)}, {len(found)} calls")
-
-
-def _tenant_names(app: App, shown: Sequence[LiveCall]) -> dict[str, str]:
-    """Return names of tenants by id as text; none while the database is away: live calls need none."""
-    if not shown:
-        return {}
-    try:
-        return {str(tenant.tenant_id): tenant.name for tenant in tenants.list_tenants(app.conn)}
-    except KalibriError:
-        return {}
