@@ -6,8 +6,8 @@
 Broadcast: the person hears a message and chooses by keys, even while it is being said. Progressive and predictive: the
 person goes to the queue at once, and is let go with a prompt when no agent is there in time. An agent who is quicker
 than the ears is joined when they have heard a person, or have had their time; not with what they know for a machine.
-Who is in a queue is a caller like any other: hold_queue runs inside this machine from then on, and its end is the end of
-the dial. The end is reported exactly once, whatever happens, with facts; what they mean is decided by
+Who is in a queue is a caller like any other: hold_queue runs inside this machine from then on, and its end is the end
+of the dial. The end is reported exactly once, whatever happens, with facts; what they mean is decided by
 callcore/attempt.py.
 """
 
