@@ -59,6 +59,8 @@ DEFAULTS: Mapping[str, str] = {
     "challenge": "407",
     "username": "100",
     "password": "",
+    #: G.711 A-law without a header that a callee says, once.
+    "audio": "",
 }
 _STARTS = 3
 #: SIPp's own limit comes a little before ours, so that it can still write its logs.
