@@ -188,9 +188,7 @@ class Session:
                 self.post(event(name))
 
         # Not before sippy has the transaction.
-        self.host.loop.call_soon(
-            lambda: self.with_ports(lambda: self.media.other_port(ready, shared=shared))
-        )
+        self.host.loop.call_soon(lambda: self.with_ports(lambda: self.media.other_port(ready, shared=shared)))
         return verdict
 
     def is_other_side_used(self) -> bool:

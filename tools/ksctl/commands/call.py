@@ -12,7 +12,6 @@ from callcore.story_media import media_text
 from kalibri.rpc import KamailioRpc
 from kalibri.services import call as calls
 from kalibri.services import park as parking
-from kalibri.services import tenant as tenants
 from kalibri.services.call import Call, CallStory
 from tools.ksctl.app import App, pass_app
 from tools.ksctl.call_orders import COMMANDS as ORDERS
