@@ -177,6 +177,17 @@ def test_whatever_is_told_is_answered_as_the_document_says(api: Api) -> None:
     assert "Traceback" not in api.log(), api.log()[-4000:]
 
 
+def test_what_is_left_out_refuses_what_is_wrong(api: Api) -> None:
+    tokens = [api.token("system", "admin"), api.token("acme", "admin"), ""]
+    wrong = ({"nonsense": 1}, [1] * 9, {"job": "nonsense"}, {"timeout": "soon"}, {"job": None, "timeout": -1})
+    for method in DOCUMENT["methods"]:
+        if method["name"] in LEFT_OUT:
+            for params in wrong:
+                names = {parameter["name"] for parameter in method["params"]}
+                if not isinstance(params, dict) or not params.keys() <= names or "job" in names:
+                    assert not any([check(api, token, method, params) for token in tokens]), method["name"]
+
+
 def plausible(method: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Parameters with which a method that only reads succeeds."""
     values = {
