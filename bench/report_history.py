@@ -3,9 +3,9 @@
     python -m bench.report_history [--calls N] [--entries N]
 
 Makes a private PostgreSQL cluster with the settings of an instance, generates thirty days of facts (calls, stays in
-20 queues, attempts, states of 200 agents), lets the schema's own functions sum them, and makes every report of one
-day (by the hour) and of the whole month (by the day) as ksctl and the API do. The slowest one counts. Prints a
-table and writes into bench/out/api.json.
+20 queues, attempts, states of 200 agents, as many dials of campaigns), lets the schema's own functions sum them, and
+makes every report of one day (by the hour) and of the whole month (by the day) as ksctl and the API do. The slowest
+one counts. Prints a table and writes into bench/out/api.json.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tests.support.fix_pg import apply_schema
 
 FIRST = date(2026, 10, 1)
 DAYS = 30
-AGENTS, QUEUES, GATEWAYS = 200, 20, 8
+AGENTS, QUEUES, GATEWAYS, CAMPAIGNS = 200, 20, 8, 5
 #: Of these times the middle one counts.
 ROUNDS = 3
 
@@ -53,6 +53,7 @@ REPORTS: dict[str, tuple[Make, dict[str, Any]]] = {
     "calls": (report_calls.calls, {}),
     "calls_by_account": (report_calls.calls, {"group": CallGroup.ACCOUNT}),
     "gateway": (report_calls.gateway, {}),
+    "campaign": (report_calls.campaign, {}),
     "attempts": (report_calls.attempts, {}),
     "states": (report_calls.states, {}),
     "missed": (report_calls.missed, {}),
@@ -77,7 +78,7 @@ def measure(dsn: str, calls: int, entries: int) -> dict[str, float]:
             "first": FIRST,
             "days": DAYS,
         }
-        params |= {"agents": AGENTS, "queues": QUEUES, "gateways": GATEWAYS}
+        params |= {"agents": AGENTS, "queues": QUEUES, "gateways": GATEWAYS, "campaigns": CAMPAIGNS}
         began = time.monotonic()
         indexes = drop_indexes(conn)
         for name, statement in SQL.items():

@@ -1,4 +1,4 @@
--- A month of facts for bench/report_history.py. Parameters: tenant, calls, first (a day), days, queues, agents, gateways, entries.
+-- A month of facts for bench/report_history.py. Parameters: tenant, calls, first (a day), days, queues, agents, gateways, campaigns, entries.
 
 -- name: queue
 -- Configuration.
@@ -15,6 +15,20 @@ INSERT INTO gateway (tenant_id, name, host) SELECT %(tenant)s, 'g' || n, '192.0.
 -- name: pause_reason
 -- Configuration.
 INSERT INTO pause_reason (tenant_id, name, paid) VALUES (%(tenant)s, 'lunch', false), (%(tenant)s, 'wc', true);
+
+-- name: campaign
+-- Configuration.
+INSERT INTO campaign (tenant_id, name, mode, prompt, consent_required, consent_exemption)
+SELECT %(tenant)s, 'c' || n, 'broadcast', 'hello', false, 'generated' FROM generate_series(1, %(campaigns)s) n;
+
+-- name: campaign_list
+-- Configuration.
+INSERT INTO campaign_list (tenant_id, campaign_id, name) SELECT tenant_id, campaign_id, 'l' FROM campaign WHERE tenant_id = %(tenant)s;
+
+-- name: lead
+-- A hundred of each campaign: that each is dialled often changes nothing for the report.
+INSERT INTO lead (tenant_id, campaign_id, list_id, external_id, rank, zone_set_id)
+SELECT tenant_id, campaign_id, list_id, n, 1, 0 FROM campaign_list, generate_series(1, 100) n WHERE tenant_id = %(tenant)s;
 
 -- name: came
 -- n counts calls; day and time of each follow from it: 8 to 20 o'clock, more at noon.
@@ -58,6 +72,15 @@ SELECT %(tenant)s, n, n, n, n, 1 + n %% %(queues)s, 1 + n %% %(agents)s, NULL, '
        CASE WHEN luck < 0.8 THEN 'answered' WHEN luck < 0.9 THEN 'no_answer' ELSE 'rejected' END::offer_outcome, NULL, '', 'caller',
        5000, CASE WHEN luck < 0.8 THEN talk_ms ELSE 0 END, 0, 10000
 FROM came;
+
+-- name: dials
+-- Attempts of campaigns are facts already.
+INSERT INTO attempt (tenant_id, campaign_id, lead_id, position, call_id, number, state, outcome, ordered_at, expires_at,
+                     taken_at, answered_at, ended_at, settled_at)
+SELECT %(tenant)s, l.campaign_id, l.lead_id, 1, gen_random_uuid(), '74951234567', 'settled',
+       (CASE WHEN luck < 0.4 THEN 'answered' WHEN luck < 0.5 THEN 'machine' WHEN luck < 0.7 THEN 'busy' ELSE 'no_answer' END)::attempt_outcome,
+       at, at, at, CASE WHEN luck < 0.5 THEN at + interval '9 s' END, at + interval '60 s', at + interval '61 s'
+FROM came JOIN (SELECT campaign_id, lead_id, row_number() OVER () - 1 AS place, count(*) OVER () AS many FROM lead) l ON l.place = n %% l.many;
 
 -- name: states
 -- Facts.

@@ -204,6 +204,7 @@ class Socket:
         if told.is_batch or isinstance(entry, ProtocolError) or entry.method not in (SUBSCRIBE, UNSUBSCRIBE):
             return None
         try:
+            self._server.limits.admit(self._address, self._token, 1)
             if entry.method == UNSUBSCRIBE:
                 self._unsubscribe()
                 answer = jsonrpc.result_text(entry.request_id, "null")

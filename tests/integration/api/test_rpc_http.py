@@ -10,7 +10,7 @@ import pytest
 from callcore.states import ApiScope
 from kalibri.db import Conn
 from kalibri.services import token as tokens
-from tests.support.api_stream import Stream
+from tests.support.api_stream import Stream, WebSocket
 from tests.support.builders import PASSWORD, make_account, make_tenant
 from tests.support.fix_api import Api, ApiError, MakeApi
 from tests.support.waiting import wait_until
@@ -177,6 +177,11 @@ def test_too_many_requests_of_one_token_wait(make_api: MakeApi) -> None:
     told = [api.post(admin, call("folder.list")).status for _ in range(5)]
     assert 429 in told
     assert api.post(other, call("folder.list")).status == 200
+    for method, params in (("folder.list", {}), ("event.subscribe", {"after": 0})):
+        with WebSocket(api.port, api.token("acme")) as socket:
+            answers = [socket.call(method, **params) for _ in range(5)]
+            assert "result" in answers[0]
+            assert answers[-1]["error"]["code"] == -32029, f"{method} over a WebSocket is limited, too"
 
 
 def test_a_request_that_is_too_long_is_refused(make_api: MakeApi) -> None:

@@ -9,7 +9,10 @@ from psycopg import sql
 
 from kalibri.db import Conn
 from kalibri.services import report_facts
+from tests.integration.reports.test_ksctl_report import add_calls
 from tests.support.acd_field import Field
+from tests.support.rows import add_gateway
+from tests.support.waiting import wait_until
 
 FACTS = ("report_entry", "report_attempt", "report_agent_state", "report_call", "report_gateway_call")
 SUMS = (
@@ -82,12 +85,31 @@ def live_a_day(field: Field) -> None:
     field.enter(sales, "+7495006")
 
 
+def talk_ms(conn: Conn) -> set[Any]:
+    """Take what is new; return how long people talked by the facts, and by the sums: one number if they agree."""
+    report_facts.catch_up(conn)
+    row = conn.execute(
+        "SELECT (SELECT sum(talk_ms) FROM report_call), (SELECT sum(talk_ms) FROM report_call_slot)"
+    ).fetchone()
+    return set(row or ())
+
+
 @pytest.mark.parametrize("most", [1, 3, 1000])
 def test_batches_do_not_matter_and_a_rebuild_gives_the_same(field: Field, db: Conn, most: int) -> None:
     live_a_day(field)
+    carrier, cheap = (add_gateway(db, name, tenant_id=field.tenant) for name in ("carrier", "cheap"))
+    add_calls(db, field.tenant, carrier, cheap)
     while db.execute("SELECT report_fold(%s, %s)", [field.tenant, most]).fetchone() != (0,):
         pass
+    wait_until(lambda: talk_ms(db) == {90_000}, "the calls are taken")
+    # What is told later of a call takes the place of what was counted of it.
+    db.execute(
+        "UPDATE call SET talk_ms = talk_ms + 5000, hung_up_by = 'callee', updated_at = now()"
+        " WHERE talk_ms = 60000"
+    )
+    wait_until(lambda: talk_ms(db) == {95_000}, "the change is taken")
     built = dump(db)
+    assert all(built.values()), "every kind of fact and of sum is compared"
     assert len(built["report_entry"]) >= 8
     assert {row["end_reason"] for row in built["report_entry"]} >= {
         "served", "abandoned", "callback", "moved", "transferred", None,

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+from openpyxl import load_workbook
 
 from callcore.errors import BadInput, NotFound, Unavailable
 from callcore.states import ReportEvery
@@ -22,7 +23,7 @@ from kalibri import mail
 from kalibri.config import Config
 from kalibri.config_sections import MailConfig
 from kalibri.db import Conn
-from kalibri.services import report_schedule, worker
+from kalibri.services import report_facts, report_schedule, worker
 from kalibri.services.report_schedule import due_span, send_due
 from tests.support.builders import make_tenant
 from tests.support.net_ports import free_port
@@ -108,6 +109,23 @@ def test_a_server_that_is_away_is_tried_again(
     [one] = report_schedule.list_scheduled(db, tenant_id=tenant)
     assert (one.attempts, one.retry_at, one.last_error, one.sent_until) == (0, None, "", date(2026, 3, 1))
     assert len(postman.letters) == 1
+
+
+def test_a_report_that_somebody_asked_for_is_not_sent_by_itself_again(
+    db: Conn, config: Config, tenant: int, postman: Postman
+) -> None:
+    plan(db, tenant)
+    report_facts.catch_up(db)
+    report_schedule.send_now(db, config, tenant_id=tenant, name="daily", now=MORNING)
+    [letter] = postman.letters
+    [book] = [part for part in letter.iter_attachments() if (part.get_filename() or "").endswith(".xlsx")]
+    head, row = load_workbook(io.BytesIO(cast(bytes, book.get_content())))["queue"].iter_rows(
+        values_only=True
+    )
+    assert dict(zip(head, row, strict=True))["offered"] == 1
+    assert send_due(db, config, clock=lambda: MORNING) == "0 reports sent"
+    report_schedule.send_now(db, config, tenant_id=tenant, name="daily", now=MORNING)
+    assert len(postman.letters) == 2, "who asks gets it, whether it was sent or not"
 
 
 def test_a_refused_recipient_keeps_nothing_from_the_others(

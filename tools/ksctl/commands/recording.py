@@ -10,20 +10,21 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import click
 
-from callcore.errors import BadInput, KalibriError, Unavailable
+from callcore.errors import BadInput, KalibriError
 from callcore.recording import RecordingState
 from kalibri.files import copy_replacing
 from kalibri.services import call as calls
 from kalibri.services import recording as recordings
 from kalibri.services import recording_archive as archives
+from kalibri.services import recording_control as control
 from kalibri.services.recording import Recording, RecordingFile
+from kalibri.services.recording_control import Ordered
 from tools.ksctl.app import App, pass_app
 from tools.ksctl.moments import Days, Moment
 from tools.ksctl.options import (
@@ -411,13 +412,9 @@ def policy(app: App, tenant: str, default: bool, output: str, **changes: Any) ->
 # --------------------------------------------------------------------------------------- calls that go on
 
 
-def _control(app: App, verb: str, call: str, **facts: Any) -> None:
+def _control(app: App, order: Callable[..., Ordered], call: str, **facts: Any) -> None:
     """Ask the RTP controllers; the database is not needed for it."""
-    try:
-        control = import_module("kalibri.services.recording_control")
-    except ModuleNotFoundError as error:
-        raise Unavailable("this version has no RTP controller") from error
-    getattr(control, verb)(app.config, call=str(_call_id(app, call)), by="demand", **facts)
+    order(app.config, call=str(_call_id(app, call)), by="demand", **facts)
 
 
 def _call_id(app: App, text: str) -> UUID:
@@ -442,7 +439,7 @@ def _parties(app: App, text: str) -> dict[str, Any]:
 @pass_app
 def start(app: App, call: str) -> None:
     """Begin to record a call that goes on."""
-    _control(app, "start", call, **_parties(app, call))
+    _control(app, control.start, call, **_parties(app, call))
     say(f"call {call} is being recorded")
 
 
@@ -451,7 +448,7 @@ def start(app: App, call: str) -> None:
 @pass_app
 def stop(app: App, call: str) -> None:
     """Stop recording a call; what was recorded is kept."""
-    _control(app, "stop", call)
+    _control(app, control.stop, call)
     say(f"call {call} is not recorded any more")
 
 
@@ -460,7 +457,7 @@ def stop(app: App, call: str) -> None:
 @pass_app
 def pause(app: App, call: str) -> None:
     """Pause a recording, as while a card number is said: nothing is written, the gap is marked."""
-    _control(app, "pause", call)
+    _control(app, control.pause, call)
     say(f"the recording of call {call} pauses")
 
 
@@ -469,5 +466,5 @@ def pause(app: App, call: str) -> None:
 @pass_app
 def resume(app: App, call: str) -> None:
     """Go on with a paused recording."""
-    _control(app, "resume", call)
+    _control(app, control.resume, call)
     say(f"the recording of call {call} goes on")
