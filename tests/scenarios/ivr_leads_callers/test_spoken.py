@@ -22,7 +22,7 @@ RU = {
 EN = {
     "number: '{count}'": "minus number-2 thousand-many number-1 hundred number-20 number-1",
     "number: '22', unit: minute": "number-20 number-2 minute-many",
-    "amount: '{sum}', currency: USD": "number-1 thousand-one number-1 dollar-one number-50 cent-many",
+    "amount: '{sum}', currency: USD": "number-1 thousand-one number-1 dollar-many number-50 cent-many",
     "date: '{day}', with_year: yes": "month-11 number-20 ordinal-2 number-20 number-20 number-6",
     "time: '{at}'": "number-9 oh number-5 pm",
     "ordinal: '21'": "number-20 ordinal-1",
