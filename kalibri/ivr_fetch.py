@@ -106,6 +106,8 @@ def _read(answer: Answer) -> Any:
         raise LookupFailed(f"the server answered {answer.status}")
     if len(answer.body) > MAX_ANSWER_BYTES:
         raise LookupFailed(f"the answer is larger than {MAX_ANSWER_BYTES} octets")
+    if answer.cut_off:
+        raise NoAnswer("the answer is shorter than the server says")
     try:
         return json.loads(answer.body)
     except (ValueError, RecursionError) as error:

@@ -229,6 +229,8 @@ class Answer:
     #: No more than one byte over MAX_ANSWER_BYTES.
     body: bytes
     location: str
+    #: The server hung up before all had come that it had told of.
+    cut_off: bool = False
 
 
 def ask(question: Question, way: Way, *, timeout_seconds: float) -> Answer:
@@ -282,7 +284,8 @@ def _exchange(
             answer = connection.getresponse()
             content = answer.read(MAX_ANSWER_BYTES + 1)
         _left(deadline)  # an answer without a length ends where it was hung up
-        return Answer(answer.status, content, answer.getheader("location") or "")
+        cut_off = bool(answer.length) and len(content) <= MAX_ANSWER_BYTES  # read() does not raise for it
+        return Answer(answer.status, content, answer.getheader("location") or "", cut_off)
     except (OSError, ValueError, http.client.HTTPException) as error:
         if isinstance(error, TimeoutError) or time.monotonic() >= deadline:
             raise TookTooLong from error

@@ -59,6 +59,32 @@ def test_mistakes_are_told_with_file_and_line_and_nothing_is_stored(ksctl: Ksctl
     assert ksctl.ok("ivr list -o json").json == []
 
 
+#: Makes a mistake at first, and mends it when it is asked again.
+EDITOR = """#!/bin/sh
+if grep -q nowhere "$1"; then sed -i 's/nowhere/main/; s/important/thanks/' "$1"
+else sed -i 's/next: main/next: nowhere/' "$1"; fi
+"""
+
+
+def test_a_scenario_is_changed_in_an_editor(
+    ksctl: Ksctl, menu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "editor"
+    script.write_text(EDITOR)
+    script.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(script))
+    told = ksctl.ok("ivr", "edit", "menu", "-t", "acme", stdin="y\n").stderr
+    assert ':3: hello: next: there is no node "nowhere"' in told
+    assert "scenario menu version 2" in told
+    assert ksctl.ok("ivr export menu -t acme").stdout == MENU.replace("important", "thanks")
+    assert ksctl.ok("ivr check --name menu -t acme").stderr == "no mistakes\n"
+    monkeypatch.setenv("VISUAL", "true")
+    assert ksctl.ok("ivr edit menu -t acme").stderr == "nothing changed\n"
+    monkeypatch.setenv("VISUAL", str(script))
+    assert "nowhere" in ksctl.fails(1, "ivr", "edit", "menu", "-t", "acme", stdin="n\n")
+    assert ksctl.ok("ivr list -t acme -o json").json[0]["version"] == 2
+
+
 def test_what_leads_to_a_scenario_keeps_it(ksctl: Ksctl, menu: None) -> None:
     other = "nodes: {a: {kind: scenario, scenario: menu, next: b, on_failure: b}, b: {kind: hangup}}"
     ksctl.ok("ivr", "add", "outer", "-", "-t", "acme", stdin=other)

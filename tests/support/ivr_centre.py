@@ -51,11 +51,16 @@ def install_prompts(switch: Switch) -> None:
 
 
 class WebServer:
-    """Answers as its path says: /json?…, /slow, /drip, /lies, /error, /to?url=…; counts what it was asked."""
+    """Answers as its path says: /json?…, /slow, /drip, /lies, /large, /short, /nonsense, /error, /to?url=….
+
+    Counts what it was asked.
+    """
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.data: dict[str, Any] = {"value": "5"}
+        self.data: Any = {"value": "5"}
+        #: So many requests more are answered with 503.
+        self.failing = 0
         #: Set when the test is over: what is slow answers then.
         self.over = threading.Event()
         server = self
@@ -81,6 +86,11 @@ class WebServer:
         what, _, rest = handler.path[1:].partition("?")
         content = json.dumps(self.data).encode()
         status, headers = 200, {}
+        if self.failing:
+            self.failing, what = self.failing - 1, "error"
+        if what == "nonsense":
+            handler.wfile.write(b"SIP/2.0 200 OK\r\n\r\n" + content)
+            return
         if what == "slow":
             self.over.wait(60)
         elif what == "lies":
@@ -95,7 +105,7 @@ class WebServer:
             handler.send_response(status)
             for name, value in headers.items():
                 handler.send_header(name, value)
-            handler.send_header("Content-Length", str(len(content)))
+            handler.send_header("Content-Length", str(len(content) + (1000 if what == "short" else 0)))
             handler.end_headers()
             if what == "drip":
                 self._drip(handler)

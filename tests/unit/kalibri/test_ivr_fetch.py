@@ -45,6 +45,8 @@ def test_an_answer_is_its_json(web: WebServer) -> None:
         ("slow", "in time"),
         ("drip", "in time"),
         ("error", "answered 503"),
+        ("short", "shorter than the server says"),
+        ("nonsense", "BadStatusLine"),
     ],
 )
 def test_what_is_wrong_is_told(web: WebServer, path: str, why: str) -> None:
