@@ -32,7 +32,7 @@ from callcore.ivr_model import (
     Transfer,
 )
 from callcore.ivr_say import SayItem
-from callcore.ivr_values import clean, fill
+from callcore.ivr_values import clean, fill, is_dialable
 
 #: Beyond the time that a look-up was given: then its answer is not waited for.
 ASK_GRACE_SECONDS = 1.0
@@ -348,9 +348,12 @@ def _transfer(call: Call, node: Transfer) -> Way:
     to = call.fill(node.to)
     if not to:
         return call.failed("nobody to call")
+    if not is_dialable(to):  # variables come from web servers and tables, too
+        return call.failed(f'"{clean(to)}" cannot be called')
+    shown = call.fill(node.caller_id)
     call.stage = Stage.DIALLING
     call.do(ev.PlayMusic(node.music or RINGBACK))
-    call.do(ev.DialOut(node.to_kind, to, call.fill(node.caller_id) or call.variables.get("caller", "")))
+    call.do(ev.DialOut(node.to_kind, to, shown if is_dialable(shown) else call.variables.get("caller", "")))
     call.timer(node.ring_seconds)
     return None
 

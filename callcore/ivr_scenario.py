@@ -38,7 +38,7 @@ from callcore.ivr_model import (
     Wanted,
 )
 from callcore.ivr_say import read_say
-from callcore.ivr_values import BUILT_IN, TYPES, VARIABLE, names_in
+from callcore.ivr_values import BUILT_IN, TYPES, VARIABLE, clean, is_dialable, names_in
 from callcore.schedule import BadSchedule, time_zone
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,47}", re.ASCII)
@@ -376,6 +376,8 @@ def _transfer(fields: Fields, common: dict[str, Any]) -> Node:
     if not found or kind not in ("account", "number", "queue") or not name:
         fields.complain(line, '"to" is account:NAME, number:+7495… or queue:NAME')
         kind, name = "number", target
+    elif not names_in(name) and not is_dialable(name):
+        fields.complain(line, f'"{clean(name)}" cannot be called: letters, digits and + * # . _ -')
     return Transfer(
         to_kind=kind,
         to=name,

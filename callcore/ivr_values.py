@@ -57,6 +57,11 @@ def to_time(text: str) -> time | None:
     return time(int(found[1]), int(found[2]))
 
 
+def is_dialable(text: str) -> bool:
+    """Tell whether a text can be dialled: nothing in it means anything in a SIP URI or header."""
+    return re.fullmatch(r"[0-9A-Za-z+*#._-]{1,64}", text, re.ASCII) is not None
+
+
 #: Types that a picked value can be asked to have.
 TYPES: Mapping[str, Callable[[str], bool]] = {
     "text": lambda text: True,

@@ -7,6 +7,7 @@ meanwhile does nothing: its end is already on the way to the machine as an event
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote
@@ -19,6 +20,8 @@ CALLER = "caller"
 TARGET = "target"
 AGENT_PREFIX = "agent:"
 SUPERVISOR_PREFIX = "supervisor:"
+#: A kind is a word: what has other characters before its colon is all number or URI.
+_KIND = re.compile(r"[a-z_]+", re.ASCII)
 
 
 class LegKind(StrEnum):
@@ -150,7 +153,8 @@ class Dial(Action):
 def split_target(target: str) -> tuple[str, str]:
     """Return kind ("": number or URI) and name of a Dial's target."""
     kind, found, name = target.partition(":")
-    return (kind, name) if found and kind not in ("sip", "sips", "tel") else ("", target)
+    named = found and kind not in ("sip", "sips", "tel") and _KIND.fullmatch(kind)
+    return (kind, name) if named else ("", target)
 
 
 def leg_argument(tenant: int, action: Dial) -> str:

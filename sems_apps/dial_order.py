@@ -78,6 +78,9 @@ class DialOrder:
     abandon_prompt: str = "no-agent"
     #: What is heard after the answer may show that a machine answered; False: whoever answers is a person.
     detect: bool = True
+    #: Progressive, predictive: an agent who answers sooner is joined when a person was heard, or at this moment after
+    #: the answer; a doubtful case is a person. 0: at once (nobody listens).
+    decide_seconds: float = 1.8
     #: A machine that answers: is let go, or hears the message too.
     machine_hears: bool = False
     #: What a machine hears in place of the message; empty: the message goes on.

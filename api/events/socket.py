@@ -4,8 +4,9 @@
     ← {"jsonrpc":"2.0","id":1,"result":{"after":1234}}
     ← {"jsonrpc":"2.0","method":"events","params":{"events":[…],"after":1240}}
 
-A connection has one subscription at most; a new one takes the place of the old. Whoever does not show a valid
-token is closed with code 4401.
+A connection has one subscription at most; a new one takes the place of the old. To subscribe is a request of its own,
+in no batch: where the batch is answered as a whole, the first events could come before. Whoever does not show a
+valid token is closed with code 4401.
 """
 
 from __future__ import annotations
@@ -181,30 +182,37 @@ class Socket:
     async def _answer(self, principal: Principal, message: str) -> None:
         own = self._own_method(principal, message)
         if own is not None:
-            self._write(own)
+            if own:
+                self._write(own)
             return
         answer = await self._server.answer(message, token=self._token, address=self._address)
         if answer.text:
             self._write(answer.text)
 
     def _own_method(self, principal: Principal, message: str) -> str | None:
-        """Answer subscribe and unsubscribe, which belong to this connection; None: it is something else."""
+        """Answer subscribe and unsubscribe, which belong to this connection; None: it is something else.
+
+        Empty: it was a notification, which is obeyed without an answer.
+        """
         if SUBSCRIBE not in message and UNSUBSCRIBE not in message:
             return None
         try:
-            entry = jsonrpc.parse(message).entries[0]
+            told = jsonrpc.parse(message)
         except ProtocolError as error:
             return refusal(error).text
-        if isinstance(entry, ProtocolError) or entry.method not in (SUBSCRIBE, UNSUBSCRIBE):
+        entry = told.entries[0]
+        if told.is_batch or isinstance(entry, ProtocolError) or entry.method not in (SUBSCRIBE, UNSUBSCRIBE):
             return None
         try:
             if entry.method == UNSUBSCRIBE:
                 self._unsubscribe()
-                return jsonrpc.result_text(entry.request_id, "null")
-            after = self._subscribe(principal, entry.params)
+                answer = jsonrpc.result_text(entry.request_id, "null")
+            else:
+                after = self._subscribe(principal, entry.params)
+                answer = jsonrpc.result_text(entry.request_id, json.dumps({"after": after}))
         except KalibriError as error:
-            return jsonrpc.error_text(entry.request_id, error)
-        return jsonrpc.result_text(entry.request_id, json.dumps({"after": after}))
+            answer = jsonrpc.error_text(entry.request_id, error)
+        return "" if entry.is_notification else answer
 
     def _subscribe(self, principal: Principal, params: Any) -> int | None:
         try:

@@ -29,6 +29,8 @@ from kalibri.pg_cluster import binary
 from kalibri.services import schema
 
 DUMP, SECRETS, MANIFEST = "database.dump", "secrets.tar", "manifest.json"
+#: Name of a backup that is not whole yet; ks-worker removes what a killed process left.
+HALF_MADE = ".*.part"
 #: Roles that the rights of a dump name; they belong to the cluster, not to the database.
 ROLES = ("kamailio", "kalibri_api")
 #: Tables that say whether a restore brought everything.
@@ -107,7 +109,7 @@ def create(conn: Conn, config: Config, *, folder: Path, now: datetime) -> Backup
     """Make a backup in a directory of its own below `folder`; raises Unavailable, OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"kalibri-{now:%Y%m%dT%H%M%S.%fZ}"
-    half = folder / f".{path.name}.part"
+    half = folder / HALF_MADE.replace("*", path.name)
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(mode=0o700)
     try:

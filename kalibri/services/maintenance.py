@@ -5,6 +5,7 @@ Decides for each kind of row how old is old, where the configuration does not. O
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -15,7 +16,7 @@ from psycopg import sql
 from kalibri import db
 from kalibri.config import Config
 from kalibri.db import Conn
-from kalibri.services import audit
+from kalibri.services import audit, backup
 from kalibri.services import caller as callers
 from kalibri.services import card as cards
 from kalibri.services import event as event_stream
@@ -107,12 +108,12 @@ def old_cards(conn: Conn, config: Config) -> str:
 
 
 def orphan_files(_conn: Conn, config: Config) -> str:
-    """Remove files that a killed process left half written."""
+    """Remove files and backups that a killed process left half written."""
     gone = 0
     for path in _half_written(config):
         try:
             if time.time() - path.lstat().st_mtime > ORPHAN_SECONDS:
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
                 gone += 1
         except FileNotFoundError:  # another one was quicker
             continue
@@ -126,6 +127,8 @@ def _half_written(config: Config) -> Iterator[Path]:
     for folder in folders:
         for pattern in HALF_WRITTEN:
             yield from folder.rglob(pattern)
+    if config.worker.backup_directory is not None:
+        yield from config.worker.backup_directory.glob(backup.HALF_MADE)
 
 
 def vacuum(conn: Conn, _config: Config) -> str:

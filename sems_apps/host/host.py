@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -249,6 +249,8 @@ class MediaHost:
 
     def dial(self, order: DialOrder) -> Session:
         """Dial a lead of a campaign: nobody has called."""
+        if self.ears is None:
+            order = replace(order, decide_seconds=0.0)
         entry = Entry(order.call, order.tenant, order.queue, order.number, since=time.time())
         entry.options = {"variables": dict(order.variables)} if order.variables else {}
         session = Session(self, entry, self.options.proxy, AutoDial())

@@ -4,9 +4,11 @@
     actions = machine.step(DialDue(order), now)
 
 Broadcast: the person hears a message and chooses by keys, even while it is being said. Progressive and predictive: the
-person goes to the queue at once, and is let go with a prompt when no agent is there in time. Who is in a queue is
-a caller like any other: hold_queue runs inside this machine from then on, and its end is the end of the dial. The end
-is reported exactly once, whatever happens, with facts; what they mean is decided by callcore/attempt.py.
+person goes to the queue at once, and is let go with a prompt when no agent is there in time. An agent who is quicker
+than the ears is joined when they have heard a person, or have had their time; not with what they know for a machine.
+Who is in a queue is a caller like any other: hold_queue runs inside this machine from then on, and its end is the end
+of the dial. The end is reported exactly once, whatever happens, with facts; what they mean is decided by
+callcore/attempt.py.
 """
 
 from __future__ import annotations
@@ -64,8 +66,13 @@ RING = "ring"
 KEY = "key"
 AGENT = "agent_in_time"
 LONGEST = "longest"
+DECIDE = "decide"
 MESSAGE = "message"
 LAST_WORDS = "last_words"
+#: Timers of this machine that run while the call is in the queue.
+_OWN_TIMERS = (AGENT, LONGEST, DECIDE)
+#: The verdict that a person answered.
+HUMAN = "human"
 
 
 class DialPhase(StrEnum):
@@ -101,6 +108,9 @@ class AutoDial:
         self.repeats = 0
         self.key = self.choice = ""
         self.abandoned = self.talked = False
+        #: Person or machine is not known yet; agents who answered meanwhile.
+        self.deciding = False
+        self.withheld: list[LegAnswered] = []
         #: Milliseconds of the message that were said, and since when (monotonic seconds) it is being said now.
         self.heard_ms = 0
         self.heard_all = False
@@ -121,10 +131,12 @@ class AutoDial:
 
         Raises IllegalEvent; nothing has changed then.
         """
-        if self.queue is not None and not (isinstance(event, TimerFired) and event.name in (AGENT, LONGEST)):
+        if self.queue is not None and not (isinstance(event, TimerFired) and event.name in _OWN_TIMERS):
             self.now, self.out = now, []
             if isinstance(event, Recognised):
                 _recognised_in_queue(self, self.queue, event)
+            elif self.deciding:
+                _while_deciding(self, self.queue, event)
             else:
                 _in_queue(self, self.queue, event)
             return self.out
@@ -325,6 +337,10 @@ def _to_queue(call: AutoDial, queue: int, *, in_time: bool) -> None:
     settings = QueueSettings(tenant=order.tenant, queue=queue, language=order.language)
     if in_time and order.abandon_seconds > 0:
         call.do(StartTimer(AGENT, order.abandon_seconds))
+    # What is recorded is not listened to, so there is nothing to wait for.
+    if in_time and order.detect and order.decide_seconds > 0 and not (order.machine_hears or order.record):
+        call.deciding = True
+        call.do(StartTimer(DECIDE, order.decide_seconds))
     _in_queue(call, call.queue, CallerHandedOver(order.number, settings))
 
 
@@ -345,13 +361,46 @@ def _recognised_in_queue(call: AutoDial, queue: HoldQueue, event: Recognised) ->
         return
     call.verdict = event.verdict
     if event.verdict in MACHINES and not call.order.machine_hears:
+        call.deciding = False
+        call.withheld.clear()
         _in_queue(call, queue, HangupAsked(event.verdict))
+    elif event.verdict == HUMAN:
+        _decided(call, queue)
 
 
-def _no_agent_in_time(call: AutoDial, event: TimerFired) -> None:
+def _while_deciding(call: AutoDial, queue: HoldQueue, event: Event) -> None:
+    """An agent's answer waits until it is known who answered; who hangs up meanwhile has not taken the call."""
+    if isinstance(event, LegAnswered):
+        call.withheld.append(event)
+        return
+    if isinstance(event, LegEnded) and LegAnswered(event.leg) in call.withheld:
+        call.withheld.remove(LegAnswered(event.leg))
+        event = LegFailed(event.leg, 603)
+    _in_queue(call, queue, event)
+
+
+def _decided(call: AutoDial, queue: HoldQueue) -> None:
+    """It is a person, or may be one: who has answered is joined."""
+    if not call.deciding:
+        return
+    call.deciding = False
+    call.do(StopTimer(DECIDE))
+    for event in call.withheld:
+        _in_queue(call, queue, event)
+    call.withheld.clear()
+
+
+def _late_in_queue(call: AutoDial, event: TimerFired) -> None:
+    if event.name == DECIDE and call.queue is not None:
+        _decided(call, call.queue)
+    elif event.name == AGENT:
+        _no_agent_in_time(call)
+
+
+def _no_agent_in_time(call: AutoDial) -> None:
     """Nobody was found for the person by now: an apology, and the end. Who is being rung already may still answer."""
     queue = call.queue
-    if event.name != AGENT or queue is None or queue.call.offers:
+    if queue is None or queue.call.offers:
         return
     if queue.phase not in (QueuePhase.ENTERING, QueuePhase.WAITING):
         return
@@ -440,7 +489,7 @@ TABLE: Mapping[DialPhase, Row] = {
     },
     DialPhase.SAYING: {PromptEnded: _said, Dtmf: _key, Recognised: _recognised, TimerFired: _too_long},
     DialPhase.CHOOSING: {Dtmf: _key, Recognised: _recognised, TimerFired: _no_key},
-    DialPhase.QUEUED: {TimerFired: _no_agent_in_time},
+    DialPhase.QUEUED: {TimerFired: _late_in_queue},
     DialPhase.LEAVING: {PromptEnded: _last_words_said, TimerFired: _too_long},
     DialPhase.ENDED: {
         LegEnded: ignore,

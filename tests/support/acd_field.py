@@ -32,9 +32,10 @@ class Action:
 class Field:
     """One tenant's call distribution on a test database; `conn` is in autocommit mode."""
 
-    def __init__(self, conn: Conn, name: str = "acme") -> None:
+    def __init__(self, conn: Conn, name: str = "acme", *, tenant: int | None = None) -> None:
+        """tenant: one that is there; None: a new one of this name."""
         self.conn = conn
-        self.tenant = add_tenant(conn, name)
+        self.tenant = add_tenant(conn, name) if tenant is None else tenant
 
     # ---- set-up
 

@@ -11,12 +11,15 @@ from tests.support.rec_process import intake
 from tests.support.recordings import recorded_call, tone
 
 
-def lay_down(config: Config, tenant_id: int, mailbox: str, caller: str, seconds: float = 2.0) -> UUID:
+def lay_down(
+    config: Config, tenant_id: int, mailbox: str, caller: str, seconds: float, age_seconds: float
+) -> UUID:
     """Leave what a controller and a node leave of a message; return the recording's id."""
     said = tone(440, seconds)
     call = recorded_call(
         config,
         seconds=seconds,
+        age_seconds=age_seconds,
         tenant=tenant_id,
         by="message",
         numbers=(caller, mailbox),
@@ -34,9 +37,10 @@ def leave(
     caller: str = "79161234567",
     *,
     seconds: float = 2.0,
+    age_seconds: float = 60.0,
 ) -> str:
-    """Leave a message, and store it as ks-rec does; return its id."""
-    recording_id = lay_down(config, tenant_id, mailbox, caller, seconds)
+    """Leave a message (its time is a whole second), and store it as ks-rec does; return its id."""
+    recording_id = lay_down(config, tenant_id, mailbox, caller, seconds, age_seconds)
     intake(config, conn)
     job = pipeline.claim(conn, host=config.node_name, worker="test", lease_seconds=60)
     assert job is not None

@@ -13,7 +13,7 @@ PATIENCE_SECONDS = 120.0
 
 
 def wait_until(
-    condition: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS, pause: float = 0.02
+    condition: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS, pause: float = 0.05
 ) -> T:
     """Ask again and again until a condition is true; return its value. Fails with `what` when time is over.
 

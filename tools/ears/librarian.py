@@ -25,6 +25,7 @@ from callcore.ears_verdict import HangupReason
 from callcore.errors import KalibriError, NotFound
 from kalibri.config import Config
 from kalibri.db import Conn, connect
+from kalibri.files import write_replacing
 from kalibri.services import early_media
 from kalibri.services import fingerprint as fingerprints
 from kalibri.services.fingerprint import StoredPrint
@@ -111,9 +112,11 @@ class Librarian:
         if state == self._state:
             return
         stored = fingerprints.load(conn)
-        self._libraries = _libraries(stored)
+        try:
+            self._save_copy(stored)  # before anybody is told: what counts as known outlives a kill
+        finally:
+            self._libraries = _libraries(stored)  # a full disk takes no knowledge away
         self._state = state
-        self._save_copy(stored)
         log.info("%d recordings are known", len(stored))
 
     def hand_over(self, conn: Conn) -> None:
@@ -137,9 +140,7 @@ class Librarian:
             }
             for one in stored
         ]
-        part = self._copy.with_suffix(".new")
-        part.write_text(json.dumps(rows), encoding="utf-8")
-        part.rename(self._copy)
+        write_replacing(self._copy, json.dumps(rows).encode())
 
     def _load_copy(self) -> None:
         try:

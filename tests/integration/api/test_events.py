@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -18,6 +19,7 @@ from kalibri.config import Config
 from kalibri.db import Conn
 from kalibri.services import tenant as tenants
 from kalibri.services import token as tokens
+from tests.support.acd_field import Field
 from tests.support.api_stream import Stream, Told, WebSocket
 from tests.support.builders import PASSWORD, make_account, make_tenant
 from tests.support.fix_api import Api
@@ -201,7 +203,24 @@ def test_a_snapshot_and_the_stream_after_it_leave_no_gap(api: Api, db: Conn) -> 
         known = api.result(admin, "gateway.show", name="two")["gateway_id"]
         while stream.event().data["data"].get("key") != {"gateway_id": known}:
             pass
+    field = Field(db, tenant=tenants.find(db, name="acme").tenant_id)
+    field.host()
+    waiting = field.enter(field.queue("sales"), "7495").entry_id
+    field.agent("anna", login=False)
+    going = uuid.uuid4()
+    db.execute("SELECT ensure_day_partitions(current_date)")
+    db.execute(
+        "INSERT INTO call (call_id, started_at, tenant_id, a_number) VALUES (%s, now(), %s, '7495')",
+        [going, field.tenant],
+    )
     told = api.result(admin, "event.snapshot")
+    assert [gateway["name"] for gateway in told["gateways"]] == ["one", "two"]
+    assert [(queue["name"], queue["waiting"]) for queue in told["queues"]] == [("sales", 1)]
+    assert [(agent["name"], agent["state"]) for agent in told["agents"]] == [("anna", "offline")]
+    assert [(entry["entry_id"], entry["caller"]) for entry in told["entries"]] == [(waiting, "7495")]
+    assert [call["call_id"] for call in told["calls"]] == [str(going)]
+    strange = api.result(api.token("other"), "event.snapshot")
+    assert not any(strange[part] for part in ("calls", "gateways", "queues", "agents", "entries"))
     api.result(admin, "folder.add", path="x")
     deadline = time.monotonic() + 30
     kinds: list[str] = []
@@ -317,6 +336,20 @@ def test_a_websocket_speaks_json_rpc_and_tells_events(api: Api, db: Conn) -> Non
         assert socket.call("event.subscribe", nonsense=1)["error"]["code"] == -32602
         socket.send("{")
         assert socket.message()["error"]["code"] == -32700
+        requests = [
+            {"jsonrpc": "2.0", "id": 1, "method": "event.subscribe"},
+            {"jsonrpc": "2.0", "method": "folder.add", "params": {"path": "b"}},
+            {"jsonrpc": "2.0", "id": 2, "method": "folder.list", "params": {}},
+        ]
+        socket.send(requests)
+        alone, listed = socket.message()
+        assert (alone["id"], alone["error"]["code"]) == (1, -32601), "to subscribe is no part of a batch"
+        assert [row["path"] for row in listed["result"]] == ["a", "b"], "what stands beside it is done"
+        socket.send({"jsonrpc": "2.0", "method": "event.subscribe", "params": {"kinds": ["config.schedule"]}})
+        socket.send({"jsonrpc": "2.0", "method": "schedule.rm", "params": {"name": "b"}})
+        while not (told := socket.message())["params"]["events"]:
+            pass
+        assert [event["data"]["operation"] for event in told["params"]["events"]] == ["delete"]
     with WebSocket(api.port, "ks_1_wrong") as socket:
         assert socket.message() is None
         assert socket.close_code == 4401

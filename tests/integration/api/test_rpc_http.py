@@ -10,6 +10,7 @@ import pytest
 from callcore.states import ApiScope
 from kalibri.db import Conn
 from kalibri.services import token as tokens
+from tests.support.api_stream import Stream
 from tests.support.builders import PASSWORD, make_account, make_tenant
 from tests.support.fix_api import Api, ApiError, MakeApi
 from tests.support.waiting import wait_until
@@ -110,6 +111,26 @@ def test_revocation_is_noticed_within_seconds(api: Api, db: Conn) -> None:
     assert api.result(made, "folder.list") == []
     tokens.revoke(db, tenant_id=None, token_id=int(made.split("_")[1]))
     wait_until(lambda: api.post(made, call("folder.list")).status == 401, "a revoked token is refused", 30)
+
+
+def test_a_token_ends_by_itself_and_with_its_tenant(api: Api, db: Conn) -> None:
+    admin, tenant = api.token("acme"), "UPDATE tenant SET enabled = %s WHERE name = 'acme'"
+    short = api.result(admin, "token.add", name="short", scopes=["read"], expires_seconds=3600)
+    assert api.result(short["token"], "folder.list") == []
+    with Stream(api.port, short["token"]) as stream:
+        db.execute(
+            "UPDATE api_token SET expires_at = now() - interval '1 s' WHERE token_id = %s",
+            [short["token_id"]],
+        )
+        while (event := stream.event()).kind != "end":
+            pass
+        assert "token" in event.data["reason"]
+    wait_until(lambda: api.post(short["token"], call("folder.list")).status == 401, "it is refused", 30)
+    assert not next(row for row in api.result(admin, "token.list") if row["name"] == "short")["usable"]
+    db.execute(tenant, [False])
+    wait_until(lambda: api.post(admin, call("folder.list")).status == 401, "the tenant's tokens end", 30)
+    db.execute(tenant, [True])
+    wait_until(lambda: api.post(admin, call("folder.list")).status == 200, "they are good again", 30)
 
 
 def test_an_account_logs_in_and_acts_for_itself_only(api: Api, db: Conn) -> None:

@@ -218,6 +218,38 @@ def test_a_call_belongs_to_the_quarter_in_which_it_came(db: Conn, tenant: int) -
     assert report.queue(db, tenant_id=tenant, from_day=NEXT).rows == []
 
 
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (Step.TOTAL, [5]),
+        (
+            Step.WEEK,
+            [(date(2026, 3, 10), 2), (date(2026, 3, 16), 2), (date(2026, 3, 23), 0), (date(2026, 3, 30), 1)],
+        ),
+        (Step.MONTH, [(date(2026, 3, 10), 4), (date(2026, 4, 1), 1)]),
+    ],
+)
+def test_weeks_and_months(db: Conn, step: Step, expected: list[object]) -> None:
+    tenant = make_tenant(db, "acme")
+    db.execute("UPDATE tenant SET time_zone = 'Europe/Moscow' WHERE tenant_id = %s", [tenant])
+    weeks = Day(db, tenant, MOSCOW, DAY)
+    # Tuesday; Sunday, just before the week ends; Monday, just after it began; a later week; another month.
+    moments = (
+        "2026-03-10T10:00",
+        "2026-03-15T23:59",
+        "2026-03-16T00:00",
+        "2026-03-17T10:00",
+        "2026-04-01T00:00",
+    )
+    for moment in moments:
+        weeks.enter(datetime.fromisoformat(moment).replace(tzinfo=MOSCOW), "sales")
+    weeks.write()
+    report_facts.catch_up(db)
+    rows = report.queue(db, tenant_id=tenant, from_day=DAY, to_day=date(2026, 4, 2), step=step).rows
+    told = [(row["period"].date(), row["offered"]) if "period" in row else row["offered"] for row in rows]
+    assert told == expected
+
+
 def test_agents(db: Conn, tenant: int) -> None:
     db.execute("INSERT INTO pause_reason (tenant_id, name, paid) VALUES (%s, 'lunch', false)", [tenant])
     bob, eve = report.agent(db, tenant_id=tenant, from_day=DAY).rows

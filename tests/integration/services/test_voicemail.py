@@ -40,7 +40,7 @@ def events(db: Conn) -> list[tuple[str, str | None, Any]]:
 
 
 def test_a_message_is_new_then_heard_then_gone(db: Conn, pg_config: Config, acme: int) -> None:
-    first = leave(pg_config, db, acme, "101", "79161234567")
+    first = leave(pg_config, db, acme, "101", "79161234567", age_seconds=120)
     leave(pg_config, db, acme, "101", "102", seconds=3)
     leave(pg_config, db, acme, "102")
     found = voicemail.list_messages(db, tenant_id=acme, mailbox="101")

@@ -20,7 +20,7 @@ from callcore.errors import NotFound, Unavailable
 from callcore.states import JobOutcome
 from kalibri.config import Config
 from kalibri.db import Conn, connect_tool
-from kalibri.services import archive, worker
+from kalibri.services import archive, backup, worker
 from kalibri.services.archive import ArchiveDamaged
 from kalibri.services.worker import JOBS, RunsAlready
 from tests.support.builders import make_tenant
@@ -237,6 +237,33 @@ def test_what_ended_long_ago_is_swept(db: Conn, config: Config) -> None:
     os.utime(old, (time.time() - 100_000,) * 2)
     assert worker.run(db, config, job="files") == "1 removed"
     assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_a_backup_whose_maker_was_killed_is_swept(db: Conn, config: Config, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    config = replace(config, worker=replace(config.worker, backup_directory=folder))
+    whole = backup.create(db, config, folder=folder, now=datetime.now(UTC)).path
+    old, young = (folder / backup.HALF_MADE.replace("*", name) for name in ("old", "young"))
+    for half in (old, young):
+        half.mkdir()
+        (half / backup.DUMP).write_bytes(b"half a dump")
+    for path in (old, whole):
+        os.utime(path, (time.time() - 100_000,) * 2)
+    assert worker.run(db, config, job="files") == "1 removed"
+    assert (old.exists(), young.exists(), whole.exists()) == (False, True, True)
+    backup.verify(whole)
+
+
+def test_what_autovacuum_cannot_keep_up_with_is_cleaned(db: Conn, config: Config) -> None:
+    db.execute("ALTER TABLE change_log SET (autovacuum_enabled = off)")
+    db.execute("INSERT INTO change_log (noun, operation) SELECT 'x', 'insert' FROM generate_series(1, 60000)")
+    db.execute("DELETE FROM change_log")
+    db.execute("SELECT pg_stat_force_next_flush()")
+    assert "public.change_log" in worker.run(db, config, job="vacuum")
+    assert db.execute(
+        "SELECT n_dead_tup FROM pg_stat_user_tables WHERE relname = 'change_log'"
+    ).fetchone() == (0,)
+    assert "public.change_log" not in worker.run(db, config, job="vacuum")
 
 
 def test_the_command_line_shows_and_runs_jobs(db: Conn, ksctl: Ksctl) -> None:

@@ -71,4 +71,5 @@ def field(live_centre: CallCentre) -> Iterator[ParkField]:
     made.close()
     with made.switch.connect() as conn:
         conn.execute("DELETE FROM park_policy")
+        conn.execute("DELETE FROM parked_call")
         conn.execute("DELETE FROM stored_message")

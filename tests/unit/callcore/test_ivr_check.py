@@ -53,6 +53,8 @@ def problems(source: str, world: World | None = None) -> list[str]:
         ("nodes:\n  a: {kind: branch, when: [{if: {moon: full}, next: a}], otherwise: a}", "exactly one of"),
         ("nodes:\n  a: {kind: hangup, say: [{amount: '5', currency: XXX}]}", '"currency" must be one of'),
         ("nodes:\n  a: {kind: transfer, to: somebody, on_failure: a}", '"to" is account:NAME'),
+        ("nodes:\n  a: {kind: transfer, to: 'number:account:eve', on_failure: a}", "cannot be called"),
+        ("nodes:\n  a: {kind: transfer, to: 'number:x;tenant=2:eve', on_failure: a}", "cannot be called"),
         ("limits: {steps: 0}\nnodes:\n  a: {kind: hangup}", 'f:1: "steps" must be a number from 1'),
     ],
 )

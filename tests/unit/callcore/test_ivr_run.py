@@ -307,6 +307,23 @@ def test_nobody_answers_in_time() -> None:
     assert world.path[-1] == "message"
 
 
+@pytest.mark.parametrize("who", ["x;tenant=2", "eve@evil.test", "eve>;x=y", "number:8", "two words", ""])
+def test_what_a_table_or_server_makes_up_is_not_called(who: str) -> None:
+    for to in ("account:{who}", "number:{who}"):
+        world = IvrWorld(bundle(TABLE.replace("account:{who}", to))).begin().answer({"account": who})
+        assert world.path[-1] == "message"
+        assert not [one for one in world.done if isinstance(one, ev.DialOut)]
+
+
+def test_a_caller_id_that_is_none_is_not_shown() -> None:
+    shown = TABLE.replace("ring_seconds: 20,", 'ring_seconds: 20, caller_id: "{id}",').replace(
+        "who: account}", "who: account, id: shown}"
+    )
+    for text, number in (("74957770000", "74957770000"), ("1>;tag=x", "+74951234567"), ("", "+74951234567")):
+        world = main(shown).answer({"account": "eve", "shown": text})
+        assert world.done[-1] == ev.DialOut("account", "eve", number)
+
+
 def test_a_missing_row_is_a_failure() -> None:
     assert main(TABLE).answer(None, "no such row").heard == ["goodbye"]
     assert main(TABLE).answer({"other": "1"}).heard == ["goodbye"]

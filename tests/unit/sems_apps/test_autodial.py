@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from callcore.call_queue import OfferOutcome
 from sems_apps import actions as do
-from sems_apps.actions import CALLER, Action, DialStage, EnterQueue, LegKind, Play, ReportDial
+from sems_apps.actions import CALLER, Action, DialStage, EnterQueue, LegKind, Play, ReportDial, ReportOffer
 from sems_apps.dial_order import Choice, DialOrder, KeyAction, OnAnswer, read_order
 from sems_apps.events import (
     DialDue,
@@ -30,7 +31,17 @@ from sems_apps.events import (
     TimerFired,
     TransferAsked,
 )
-from sems_apps.machines.autodial import AGENT, KEY, LAST_WORDS, LONGEST, MESSAGE, RING, AutoDial, DialPhase
+from sems_apps.machines.autodial import (
+    AGENT,
+    DECIDE,
+    KEY,
+    LAST_WORDS,
+    LONGEST,
+    MESSAGE,
+    RING,
+    AutoDial,
+    DialPhase,
+)
 from sems_apps.settings import QueueSettings
 
 KEYS = {
@@ -177,7 +188,8 @@ def test_predictive_leads_to_the_queue_at_once() -> None:
     assert dialled.of(EnterQueue) == [EnterQueue(7)]
     dialled.feed(Entered(QueueSettings(tenant=1, queue=7)))
     dialled.feed(OfferMade(1, "sip:eve@x", 20.0))
-    dialled.feed(TimerFired(AGENT), 2.0)
+    dialled.feed(TimerFired(DECIDE), 1.8)
+    dialled.feed(TimerFired(AGENT), 0.2)
     dialled.feed(LegAnswered("agent:1"))
     dialled.feed(LegEnded(CALLER))
     assert (dialled.end.abandoned, dialled.end.talked) == (False, True)
@@ -240,8 +252,54 @@ def test_an_agent_who_talks_with_a_machine_hangs_up_himself() -> None:
     dialled.feed(Entered(QueueSettings(tenant=1, queue=7)))
     dialled.feed(OfferMade(1, "sip:eve@x", 20.0))
     dialled.feed(LegAnswered("agent:1"))
-    dialled.feed(Recognised(CALLER, "machine"))
+    dialled.feed(TimerFired(DECIDE), 1.8)
+    assert dialled.of(do.Bridge)  # a doubtful case is a person
+    dialled.feed(Recognised(CALLER, "machine"), 4.0)
     assert not dialled.of(do.Hangup)
+
+
+def rung(order: DialOrder = PREDICTIVE) -> Dialled:
+    """A dial whose person has answered, and an agent's phone rings."""
+    dialled = Dialled(order).answer()
+    dialled.feed(Entered(QueueSettings(tenant=1, queue=7)))
+    dialled.feed(OfferMade(1, "sip:eve@x", 20.0))
+    return dialled
+
+
+def test_an_agent_who_is_quick_is_joined_as_soon_as_a_person_was_heard() -> None:
+    dialled = rung()
+    dialled.feed(LegAnswered("agent:1"))
+    assert not dialled.of(do.Bridge)
+    dialled.feed(Recognised(CALLER, "human"))
+    assert dialled.of(do.Bridge)
+    assert not dialled.feed(TimerFired(DECIDE), 1.0)
+
+
+def test_an_agent_who_is_quick_is_not_joined_with_a_machine() -> None:
+    dialled = rung()
+    dialled.feed(LegAnswered("agent:1"))
+    dialled.feed(Recognised(CALLER, "voicemail"))
+    assert not dialled.of(do.Bridge)
+    assert (dialled.end.verdict, dialled.end.talked) == ("voicemail", False)
+    assert not dialled.feed(TimerFired(DECIDE), 1.0)
+
+
+def test_an_agent_who_hangs_up_before_it_is_clear_has_not_taken_the_call() -> None:
+    dialled = rung()
+    dialled.feed(LegAnswered("agent:1"))
+    dialled.feed(LegEnded("agent:1"))
+    assert [(report.offer, report.outcome) for report in dialled.of(ReportOffer)] == [
+        (1, OfferOutcome.REJECTED)
+    ]
+    dialled.feed(Recognised(CALLER, "human"))
+    assert not dialled.of(do.Bridge)
+
+
+@pytest.mark.parametrize("changes", [{"detect": False}, {"decide_seconds": 0.0}, {"record": True}])
+def test_where_nobody_listens_nobody_waits(changes: dict[str, Any]) -> None:
+    dialled = rung(replace(PREDICTIVE, **changes))
+    dialled.feed(LegAnswered("agent:1"))
+    assert dialled.of(do.Bridge)
 
 
 def test_a_callee_transfers_nobody() -> None:
@@ -274,7 +332,7 @@ EVENTS = st.one_of(
             TransferAsked(CALLER, "sip:x"),
         ]
     ),
-    st.sampled_from([RING, KEY, AGENT, LONGEST]).map(TimerFired),
+    st.sampled_from([RING, KEY, AGENT, LONGEST, DECIDE]).map(TimerFired),
     st.sampled_from("1239*").map(lambda key: Dtmf(CALLER, key)),
     st.just(Entered(QueueSettings(tenant=1, queue=7))),
     st.integers(1, 2).map(lambda offer: OfferMade(offer, "sip:eve@x", 20.0)),

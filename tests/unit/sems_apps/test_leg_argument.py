@@ -15,6 +15,7 @@ from sems_apps.machines.autodial import AutoDial
     [
         ("79161234567", "", "tenant=3"),
         ("account:eve", "", "tenant=3;to_kind=account"),
+        ("account;tenant=1:eve", "", "tenant=3"),
         ("sip:1@x", "mts", "tenant=3;gateway=mts"),
         ("79161234567", "a;tenant=1", "tenant=3;gateway=a%3Btenant%3D1"),
     ],
