@@ -8,6 +8,7 @@ Never listens to what a voice says, and knows tones only: kalibri/tone_sets.py r
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ _SILENCE: Final = 1e-6 * 0.375 * 320 * 320 / 8
 #: A spell's frequency stands still; that of a voice does not.
 _SPREAD_HERTZ: Final = 14.0
 _SPELLS_KEPT: Final = 16
+
+_CODE: Final = re.compile(r"[1-9][0-9]{0,2}")
 
 #: ITU-T E.180: three rising tones.
 SIT_HERTZ: Final = (950.0, 1400.0, 1800.0)
@@ -106,6 +109,15 @@ class ToneSet:
 
     country: str
     tones: tuple[Tone, ...]
+    #: Country codes of the numbers behind which these tones are heard, as "44".
+    codes: tuple[str, ...] = ()
+
+
+def country_of(number: str, sets: Mapping[str, ToneSet]) -> str | None:
+    """Return whose tones are heard behind a number (digits, country code first); None: nobody says."""
+    digits = number.removeprefix("+")
+    known = {code: tones.country for tones in sets.values() for code in tones.codes}
+    return next((known[digits[:size]] for size in (3, 2, 1) if digits[:size] in known), None)
 
 
 def parse_tone_sets(table: object) -> dict[str, ToneSet]:
@@ -118,13 +130,18 @@ def parse_tone_sets(table: object) -> dict[str, ToneSet]:
 def _parse_set(country: str, tones: object) -> ToneSet:
     if not isinstance(tones, Mapping):
         raise BadInput(f"tones: {country}: a table of tones is expected")
+    codes = tones.get("codes", ())
+    if not isinstance(codes, list | tuple) or not all(_CODE.fullmatch(str(code)) for code in codes):
+        raise BadInput(f"tones: {country}: codes: a list of country codes of 1 to 3 digits is expected")
     parsed = []
     for name, entry in tones.items():
+        if name == "codes":
+            continue
         try:
             parsed.append(_parse_tone(str(name), entry))
         except (TypeError, ValueError, KeyError) as error:
             raise BadInput(f"tones: {country}: {name}: {error}") from error
-    return ToneSet(country=country, tones=tuple(parsed))
+    return ToneSet(country=country, tones=tuple(parsed), codes=tuple(str(code) for code in codes))
 
 
 def _parse_tone(name: str, entry: Mapping[str, Any]) -> Tone:

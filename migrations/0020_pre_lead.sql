@@ -300,13 +300,18 @@ WITH first_due AS (
         WHERE l.campaign_id = campaign AND l.zone_set_id = sets.zone_set_id AND l.rank = ranks.rank AND l.state = 'waiting'
         ORDER BY l.due_at LIMIT 1) AS first
     GROUP BY sets.zone_set_id
+), told AS (
+    -- Where the campaign says which zones stand for an unknown one, it is their hours that are closed.
+    SELECT due_at, zone_set_id = ANY (open_sets) AS is_open,
+           zone_set_id = 0 AND (SELECT c.unknown_zones = '{}' FROM campaign c WHERE c.campaign_id = lead_outlook.campaign) AS is_unknown
+    FROM first_due
 )
-SELECT coalesce(bool_or(due_at <= at AND zone_set_id = ANY (open_sets)), false),
-       coalesce(bool_or(due_at <= at AND zone_set_id <> 0 AND zone_set_id <> ALL (open_sets)), false),
-       coalesce(bool_or(due_at <= at AND zone_set_id = 0 AND zone_set_id <> ALL (open_sets)), false),
+SELECT coalesce(bool_or(due_at <= at AND is_open), false),
+       coalesce(bool_or(due_at <= at AND NOT is_open AND NOT is_unknown), false),
+       coalesce(bool_or(due_at <= at AND NOT is_open AND is_unknown), false),
        min(due_at),
        EXISTS (SELECT FROM lead WHERE campaign_id = campaign AND state = 'dialling')
-FROM first_due
+FROM told
 $$;
 COMMENT ON FUNCTION lead_outlook(integer, integer[], timestamptz) IS 'Why a campaign has no lead to dial: some are due in open zones, in closed ones, in unknown ones; when the next is due; some are being dialled.';
 

@@ -96,7 +96,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION acd_dial_failed(offer, text, integer, timestamptz) IS 'The person of a callback was not reached.';
 
-CREATE FUNCTION acd_dialled(p_tenant integer, p_entry bigint, p_result text, p_code integer DEFAULT NULL, p_legs jsonb DEFAULT '[]')
+CREATE FUNCTION acd_dialled(p_tenant integer, p_entry bigint, p_result text, p_code integer DEFAULT NULL, p_legs jsonb DEFAULT '[]', p_verdict text DEFAULT '')
 RETURNS SETOF acd_action LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := acd_begin(p_tenant);
@@ -115,6 +115,7 @@ BEGIN
     END IF;
     SELECT * INTO STRICT q FROM queue WHERE tenant_id = p_tenant AND queue_id = e.queue_id;
     IF p_result <> 'reached' THEN
+        PERFORM dial_tell(e, jsonb_build_object('verdict', p_verdict)) WHERE p_verdict <> '' AND e.variables ? 'dial';
         PERFORM acd_dial_failed(o, p_result, p_code, v_now);
     ELSE
         UPDATE queue_entry SET anchored = true, dials = dials + 1 WHERE tenant_id = p_tenant AND entry_id = p_entry RETURNING * INTO e;
@@ -132,7 +133,7 @@ BEGIN
     PERFORM acd_finish_transition(p_tenant, true);
     RETURN QUERY SELECT * FROM acd_replies(p_tenant, p_entry);
 END $$;
-COMMENT ON FUNCTION acd_dialled(integer, bigint, text, integer, jsonb) IS 'How the call to the person of a callback went: join, offer_agent, or the next try.';
+COMMENT ON FUNCTION acd_dialled(integer, bigint, text, integer, jsonb, text) IS 'How the call to the person of a callback went, with what its early media said: join, offer_agent, or the next try.';
 
 -- ------------------------------------------------------------------------------------------- transfers
 

@@ -297,6 +297,8 @@ class ReportCallback(Action):
 
     outcome: str
     code: int = 0
+    #: What early media said (callcore.attempt); empty: nothing.
+    verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ class CallbackDue(Event):
     #: How long the agent reads before the person is called, and how long the person's phone may ring.
     reading_seconds: float = 0.0
     caller_seconds: float = 45.0
+    #: Of a campaign: what the person's leg says before its answer is listened to.
+    is_heard: bool = False
     #: Of a campaign: gateways of the person's call, as in sems_apps.actions.Dial.
     gateway: str = ""
     avoid: str = ""

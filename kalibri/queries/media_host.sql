@@ -30,7 +30,7 @@ SELECT * FROM acd_callback(%(tenant)s::integer, %(entry)s::bigint, %(number)s::t
 
 -- name: dialled
 -- How the call back to the caller went.
-SELECT * FROM acd_dialled(%(tenant)s::integer, %(entry)s::bigint, %(result)s::text, %(code)s::integer, %(legs)s::jsonb)
+SELECT * FROM acd_dialled(%(tenant)s::integer, %(entry)s::bigint, %(result)s::text, %(code)s::integer, %(legs)s::jsonb, %(verdict)s::text)
 
 -- name: transfer
 -- An agent handed the caller on.

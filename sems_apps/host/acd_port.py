@@ -320,6 +320,7 @@ class AcdPort:
             "entry": line.entry.entry,
             "result": action.outcome,
             "code": action.code or None,
+            "verdict": action.verdict,
             "legs": json.dumps(_legs(line.entry, 0)),
         }
 

@@ -86,6 +86,7 @@ def callback_due(row: AcdRow) -> CallbackDue:
         ring_seconds=float(dial.get("agent_ring_seconds") or row.data.get("ring_seconds") or 20),
         reading_seconds=float(dial.get("reading_seconds") or 0),
         caller_seconds=float(dial.get("ring_seconds") or 45),
+        is_heard=bool(dial),
         gateway=str(dial.get("gateway") or ""),
         avoid=str(dial.get("avoid") or ""),
         probe=str(dial.get("probe") or ""),

@@ -47,6 +47,8 @@ class Calling:
     def _dial_with_ports(self, action: do.Dial) -> None:
         session = self._session
         if action.leg == CALLER:
+            if session.hearing is not None:
+                session.hearing.begin()
             self._find(action, session.media.ports.caller if session.media.ports else None)
             return
         shared = session.is_other_side_used()

@@ -44,12 +44,12 @@ class EarsClient:
         self._legs: dict[str, Told] = {}
         self._rests_until = 0.0
 
-    def listen(self, name: str, told: Told, *, tenant: int) -> bool:
-        """Have a leg listened to; False: ks-ears is not there."""
+    def listen(self, name: str, told: Told, *, tenant: int, number: str) -> bool:
+        """Have the leg of a number listened to; False: ks-ears is not there."""
         if not self._connect():
             return False
         self._legs[name] = told
-        return self.send("listen", name, tenant=tenant, seconds=LONGEST_SECONDS)
+        return self.send("listen", name, tenant=tenant, number=number, seconds=LONGEST_SECONDS)
 
     def send(self, operation: str, name: str, **fields: object) -> bool:
         """Say something of a leg; False: ks-ears is gone."""
@@ -150,7 +150,9 @@ class Hearing:
 
     def begin(self) -> None:
         """Ask ks-ears for a port; the RTP session must exist."""
-        self._listened_to = self._client.listen(self._call, self._told, tenant=self._tenant)
+        self._listened_to = self._client.listen(
+            self._call, self._told, tenant=self._tenant, number=self._number
+        )
 
     def answered(self) -> None:
         """The person has answered, or a machine."""

@@ -231,6 +231,8 @@ class MediaHost:
         self.served += 1
         session.prepare_media()
         session.tell("media.callback", b=due.number, queue=entry.queue, host=self.owner)
+        if due.is_heard:
+            self._listen(session)
         session.post(due)
         return session
 
@@ -256,10 +258,14 @@ class MediaHost:
         self.served += 1
         session.prepare_media()
         session.tell("media.originate", b=order.number, campaign=order.campaign, host=self.owner)
-        if self.ears is not None:
-            session.listen(Hearing(self.ears, session.media, session.post, session.tell, entry))
+        self._listen(session)
         session.post(DialDue(order))
         return session
+
+    def _listen(self, session: Session) -> None:
+        """Have the person's leg listened to from its dial on, where somebody listens."""
+        if self.ears is not None:
+            session.hearing = Hearing(self.ears, session.media, session.post, session.tell, session.entry)
 
     def session_ended(self, session: Session) -> None:
         """A session is over."""

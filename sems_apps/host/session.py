@@ -86,7 +86,7 @@ class Session:
         self.calling: Calling = Calling(self)
         self._held: dict[str, bool] = {}
         self._sides: dict[str, silence.Side] = {}
-        #: What the person's leg of a dial hears; None: nobody listens.
+        #: What the person's leg of a dial hears, from the dial on; None: nobody listens.
         self.hearing: Hearing | None = None
         entry.post = self.post
 
@@ -238,11 +238,6 @@ class Session:
         codec = sdp.choose(remote) if remote is not None else sdp.PCMA
         dtmf = remote.dtmf if remote is not None else sdp.DEFAULT_DTMF
         self.media.open(remote, codec, dtmf, self._media_opened)
-
-    def listen(self, hearing: Hearing) -> None:
-        """Have what the person's leg of a dial says listened to."""
-        self.hearing = hearing
-        self.with_ports(hearing.begin)
 
     def _media_opened(self, opened: bool) -> None:
         if not opened:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from callcore.attempt import PASSING
 from callcore.call_queue import OfferOutcome
 from sems_apps.actions import (
     AGENT_PREFIX,
@@ -27,6 +30,7 @@ from sems_apps.events import (
     LegFailed,
     OfferClaimed,
     OfferWithdrawn,
+    Recognised,
     TimerFired,
 )
 from sems_apps.machines import offers
@@ -38,6 +42,8 @@ from sems_apps.sounds import music, prompt
 
 CALLER_TIMER = "caller"
 READING = "reading"
+#: What early media said → how the callback went; all else failed.
+_HEARD: Mapping[str, str] = {"busy": "busy", "no_answer": "no_answer", "unreachable": "no_answer"}
 
 
 def due(call: QueueCall, event: CallbackDue) -> None:
@@ -190,9 +196,18 @@ def caller_timer(call: QueueCall, event: TimerFired) -> None:
         _unreached(call, "no_answer", 408)
 
 
-def _unreached(call: QueueCall, outcome: str, code: int) -> None:
+def recognised(call: QueueCall, event: Recognised) -> None:
+    """Early media said that nobody will answer: neither money nor the agent's time is spent on more of it."""
+    if event.leg != CALLER or call.legs.get(CALLER) is not LegState.DIALLING or event.verdict in PASSING:
+        return
+    call.do(CancelDial(CALLER, event.verdict))
+    call.legs[CALLER] = LegState.ENDED
+    _unreached(call, _HEARD.get(event.verdict, "failed"), 487, event.verdict)
+
+
+def _unreached(call: QueueCall, outcome: str, code: int, verdict: str = "") -> None:
     """Free the agent without a mark against him."""
-    call.do(ReportCallback(outcome, code))
+    call.do(ReportCallback(outcome, code, verdict))
     if call.joining is not None:
         call.do(Hangup(call.joining.leg, "the caller was not reached"))
         call.legs[call.joining.leg] = LegState.ENDED

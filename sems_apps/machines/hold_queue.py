@@ -158,6 +158,7 @@ TABLE: Mapping[Phase, Row] = {
         LegFailed: callback.caller_failed,
         LegEnded: _leg_ended_in_callback,
         TimerFired: callback.caller_timer,
+        Recognised: callback.recognised,
         OfferClaimed: callback.claim_lost,
         OfferWithdrawn: callback.taken_back,
         Diverted: callback.cancelled,

@@ -66,6 +66,12 @@ def test_tones_messages_and_people_are_told(
     for name, clip, more, expected in (
         ("busy", cadence(4, [425], [(0.35, 0.35)]), {}, ("tone", "busy", "busy")),
         ("us", cadence(4, [480, 620], [(0.5, 0.5)]), {"tones": "us"}, ("tone", "busy", "busy")),
+        (
+            "new-york",
+            cadence(4, [480, 620], [(0.5, 0.5)]),
+            {"number": "12125550100"},
+            ("tone", "busy", "busy"),
+        ),
         ("vacant", message, {"tenant": 5}, ("message", "vacant", "not_existing")),
         ("hello", hello, {"answered": True}, ("human", "", None)),
     ):

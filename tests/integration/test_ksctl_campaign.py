@@ -129,7 +129,7 @@ def test_do_not_call_lists(ksctl: Ksctl) -> None:
     ksctl.ok("lead add spring 84951234567 -t acme")
 
 
-def test_the_pacing_can_be_tried_without_people(ksctl: Ksctl) -> None:
+def test_the_pacing_can_be_tried_without_people(ksctl: Ksctl, tmp_path: Path) -> None:
     ksctl.ok("campaign add fast -t acme --mode predictive --queue sales --pacing warm_up_answers=10")
     words = "campaign simulate fast -t acme --agents 3 --hours 1 --seeds 1 --answer-percent 50 -o json"
     (predictive,) = ksctl.ok(words).json
@@ -138,6 +138,9 @@ def test_the_pacing_can_be_tried_without_people(ksctl: Ksctl) -> None:
     assert predictive["occupancy_pct"] > progressive["occupancy_pct"] > 0
     assert progressive["abandoned_pct"] == 0
     assert predictive["abandoned_pct"] <= 3
+    drawn = tmp_path / "pacing.png"
+    assert ksctl.ok(*words.split(), "--plot", str(drawn)).stderr == f"drawn to {drawn}\n"
+    assert drawn.read_bytes().startswith(b"\x89PNG")
     ksctl.ok("campaign edit fast -t acme --mode preview")
     assert "has no pacing" in ksctl.fails(1, words)
 

@@ -28,8 +28,10 @@ class Listen:
 
     id: str
     tenant: int = 0
-    #: Country of the tones; empty: as configured.
+    #: Country of the tones; empty: that of the number, or as configured.
     tones: str = ""
+    #: Who is called, country code first; empty: unknown.
+    number: str = ""
     #: Whoever was called has answered already.
     answered: bool = False
     #: Longest time, in seconds.
@@ -87,6 +89,7 @@ def parse(line: bytes) -> Request:
             id=name,
             tenant=_number(table, "tenant", 0, 2**31 - 1, 0),
             tones=_text(table, "tones", 16),
+            number=_text(table, "number", _LONGEST_NUMBER),
             answered=table.get("answered") is True,
             seconds=_number(table, "seconds", 1, LONGEST_LISTENING, 120),
         )

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from callcore.ears_tones import ToneSet
+from callcore.ears_tones import ToneSet, country_of
 from callcore.ears_verdict import Verdict
 from kalibri.config import Config
 from tools.ears import protocol
@@ -210,7 +210,7 @@ class Server:
     # ---- legs
 
     def _listen(self, client: Client, request: Listen) -> None:
-        country = request.tones or self._config.ears.tones
+        country = request.tones or country_of(request.number, self._tone_sets) or self._config.ears.tones
         problem = self._problem(request, country)
         if problem is not None:
             self._refuse(client, request.id, *problem)

@@ -49,6 +49,19 @@ def test_who_is_not_reached_is_tried_by_the_rules_and_the_agent_is_free(centre: 
     assert centre.acd.state(anna) == "free"
 
 
+def test_what_early_media_said_is_the_outcome(centre: Centre) -> None:
+    anna = centre.agent()
+    sale = centre.campaign(ONE)
+    centre.look()
+    offer = centre.offer()
+    centre.acd.answer(offer["offer_id"])
+    centre.acd.acts("acd_dialled", offer["entry_id"], "failed", 487, "[]", "not_existing")
+    centre.look()
+    assert centre.attempts(sale) == ["invalid"]
+    assert centre.field.leads(sale)[0]["result"] == "no_number"
+    assert centre.acd.state(anna) == "free"
+
+
 def test_an_agent_who_does_not_answer_consumes_no_lead(centre: Centre) -> None:
     centre.agent()
     sale = centre.campaign(ONE)

@@ -240,3 +240,27 @@ def test_no_host_is_named(engine: Engine, field: DialField) -> None:
     look(engine, field)
     assert not field.attempts(sale)
     assert field.value("SELECT reason::text FROM campaign_hold WHERE campaign_id = %s", sale) == "no_host"
+
+
+def test_a_loaded_machine_pauses_a_campaign_until_it_is_well_below_the_limit(field: DialField) -> None:
+    load = 2.0
+    now = time.monotonic()
+    engine = Engine(clock=lambda: now, load=lambda: load)
+    careful = field.campaign("careful", leads=[ONE, TWO], load_limit=1.0, load_resume=0.5)
+    other = field.campaign("other", leads=["74951110003"])
+
+    def look_on() -> None:
+        nonlocal now
+        for _ in range(5):
+            now += 1.0
+            look(engine, field)
+
+    look_on()
+    assert not field.attempts(careful)
+    assert field.attempts(other), "only who has a limit waits"
+    load = 0.8
+    look_on()
+    assert not field.attempts(careful), "below the limit is not enough"
+    load = 0.4
+    look_on()
+    assert len(field.attempts(careful)) == 2

@@ -248,6 +248,10 @@ def test_why_tells_each_second(conn: Conn, acme: int) -> None:
     assert why().reason is DialReason.NO_LEADS
     add(conn, acme, "+12125550100", external_id="unknown")
     assert why().reason is DialReason.NO_ZONE
+    campaigns.change(conn, tenant_id=acme, name="spring", unknown_zones=("Asia/Kamchatka",))
+    told = why()
+    assert (told.reason, told.opens_at) == (DialReason.HOURS, NOW.replace(hour=21))
+    campaigns.change(conn, tenant_id=acme, name="spring", unknown_zones=())
     add(conn, acme, "84151234567", external_id="kamchatka")
     told = why()
     assert told.reason is DialReason.HOURS

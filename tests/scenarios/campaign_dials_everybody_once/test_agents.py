@@ -48,6 +48,52 @@ def test_an_agent_who_hangs_up_while_he_reads_consumes_no_lead(
     assert field.leads(sale)[0]["attempts"] == 0
 
 
+def test_an_agent_who_does_not_answer_is_paused_and_the_next_one_has_the_task(
+    live_switch: Switch, live_centre: CallCentre, carriers: Carriers, field: DialField
+) -> None:
+    people = People(live_switch, carriers)
+    eve, adam = live_centre.agent(), live_centre.agent(login=False)
+    eve.phone.plan = Plan.ring()
+    sales = live_centre.queue([eve, adam], wrapup_seconds=0)
+    number = people.number(1)
+    values = AGENT_FIRST | {"agent_ring_seconds": 2, "queue_id": sales.queue_id}
+    sale = field.campaign(f"away-{people.prefix}", leads=[number], **values)
+    eve.wait("paused", seconds=30)
+    assert not people.calls_of(number)
+    assert field.leads(sale)[0]["attempts"] == 0
+    field.rows("UPDATE campaign SET agent_ring_seconds = 20 WHERE campaign_id = %s RETURNING name", sale)
+    adam.phone.register()
+    adam.do("login", "test")
+    adam.call().wait_answered()
+    people.wait_call(number).wait_answered().hang_up()
+    wait_for(live_switch, lambda: outcomes(field, sale) == {number: "answered"}, "settled")
+    assert len(field.attempts(sale)) == 1, "it was the same task"
+    assert (len(eve.phone.calls), eve.state) == (1, "paused")
+    field.check()
+
+
+def test_an_agent_who_hangs_up_while_the_person_is_rung_consumes_no_lead(
+    live_switch: Switch, live_centre: CallCentre, carriers: Carriers, field: DialField
+) -> None:
+    people = People(live_switch, carriers)
+    eve = live_centre.agent()
+    sales = live_centre.queue([eve], wrapup_seconds=0)
+    number = people.number(1)
+    people.plans[number] = Plan.ring()
+    values = AGENT_FIRST | {"ring_seconds": 60, "queue_id": sales.queue_id}
+    sale = field.campaign(f"left-{people.prefix}", leads=[number], **values)
+    desk = eve.call().wait_answered()
+    ringing = people.wait_call(number)
+    eve.do("pause", "away", "test")
+    desk.hang_up()
+    ringing.wait_ended(30)
+    assert people.carrier.requests("CANCEL")
+    wait_for(live_switch, lambda: eve.state == "paused", "the agent is let go")
+    assert [attempt["outcome"] for attempt in field.attempts(sale)] == [None], "the task waits for an agent"
+    assert field.leads(sale)[0]["attempts"] == 0
+    field.check()
+
+
 def test_a_person_who_is_busy_frees_the_agent(
     live_switch: Switch, live_centre: CallCentre, carriers: Carriers, field: DialField
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,6 +14,8 @@ from tests.support.call_centre import CallCentre, assert_music
 from tests.support.dial_field import DialField
 from tests.support.dialled_people import People
 from tests.support.fix_carriers import Carriers
+from tests.support.sip_call import CallState
+from tests.support.sip_message import SipRequest
 from tests.support.sip_plan import Plan
 from tests.support.switch import Switch
 
@@ -123,6 +126,75 @@ def test_press_three_leaves_a_callback(
     assert (entry["kind"], entry["number"]) == ("callback", number)
     call.wait_ended(30)
     wait_for(live_switch, lambda: outcomes(field, sale) == {number: "answered"}, "settled")
+
+
+def test_two_campaigns_at_once_keep_their_lines_and_dial_their_own(
+    live_switch: Switch, carriers: Carriers, field: DialField
+) -> None:
+    people = People(live_switch, carriers, media=False)
+    rests = Plan.reject(486, ring_code=180, final_after=0.5)
+    up: dict[str, int] = {"0": 0, "1": 0}
+
+    def choose(invite: SipRequest) -> Plan:
+        ringing = [call for call in list(people.carrier.calls) if call.state is not CallState.ENDED]
+        for which in up:
+            own = [call for call in ringing if f"{people.prefix}{which}" in call.invite.uri]
+            up[which] = max(up[which], len(own))
+        return rests
+
+    people.carrier.choose = choose
+    first = [people.number(serial) for serial in range(12)]
+    second = [people.number(100_000 + serial) for serial in range(12)]
+    names = (f"first-{people.prefix}", f"second-{people.prefix}")
+    one = field.campaign(names[0], leads=first, lines=4, run=False)
+    two = field.campaign(names[1], leads=second, lines=2, run=False)
+    for campaign in (one, two):
+        field.value("SELECT campaign_step(%s, %s, 'start', 'test')::text", field.tenant, campaign)
+    wait_for(live_switch, lambda: len(outcomes(field, one)) == len(first), "the first is settled")
+    wait_for(live_switch, lambda: len(outcomes(field, two)) == len(second), "the second is settled")
+    assert outcomes(field, one) == dict.fromkeys(first, "busy")
+    assert outcomes(field, two) == dict.fromkeys(second, "busy")
+    assert all(len(people.calls_of(number)) == 1 for number in first + second)
+    assert up["0"] <= 4
+    assert up["1"] <= 2
+    begins = [min(a["ordered_at"] for a in field.attempts(campaign)) for campaign in (one, two)]
+    ends = [max(a["ended_at"] for a in field.attempts(campaign)) for campaign in (one, two)]
+    assert max(begins) < min(ends), "one did not wait for the other"
+    field.check()
+
+
+def test_hours_consent_and_lists_hold_until_they_allow_it(
+    live_switch: Switch, carriers: Carriers, field: DialField
+) -> None:
+    people = People(live_switch, carriers, media=False)
+    silent, listed, agreed = (people.number(serial) for serial in (1, 2, 3))
+    people.plans[agreed] = Plan.reject(486)
+    name = f"lawful-{people.prefix}"
+    later = (datetime.now(UTC) + timedelta(days=3)).strftime("%a").lower()
+    sale = field.campaign(
+        name,
+        hours=f"{later} 10:00-11:00",
+        consent_required=True,
+        consent_exemption="",
+        purpose="news",
+        run=False,
+    )
+    field.lead(sale, silent)
+    for number in (listed, agreed):
+        field.lead(sale, number, consent_basis="form")
+    field.value("SELECT do_not_call_add(%s, NULL, %s, 'test')", field.tenant, listed)
+    field.value("SELECT campaign_step(%s, %s, 'start', 'test')::text", field.tenant, sale)
+    held = "SELECT reason::text FROM campaign_hold WHERE campaign_id = %s ORDER BY since DESC"
+    wait_for(live_switch, lambda: field.value(held, sale) == "hours", "the hours are closed")
+    assert not people.carrier.calls
+    live_switch.rows(
+        "UPDATE campaign SET hours = 'mon-sun 00:00-24:00' WHERE campaign_id = %s RETURNING name", [sale]
+    )
+    wait_for(live_switch, lambda: outcomes(field, sale) == {agreed: "busy"}, "who agreed is called")
+    results = {lead["external_id"]: lead["result"] for lead in field.leads(sale)}
+    assert results == {silent: "no_consent", listed: "do_not_call", agreed: None}
+    assert len(people.carrier.calls) == 1
+    field.check()
 
 
 @pytest.mark.parametrize("victim", ["ks-dial", "media-1"])

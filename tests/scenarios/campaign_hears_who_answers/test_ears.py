@@ -16,6 +16,7 @@ from callcore.g711 import alaw_encode
 from kalibri import db
 from kalibri.services import early_media
 from tests.scenarios.campaign_dials_everybody_once.conftest import outcomes, tuple_rows
+from tests.support.call_centre import CallCentre, install_music
 from tests.support.dial_field import DialField
 from tests.support.dialled_people import install_prompts
 from tests.support.ears_process import Asker
@@ -40,6 +41,7 @@ def switch(_swept: None) -> Iterator[Switch]:
     """An instance with ks-ears and a message."""
     for made in made_switch(SETTINGS, ()):
         install_prompts(made, "sale", seconds=MESSAGE_SECONDS)
+        install_music(made)
         yield made
 
 
@@ -82,6 +84,13 @@ class Network:
         """Wait until each has had its call, as its scenario has it."""
         for run in self.runs.values():
             run.wait()
+
+
+@pytest.fixture
+def centre(switch: Switch, net_loop: NetLoop) -> Iterator[CallCentre]:
+    made = CallCentre(switch, net_loop)
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -154,3 +163,22 @@ def test_a_message_that_was_labelled_once_ends_the_next_dial_before_its_answer(
     (attempt,) = field.attempts(after)
     assert (attempt["facts"]["verdict"], attempt["facts"]["answered"]) == ("not_existing", False)
     assert field.leads(after)[0]["result"] == "no_number"
+
+
+def test_an_agent_is_freed_when_early_media_says_that_nobody_will_answer(
+    switch: Switch, field: DialField, network: Network, centre: CallCentre
+) -> None:
+    engaged = "77700004001"
+    network.add(engaged, "uas_early", cadence(12, [425], [(0.35, 0.35)]))
+    eve = centre.agent()
+    sales = centre.queue([eve], wrapup_seconds=0)
+    values = {"mode": "agent_first", "prompt": "", "reading_seconds": 1, "agent_ring_seconds": 20}
+    sale = field.campaign("first", leads=[engaged], queue_id=sales.queue_id, ring_seconds=90, **values)
+    desk = eve.call().wait_answered()
+    desk.wait_ended(60)
+    eve.wait("free")
+    assert wait_settled(switch, field, sale, 1) == {engaged: "busy"}
+    network.wait()
+    (attempt,) = field.attempts(sale)
+    assert attempt["facts"]["verdict"] == "busy"
+    assert field.leads(sale)[0]["attempts"] == 1

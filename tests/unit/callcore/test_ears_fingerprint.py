@@ -76,6 +76,33 @@ def test_two_seconds_from_anywhere_at_10_db_are_recognised(
         assert told[0].at_seconds <= 2.0
 
 
+def test_a_thousand_recordings_more_hide_none_and_are_none(
+    messages: list[Samples],
+    library: Library,
+    noise: Callable[[int, int], Signal],
+    tone_sets: dict[str, ToneSet],
+    speaker: Speaker,
+) -> None:
+    """Each of the others is made of pieces of real speech in an order of its own."""
+    chooser = random.Random(1000)
+    pieces = [
+        one[start : start + RATE // 2] for one in messages[8:] for start in range(0, len(one), RATE // 2)
+    ]
+    others = [make_print(np.concatenate(chooser.choices(pieces, k=8))) for _ in range(1000)]
+    known = [make_print(through_g711(one, alaw=True)) for one in messages[:8]]
+    crowd = tuple(
+        Recording(fingerprint_id=1000 + number, name="other", reason=HangupReason.OTHER)
+        for number in range(1000)
+    )
+    full = Library(library.recordings[:8] + crowd, FingerprintIndex([*known, *others]))
+    for number, message in enumerate(messages[:8]):
+        clip = through_g711(with_noise(message[: 3 * RATE], 10, noise(3 * RATE, number)), alaw=True)
+        told = listen(clip, tone_sets["ru"], full, loss=0.01, seed=number)
+        assert [one.fingerprint_id for one in told] == [100 + number]
+    strange = speaker.say(sentence("fr-fr+f1", "strange", 25), "fr-fr+f1")
+    assert listen(strange, tone_sets["ru"], full) == []
+
+
 def test_a_message_after_ringing_is_told_in_time(
     messages: list[Samples], library: Library, tone_sets: dict[str, ToneSet]
 ) -> None:

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from callcore.ears_tones import ToneSet, parse_tone_sets
+from callcore.ears_tones import ToneSet, country_of, parse_tone_sets
 from callcore.ears_verdict import HangupReason, Heard
 from callcore.errors import BadInput
 from callcore.synthesis import music
@@ -143,6 +143,22 @@ def test_nothing_depends_on_how_the_audio_is_cut(tone_sets: dict[str, ToneSet]) 
 
 
 @pytest.mark.parametrize(
+    ("number", "country"),
+    [
+        ("74951234567", "ru"),
+        ("+12125550100", "us"),
+        ("97231234567", "il"),
+        ("998712345678", None),
+        ("", None),
+    ],
+)
+def test_the_country_code_of_a_number_says_whose_tones_are_heard(
+    number: str, country: str | None, tone_sets: dict[str, ToneSet]
+) -> None:
+    assert country_of(number, tone_sets) == country
+
+
+@pytest.mark.parametrize(
     "table",
     [
         [],
@@ -154,6 +170,8 @@ def test_nothing_depends_on_how_the_audio_is_cut(tone_sets: dict[str, ToneSet]) 
         {"xx": {"busy": {"hertz": [425], "continuous": 2, "colour": "red"}}},
         {"xx": {"busy": {"hertz": [425], "beats": [[0.3, 0.4, 0.3, 0.4]], "periods": 20}}},
         {"xx": {"busy": 7}},
+        {"xx": {"codes": "44"}},
+        {"xx": {"codes": [0]}},
     ],
 )
 def test_a_bad_table_is_refused(table: object) -> None:

@@ -16,6 +16,7 @@ from sems_apps.events import (
     LegRinging,
     OfferWithdrawn,
     PromptEnded,
+    Recognised,
     RecordAsked,
     SuperviseAsked,
     SupervisionEnded,
@@ -212,6 +213,18 @@ def test_callback_that_does_not_reach_the_caller_frees_the_agent(code: int, outc
     world.feed(LegAnswered("agent:5"))
     world.feed(LegFailed(CALLER, code))
     assert ReportCallback(outcome, code) in world.reports
+    assert world.offers[5] == [OfferOutcome.ANSWERED, OfferOutcome.CALLER_GONE]
+    assert world.finished
+
+
+def test_callback_ends_with_what_early_media_says_of_the_person() -> None:
+    world = QueueWorld()
+    world.feed(CallbackDue(NUMBER, PLAIN, offer=5, target="105"))
+    world.feed(LegAnswered("agent:5"))
+    world.feed(Recognised(CALLER, "wait"))
+    assert CALLER in world.legs, "an advertisement is no end"
+    world.feed(Recognised(CALLER, "not_existing"))
+    assert ReportCallback("failed", 487, "not_existing") in world.reports
     assert world.offers[5] == [OfferOutcome.ANSWERED, OfferOutcome.CALLER_GONE]
     assert world.finished
 

@@ -30,8 +30,16 @@ CALL = "01980000-0000-7000-8000-000000000001"
         ({"op": "ping"}, Ping()),
         ({"op": "listen", "id": "a"}, Listen(id="a")),
         (
-            {"op": "listen", "id": "a", "tenant": 3, "tones": "us", "answered": True, "seconds": 9},
-            Listen(id="a", tenant=3, tones="us", answered=True, seconds=9),
+            {
+                "op": "listen",
+                "id": "a",
+                "tenant": 3,
+                "tones": "us",
+                "number": "1212",
+                "answered": True,
+                "seconds": 9,
+            },
+            Listen(id="a", tenant=3, tones="us", number="1212", answered=True, seconds=9),
         ),
         ({"op": "answered", "id": "a"}, Answered(id="a")),
         ({"op": "stop", "id": "a"}, Stop(id="a")),
