@@ -365,6 +365,8 @@ CHECKS = {
     "lead_number_e164_check": _NUMBER,
     "lead_number_position_check": "a lead has 1 to 20 numbers",
     "lead_rank_check": "rank: 0 to 4",
+    "lead_skip_reason_check": "reason: 1 to 200 printing characters",
+    "lead_skip_times_check": "times: 1 or more",
     "lead_uncharged_check": "attempts: 0 or more",
     "lead_variables_check": "variables must be a JSON object",
     "retry_rule_cause_check": "cause: 1 to 127",
