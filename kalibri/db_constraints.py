@@ -537,6 +537,8 @@ REFERENCES = {
     "lead_campaign_fkey": Reference("there is no such campaign", "the campaign still has leads"),
     "lead_list_fkey": Reference("there is no such list", "the list still has leads"),
     "lead_number_lead_fkey": Reference("there is no such lead", "the lead still has numbers"),
+    "lead_skip_agent_fkey": Reference("there is no such agent", "the agent still has skipped leads"),
+    "lead_skip_lead_fkey": Reference("there is no such lead", "agents still have skipped the lead"),
     "lead_number_zone_set_fkey": Reference(
         "there is no such set of zones", "numbers still have this set of zones"
     ),
