@@ -11,7 +11,6 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from rtpproxy_ctl.commands import parse_counters, parse_ports
@@ -26,11 +25,6 @@ log = logging.getLogger("media")
 #: Tags of the two sides: the caller's, and the other's.
 CALLER_SIDE, OTHER_SIDE = "A", "B"
 _NOWHERE = ("0.0.0.0", 0)
-#: Where nobody listens; what the other side is said to be until it is known (see `other_port`).
-_DISCARD = ("127.0.0.1", 9)
-#: How long the first partner's first packet is waited for, and how often it is looked for.
-FIRST_PACKET_SECONDS = 0.2
-_LOOK_SECONDS = 0.02
 PACKET_MS = 20
 FOR_EVER = -1
 
@@ -63,12 +57,8 @@ class MediaSession:
         *,
         on_key: Callable[[str, bool], None],
         on_lost: Callable[[], None],
-        later: Callable[[float, Callable[[], None]], object] | None = None,
     ) -> None:
-        """key: unique for the life of the call. on_key: (key, from the caller). on_lost: the session is gone.
-
-        later: calls a function after so many seconds.
-        """
+        """key: unique for the life of the call. on_key: (key, from the caller). on_lost: the session is gone."""
         self._client, self._key, self._on_lost = client, key, on_lost
         self._notify = notify
         self._tag = notify.register(on_key) if notify is not None else ""
@@ -83,9 +73,6 @@ class MediaSession:
         self._caller = _NOWHERE
         #: The present other-side port was told somebody already.
         self._port_used = False
-        self._later = later
-        #: The node was told where the first partner is; his first packet is being waited for, and nothing is sent.
-        self._met = self._waiting = False
 
     @property
     def is_open(self) -> bool:
@@ -133,7 +120,6 @@ class MediaSession:
         if self._notify is not None:
             self._notify.forget(self._tag)
         if self._opened:
-            self._waiting = False
             self._queue.clear()
             self._queue.append((f"D {self._key} {CALLER_SIDE} {OTHER_SIDE}", None))
             self._next()
@@ -150,62 +136,20 @@ class MediaSession:
     def set_other(self, remote: Description) -> None:
         """The other side's media is there (now): the two hear each other unless we play."""
         address, port = _where(remote)
-        if not port:
-            return
-        command = f"U{self._media} {self._key} {address} {port} {OTHER_SIDE} {CALLER_SIDE}"
-        if self._met or not self._port_used or self._later is None:
-            self._send(command)
-        else:
-            self._met = True
-            self._look_for_first(command, FIRST_PACKET_SECONDS)
-
-    def _look_for_first(self, command: str, seconds: float) -> None:
-        """Send a command when the other side was heard, or after so many seconds; what follows waits for it.
-
-        A node that is told an address twice before the first packet from there takes every later one for a lie.
-        """
-
-        def counted(text: str | None) -> None:
-            counters = parse_counters(text) if text is not None and is_error(text) is None else {}
-            if self._later is None or text is None or counters.get("npkts_ino", 0) or seconds <= 0:
-                self._queue.appendleft((command, None))
-                return
-            self._waiting = True
-            self._later(_LOOK_SECONDS, partial(self._look_again, command, seconds - _LOOK_SECONDS))
-
-        query = f"Qv {self._key} {CALLER_SIDE} {OTHER_SIDE} npkts_ina npkts_ino"
-        if self._waiting:
-            self._waiting = False
-            self._queue.appendleft((query, counted))
-            self._next()
-        else:
-            self._send(query, counted)
-
-    def _look_again(self, command: str, seconds: float) -> None:
-        if not self._closed:
-            self._look_for_first(command, seconds)
+        if port:
+            self._send(f"U{self._media} {self._key} {address} {port} {OTHER_SIDE} {CALLER_SIDE}")
 
     def other_port(self, done: Callable[[int | None], None], *, shared: bool) -> None:
         """Find the port to tell the next one who is called.
 
         A fresh one, so that late packets of who was called before are not heard; `shared`: others are being called
-        at this moment, or talk, on the present port. Before the first one is told, the node is told some address: a
-        packet that finds none there makes the node believe no address that we say from then on, so who comes after the
-        first partner would be deaf and dumb.
+        at this moment, or talk, on the present port.
         """
-        ports = self.ports
-        if ports is None:
+        if self.ports is None:
             done(None)
-        elif not self._port_used:
+        elif shared or not self._port_used:
             self._port_used = True
-            address, port = _DISCARD
-            command = f"U{self._media} {self._key} {address} {port} {OTHER_SIDE} {CALLER_SIDE}"
-            self._send(
-                command,
-                lambda text: done(ports.other if text is not None and is_error(text) is None else None),
-            )
-        elif shared:
-            done(ports.other)
+            done(self.ports.other)
         else:
             address, port = self._caller
             command = f"Un{self._media} {self._key} {address} {port} {CALLER_SIDE} {OTHER_SIDE}"
@@ -219,20 +163,10 @@ class MediaSession:
 
     # ---- playing
 
-    def play(self, side: str, path: str, *, times: int, begun: Callable[[], None]) -> None:
-        """Play a compiled prompt (path without the payload type); replaces what plays. times: FOR_EVER or 1.
-
-        begun: called when the node has taken it, or refused it.
-        """
+    def play(self, side: str, path: str, *, times: int) -> None:
+        """Play a compiled prompt (path without the payload type); replaces what plays. times: FOR_EVER or 1."""
         self._playing.add(side)
-        command = f"P{times} {self._key} {path} session {self._order(side)}"
-
-        def answered(text: str | None) -> None:
-            if text is None or is_error(text) is not None:
-                self._refused(command, text)
-            begun()
-
-        self._send(command, answered)
+        self._send(f"P{times} {self._key} {path} session {self._order(side)}")
 
     def stop(self, side: str) -> None:
         """Stop playing; nothing is sent when nothing plays."""
@@ -284,7 +218,7 @@ class MediaSession:
         self._next()
 
     def _next(self) -> None:
-        if self._busy or self._waiting or not self._queue:
+        if self._busy or not self._queue:
             return
         self._busy = True
         command, reply = self._queue.popleft()

@@ -72,7 +72,6 @@ class Session:
             f"{host.owner}:{entry.call}:{CALLER}",
             on_key=self._on_key,
             on_lost=self._media_lost,
-            later=host.loop.call_later,
         )
         #: Legs that are not on the caller's session: supervisors, an agent who talks through the mixer.
         self._places: dict[str, MediaSession] = {}
@@ -273,19 +272,16 @@ class Session:
         self.host.prompts.find(self.entry.tenant, action.sounds, action.language, codec.number, found)
 
     def _play_clip(self, action: do.Play, side: str, playing: _Playing, clip: Clip | None) -> None:
-        def begun() -> None:
-            if not action.loop and self._playing.get(side) is playing:
-                seconds = clip.seconds if clip is not None else 0.0
-                playing.timer = self.host.loop.call_later(
-                    seconds, lambda: self._prompt_ended(action, side, playing)
-                )
-
         if clip is None:
             log.warning("%s: no file for %s", self.entry.call, [sound.text for sound in action.sounds])
             self.media.stop(side)
-            begun()
         else:
-            self.media.play(side, clip.path, times=FOR_EVER if action.loop else 1, begun=begun)
+            self.media.play(side, clip.path, times=FOR_EVER if action.loop else 1)
+        if not action.loop:
+            seconds = clip.seconds if clip is not None else 0.0
+            playing.timer = self.host.loop.call_later(
+                seconds, lambda: self._prompt_ended(action, side, playing)
+            )
 
     def _prompt_ended(self, action: do.Play, side: str, playing: _Playing) -> None:
         if self._playing.get(side) is playing:

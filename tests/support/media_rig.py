@@ -12,7 +12,6 @@ import select
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -259,14 +258,6 @@ class MediaRig:
         """Return how many RTP sessions the node has now."""
         counters = ask_counters(self.control, ["nsess_created", "nsess_complete"], 5)
         return int(counters["nsess_created"] - counters["nsess_complete"])
-
-    def wait_packets(self, number: int) -> None:
-        """Wait until the node has received so many RTP packets more."""
-        before = ask_counters(self.control, ["npkts_rcvd"], 5)["npkts_rcvd"]
-        deadline = time.monotonic() + WAIT_SECONDS
-        while ask_counters(self.control, ["npkts_rcvd"], 5)["npkts_rcvd"] < before + number:
-            assert time.monotonic() < deadline, "no packets came"
-            time.sleep(0.02)
 
     def close(self) -> None:
         self.loop.stop()

@@ -309,34 +309,6 @@ def test_blind_transfer_hands_the_caller_on(
     target.wait_ended()
 
 
-@pytest.mark.parametrize("begins", ["while it rings", "with the answer", "when they talk"])
-def test_who_comes_after_an_agent_is_heard_whenever_the_agent_began_to_send(
-    rig: MediaRig, alice: Phone, bob: Phone, make_phone: MakePhone, begins: str
-) -> None:
-    """A node that got a packet of the agent before it was told of him believed no later address."""
-    carol = make_phone("200", "kalibri.internal", media=True)
-    bob.plan = Plan.ring()
-    call = rig.call(alice).wait_answered()
-    rig.acd.post(offer(bob))
-    ringing = bob.wait_call()
-    noise = known_payload(0.1, seed=70)
-    if begins == "while it rings":
-        ringing.media.play(noise, repeat=True)
-        rig.wait_packets(5)
-    elif begins == "with the answer":
-        ringing.media.play(noise, repeat=True)
-    ringing.answer()
-    ringing.wait_answered()
-    rig.acd.wait_action(ReportJoin)
-    talk(call, ringing)
-    ringing.refer(f"sip:200@{carol.address[0]}:{carol.address[1]}")
-    target = carol.wait_call().wait_answered()
-    ringing.wait_ended()
-    talk(call, target)
-    call.hang_up()
-    target.wait_ended()
-
-
 def test_transfer_that_fails_gives_the_caller_back(
     rig: MediaRig, alice: Phone, bob: Phone, make_phone: MakePhone
 ) -> None:
