@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID
 
 from callcore.attempt import Outcome
-from callcore.dial import DialReason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,30 +49,6 @@ class HostRoom:
 
     hosts: int
     room: int
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """Why a campaign has no lead to dial (SQL function lead_outlook)."""
-
-    due_open: bool
-    due_closed: bool
-    due_unknown: bool
-    next_due_at: datetime | None
-    dialling: bool
-
-    @property
-    def reason(self) -> DialReason:
-        """The reason in one word."""
-        if self.due_open:
-            return DialReason.CALLER_ID_CAP
-        if self.due_closed:
-            return DialReason.HOURS
-        if self.due_unknown:
-            return DialReason.NO_ZONE
-        if self.next_due_at is not None:
-            return DialReason.NOT_DUE
-        return DialReason.IN_PROGRESS if self.dialling else DialReason.NO_LEADS
 
 
 @dataclass(frozen=True)

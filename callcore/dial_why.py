@@ -29,8 +29,11 @@ class Outlook:
 
 def lead_reason(state: CampaignState, outlook: Outlook) -> DialReason | None:
     """Return why there is no lead to dial; None: there is one, so something else binds."""
-    if state is not CampaignState.RUNNING:
-        return DialReason.NOT_RUNNING
+    return lead_missing(outlook) if state is CampaignState.RUNNING else DialReason.NOT_RUNNING
+
+
+def lead_missing(outlook: Outlook) -> DialReason | None:
+    """Return why a campaign that runs has no lead to dial; None: some are due."""
     if outlook.due_open:
         return None
     if outlook.due_closed:

@@ -23,12 +23,12 @@ from callcore.dial_facts import (
     DialNow,
     GatewayEnd,
     HostRoom,
-    Outlook,
     RunningCampaign,
     Settled,
 )
 from callcore.dial_gateways import Via
 from callcore.dial_retry import AttemptFacts
+from callcore.dial_why import Outlook
 from kalibri import db
 from kalibri.db import Conn
 from kalibri.services import campaign as campaigns
@@ -257,7 +257,9 @@ def counted(conn: Conn, campaign: RunningCampaign) -> Counted:
 def outlook(conn: Conn, campaign_id: int, sets: Sequence[int]) -> Outlook:
     """Return why a campaign has no lead to dial."""
     found = db.fetch_one(conn, Outlook, SQL["outlook"], campaign_id=campaign_id, sets=list(sets))
-    return found or Outlook(False, False, False, None, False)
+    return found or Outlook(
+        due_open=False, due_closed=False, due_unknown=False, next_due_at=None, dialling=False
+    )
 
 
 def note(

@@ -18,6 +18,7 @@ from callcore.dial import CampaignMode, DialReason
 from callcore.dial_facts import HostRoom, RunningCampaign, Settled
 from callcore.dial_gateways import GatewayWatch
 from callcore.dial_share import Grant, Shared, Shares, Wish
+from callcore.dial_why import lead_missing
 from kalibri.db import Conn
 from kalibri.services import dial
 from tools.dial.agent_first import AgentFirst
@@ -197,7 +198,9 @@ class Engine:
 
     def _idle(self, conn: Conn, campaign: RunningCampaign, state: CampaignState, now: float) -> None:
         """Find out why there were not enough leads, and end a campaign that has none left."""
-        reason = dial.outlook(conn, campaign.campaign_id, state.sets).reason
+        # Leads are due, and yet none was taken: their caller ids have been shown often enough today.
+        outlook = dial.outlook(conn, campaign.campaign_id, state.sets)
+        reason = lead_missing(outlook) or DialReason.CALLER_ID_CAP
         if reason is DialReason.CALLER_ID_CAP and state.agent_first is not None:
             reason = state.agent_first.reason  # leads are due whose priority is not admitted now
         state.reason = state.idle_reason = reason
