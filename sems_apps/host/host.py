@@ -25,6 +25,7 @@ from sems_apps.host.acd_rows import AcdRow, callback_due
 from sems_apps.host.ears import EarsClient, Hearing
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
+from sems_apps.host.opener import Opener
 from sems_apps.host.ports import (
     Acd,
     Dialling,
@@ -100,6 +101,7 @@ class MediaHost:
         *,
         rtp: RtpClient,
         notify: NotifyServer,
+        opener: Opener,
         acd: Acd,
         ivr: Ivr,
         prompts: Prompts,
@@ -116,7 +118,7 @@ class MediaHost:
         proxy_silent: told of a proxy that answered nothing to a call.
         """
         self.options, self.loop, self.owner = options, loop, options.name
-        self.rtp, self.notify, self.acd, self.ivr = rtp, notify, acd, ivr
+        self.rtp, self.notify, self.opener, self.acd, self.ivr = rtp, notify, opener, acd, ivr
         self.prompts, self.journal, self.rpc, self.supervision = prompts, journal, rpc, supervision
         self.next_hop, self.proxy_silent = next_hop, proxy_silent
         self.sessions: dict[str, Session] = {}
@@ -326,6 +328,7 @@ class MediaHost:
         self.stack.close()
         self.rtp.close()
         self.notify.close()
+        self.opener.close()
 
 
 def read_call(facts: InviteFacts) -> tuple[Entry, Machine, Event]:

@@ -34,6 +34,7 @@ from sems_apps.host.host import HostOptions, MediaHost
 from sems_apps.host.ivr_port import IvrPort
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
+from sems_apps.host.opener import Opener
 from sems_apps.host.park_port import ParkPort
 from sems_apps.host.pg_link import PgLink, Rows
 from sems_apps.host.prompts import PromptFiles
@@ -91,6 +92,7 @@ class Program:
             address,
             rtp=self._rtp,
             notify=NotifyServer(self.loop, address),
+            opener=Opener(self.loop, media.listen_address),
             acd=self._acd(journal),
             ivr=IvrPort(self.loop, self._links, journal, self._rpc, self._lookups.submit),
             prompts=self._files,

@@ -11,12 +11,14 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from rtpproxy_ctl.commands import parse_counters, parse_ports
 from rtpproxy_ctl.errors import BadReply
 from rtpproxy_ctl.protocol import is_error
 from sems_apps.host.notify import NotifyServer
+from sems_apps.host.opener import Opener
 from sems_apps.host.rtp_client import Reply, RtpClient
 from sems_apps.host.sdp import Codec, Description
 
@@ -25,6 +27,9 @@ log = logging.getLogger("media")
 #: Tags of the two sides: the caller's, and the other's.
 CALLER_SIDE, OTHER_SIDE = "A", "B"
 _NOWHERE = ("0.0.0.0", 0)
+#: How long a node may take to see the opener's packet, and how often it is asked.
+OPENING_SECONDS = 0.2
+_LOOK_SECONDS = 0.01
 PACKET_MS = 20
 FOR_EVER = -1
 
@@ -53,6 +58,7 @@ class MediaSession:
         self,
         client: RtpClient | Requests,
         notify: NotifyServer | None,
+        opener: Opener,
         key: str,
         *,
         on_key: Callable[[str, bool], None],
@@ -60,7 +66,7 @@ class MediaSession:
     ) -> None:
         """key: unique for the life of the call. on_key: (key, from the caller). on_lost: the session is gone."""
         self._client, self._key, self._on_lost = client, key, on_lost
-        self._notify = notify
+        self._notify, self._opener = notify, opener
         self._tag = notify.register(on_key) if notify is not None else ""
         self._queue: deque[tuple[str, Reply | None]] = deque()
         self._busy = self._closed = False
@@ -73,6 +79,14 @@ class MediaSession:
         self._caller = _NOWHERE
         #: The present other-side port was told somebody already.
         self._port_used = False
+        #: Sides that the node believes to be at the opener's address, until its packet has come.
+        self._opening: set[str] = set()
+        #: Packets of ours by side, for `query`.
+        self._ours = {CALLER_SIDE: 0, OTHER_SIDE: 0}
+        #: Nothing is sent: the node is being asked whether that packet has come.
+        self._waiting = False
+        #: What told the node where a side is.
+        self._told_where: dict[str, str] = {}
 
     @property
     def is_open(self) -> bool:
@@ -90,7 +104,7 @@ class MediaSession:
         self._media = f"c{numbers}z{PACKET_MS}"
         if caller is not None:
             self._caller = (caller.address, caller.port)
-        address, port = self._caller
+        address, port = self._caller if caller is not None else self._opener.address
         notify, module = "", ""
         if self._notify is not None:
             notify = f" {self._notify.spec} {self._tag}"
@@ -100,7 +114,13 @@ class MediaSession:
             f"U{self._media} {self._key} {address} {port} {CALLER_SIDE} {OTHER_SIDE}{notify}{module}"
             f" && L{self._media} 0.0.0.0 0"
         )
-        self._send(command, lambda text: done(self._take_ports(text)))
+
+        def opened(text: str | None) -> None:
+            if self._take_ports(text) and caller is None and self.ports is not None:
+                self._open_side(CALLER_SIDE, self.ports.caller)
+            done(self.ports is not None)
+
+        self._send(command, opened)
 
     def _take_ports(self, text: str | None) -> bool:
         parts = text.split(" && ") if text is not None and is_error(text) is None else []
@@ -120,6 +140,7 @@ class MediaSession:
         if self._notify is not None:
             self._notify.forget(self._tag)
         if self._opened:
+            self._waiting = False
             self._queue.clear()
             self._queue.append((f"D {self._key} {CALLER_SIDE} {OTHER_SIDE}", None))
             self._next()
@@ -131,13 +152,66 @@ class MediaSession:
         target = _where(remote)
         if target != self._caller and target != _NOWHERE:
             self._caller = target
-            self._send(f"U{self._media} {self._key} {target[0]} {target[1]} {CALLER_SIDE} {OTHER_SIDE}")
+            self._set_where(CALLER_SIDE, target)
 
     def set_other(self, remote: Description) -> None:
         """The other side's media is there (now): the two hear each other unless we play."""
-        address, port = _where(remote)
-        if port:
-            self._send(f"U{self._media} {self._key} {address} {port} {OTHER_SIDE} {CALLER_SIDE}")
+        target = _where(remote)
+        if target[1]:
+            self._set_where(OTHER_SIDE, target)
+
+    def remind(self, side: str) -> None:
+        """Say again where a side is that sends nothing: from then on its first packet may come from elsewhere (NAT)."""
+        command = self._told_where.get(side)
+        if command is not None and not self._opening:
+            self._send(command)
+
+    def _set_where(self, side: str, target: tuple[str, int]) -> None:
+        command = f"U{self._media} {self._key} {target[0]} {target[1]} {self._order(side)}"
+        self._told_where[side] = command
+        if side in self._opening:
+            self._opening.discard(side)
+            self._look_for_first(side, command, OPENING_SECONDS)
+        else:
+            self._send(command)
+
+    def _open_side(self, side: str, port: int) -> None:
+        """The node was told that a side is at the opener: let a packet come from there."""
+        self._opening.add(side)
+        self._ours[side] += 1
+        if self.ports is not None:
+            self._opener.send(self.ports.address, port)
+
+    def _look_for_first(self, side: str, command: str, seconds: float) -> None:
+        """Send a command when the opener's packet has come, after so many seconds at most; what follows waits for it.
+
+        Told another address before, the node would take the packets of everybody else for lies (see opener.py).
+        """
+
+        def counted(text: str | None) -> None:
+            counters = parse_counters(text) if text is not None and is_error(text) is None else {}
+            if text is not None and not counters.get(counter, 0) and seconds > 0:
+                self._waiting = True
+                self._opener.later(
+                    _LOOK_SECONDS, partial(self._look_again, side, command, seconds - _LOOK_SECONDS)
+                )
+                return
+            if seconds <= 0:
+                log.warning("%s: the node got no packet of ours from %s", self._key, self._opener.address)
+            self._queue.appendleft((command, None))
+
+        counter = "npkts_ina" if side == CALLER_SIDE else "npkts_ino"
+        query = f"Qv {self._key} {CALLER_SIDE} {OTHER_SIDE} npkts_ina npkts_ino"
+        if self._waiting:
+            self._waiting = False
+            self._queue.appendleft((query, counted))
+            self._next()
+        else:
+            self._send(query, counted)
+
+    def _look_again(self, side: str, command: str, seconds: float) -> None:
+        if not self._closed:
+            self._look_for_first(side, command, seconds)
 
     def other_port(self, done: Callable[[int | None], None], *, shared: bool) -> None:
         """Find the port to tell the next one who is called.
@@ -145,15 +219,28 @@ class MediaSession:
         A fresh one, so that late packets of who was called before are not heard; `shared`: others are being called
         at this moment, or talk, on the present port.
         """
-        if self.ports is None:
+        ports = self.ports
+        if ports is None:
             done(None)
-        elif shared or not self._port_used:
+        elif not self._port_used:
             self._port_used = True
-            done(self.ports.other)
+            address, port = self._opener.address
+            self._send(
+                f"U{self._media} {self._key} {address} {port} {OTHER_SIDE} {CALLER_SIDE}",
+                lambda text: done(self._other_opened(ports.other, text)),
+            )
+        elif shared:
+            done(ports.other)
         else:
             address, port = self._caller
             command = f"Un{self._media} {self._key} {address} {port} {CALLER_SIDE} {OTHER_SIDE}"
             self._send(command, lambda text: done(self._take_port(text)))
+
+    def _other_opened(self, port: int, text: str | None) -> int | None:
+        if text is None or is_error(text) is not None:
+            return None
+        self._open_side(OTHER_SIDE, port)
+        return port
 
     def _take_port(self, text: str | None) -> int | None:
         if text is None or is_error(text) is not None or self.ports is None:
@@ -200,7 +287,9 @@ class MediaSession:
                 done(None)
                 return
             counters = parse_counters(text)
-            done((int(counters.get("npkts_ina", 0)), int(counters.get("npkts_ino", 0))))
+            came = {CALLER_SIDE: counters.get("npkts_ina", 0), OTHER_SIDE: counters.get("npkts_ino", 0)}
+            caller, other = (max(0, int(came[side]) - self._ours[side]) for side in (CALLER_SIDE, OTHER_SIDE))
+            done((caller, other))
 
         self._send(f"Qv {self._key} {CALLER_SIDE} {OTHER_SIDE} npkts_ina npkts_ino", read)
 
@@ -218,7 +307,7 @@ class MediaSession:
         self._next()
 
     def _next(self) -> None:
-        if self._busy or not self._queue:
+        if self._busy or self._waiting or not self._queue:
             return
         self._busy = True
         command, reply = self._queue.popleft()

@@ -69,6 +69,7 @@ class Session:
         self.media = MediaSession(
             host.rtp,
             host.notify,
+            host.opener,
             f"{host.owner}:{entry.call}:{CALLER}",
             on_key=self._on_key,
             on_lost=self._media_lost,
@@ -368,13 +369,17 @@ class Session:
                 side = self._sides[name] = silence.begin(now)
             if silence.look(side, packets, now):
                 leg.probe()
+            if silence.remind(side, now):
+                self.media.remind(CALLER_SIDE if name == CALLER else OTHER_SIDE)
 
     # ---- legs on other sessions
 
     def new_media(self, name: str) -> MediaSession:
         """Make another RTP session of this call."""
         key = f"{self.host.owner}:{self.entry.call}:{name}"
-        return MediaSession(self.host.rtp, None, key, on_key=lambda *_: None, on_lost=lambda: None)
+        return MediaSession(
+            self.host.rtp, None, self.host.opener, key, on_key=lambda *_: None, on_lost=lambda: None
+        )
 
     def media_of(self, name: str) -> MediaSession:
         """Return the RTP session of a leg."""

@@ -14,6 +14,9 @@ SILENCE_SECONDS = 4.0
 #: Who sends nothing at all is asked this often; who answered, half as often each time, down to the last.
 FIRST_ASK_SECONDS = 30.0
 LAST_ASK_SECONDS = 240.0
+#: While a side is silent the node is told this often where it is: for ten seconds it believes that the side may be
+#: elsewhere (NAT), and the first packet shows where.
+REMIND_SECONDS = 4.0
 
 
 @dataclass(slots=True)
@@ -28,11 +31,12 @@ class Side:
     #: When it may be asked again, while it stays silent.
     ask_at: float = 0.0
     pause: float = FIRST_ASK_SECONDS
+    reminded_at: float = 0.0
 
 
 def begin(now: float) -> Side:
     """Return a side that was put there just now."""
-    return Side(heard_at=now, ask_at=now + FIRST_ASK_SECONDS)
+    return Side(heard_at=now, ask_at=now + FIRST_ASK_SECONDS, reminded_at=now)
 
 
 def look(side: Side, packets: int, now: float) -> bool:
@@ -45,4 +49,12 @@ def look(side: Side, packets: int, now: float) -> bool:
         return False
     side.ask_at = now + side.pause
     side.pause = min(side.pause * 2, LAST_ASK_SECONDS)
+    return True
+
+
+def remind(side: Side, now: float) -> bool:
+    """Tell whether the node is to be told now where this side is, since it sends nothing (after `look`)."""
+    if now - max(side.heard_at, side.reminded_at) < REMIND_SECONDS:
+        return False
+    side.reminded_at = now
     return True

@@ -12,6 +12,7 @@ import select
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ from sems_apps.host.acd_rows import AcdRow
 from sems_apps.host.host import HostOptions, MediaHost
 from sems_apps.host.loop import Loop
 from sems_apps.host.notify import NotifyServer
+from sems_apps.host.opener import Opener
 from sems_apps.host.pg_link import PgLink
 from sems_apps.host.ports import Entry
 from sems_apps.host.prompts import PromptFiles
@@ -189,6 +191,7 @@ class MediaRig:
             ("127.0.0.1", 0),
             rtp=RtpClient(self.loop, [self.control]),
             notify=NotifyServer(self.loop, ("127.0.0.1", notify_port)),
+            opener=Opener(self.loop, "127.0.0.1"),
             acd=self._port() if self._config is not None else self.acd,
             ivr=self.ivr,
             prompts=PromptFiles(self.folder, self.workers.submit),
@@ -258,6 +261,14 @@ class MediaRig:
         """Return how many RTP sessions the node has now."""
         counters = ask_counters(self.control, ["nsess_created", "nsess_complete"], 5)
         return int(counters["nsess_created"] - counters["nsess_complete"])
+
+    def wait_packets(self, number: int) -> None:
+        """Wait until the node has received so many RTP packets more."""
+        before = ask_counters(self.control, ["npkts_rcvd"], 5)["npkts_rcvd"]
+        deadline = time.monotonic() + WAIT_SECONDS
+        while ask_counters(self.control, ["npkts_rcvd"], 5)["npkts_rcvd"] < before + number:
+            assert time.monotonic() < deadline, "no packets came"
+            time.sleep(0.02)
 
     def close(self) -> None:
         self.loop.stop()

@@ -499,7 +499,7 @@ class Call:
     def _description(self, direction: str) -> Sdp:
         version = self.local_sdp.version + 1 if self.local_sdp else 1
         port = self.media.port or _NO_MEDIA_PORT
-        ip = self.phone.shown[0]
+        ip = self.phone.media_ip or self.phone.shown[0]
         types = self.phone.payload_types
         self.local_sdp = Sdp(ip, port, types, direction, session_id=self._session, version=version)
         return self.local_sdp

@@ -136,6 +136,8 @@ class Phone:
         self.merged: list[SipRequest] = []
         #: What our descriptions offer; 101 is telephone-event.
         self.payload_types: tuple[int, ...] = (8, 0)
+        #: What our descriptions say instead of our own address: RTP comes from elsewhere (NAT without aliases).
+        self.media_ip = ""
         #: True: receives, but answers nothing at all (a dead host).
         self.deaf = False
         #: Takes NOTIFY of lines that it watches.

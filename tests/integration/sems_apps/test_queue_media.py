@@ -309,6 +309,76 @@ def test_blind_transfer_hands_the_caller_on(
     target.wait_ended()
 
 
+@pytest.mark.parametrize("behind_nat", [False, True])
+@pytest.mark.parametrize("begins", ["while it rings", "with the answer", "when they talk"])
+def test_who_comes_after_an_agent_is_heard_whenever_the_agent_began_to_send(
+    rig: MediaRig, alice: Phone, bob: Phone, make_phone: MakePhone, begins: str, behind_nat: bool
+) -> None:
+    """A node that got a packet of the agent before it was told of him believed no later address."""
+    carol = make_phone("200", "kalibri.internal", media=True)
+    if behind_nat:
+        bob.media_ip = carol.media_ip = "127.0.0.9"
+    call, ringing = ring(rig, alice, bob)
+    noise = known_payload(0.1, seed=70)
+    if begins == "while it rings":
+        ringing.media.play(noise, repeat=True)
+        rig.wait_packets(5)
+    elif begins == "with the answer":
+        ringing.media.play(noise, repeat=True)
+    ringing.answer()
+    ringing.wait_answered()
+    rig.acd.wait_action(ReportJoin)
+    talk(call, ringing)
+    ringing.refer(f"sip:200@{carol.address[0]}:{carol.address[1]}")
+    target = carol.wait_call().wait_answered()
+    ringing.wait_ended()
+    talk(call, target)
+    call.hang_up()
+    target.wait_ended()
+
+
+def ring(rig: MediaRig, alice: Phone, bob: Phone, number: int = 1) -> tuple[Call, Call]:
+    """Let a caller wait and an agent's phone ring, which answers when it is told to."""
+    bob.plan = Plan.ring(183, early_media=True)
+    call = rig.call(alice).wait_answered()
+    rig.acd.post(offer(bob, number))
+    return call, bob.wait_call()
+
+
+def test_who_hears_ringing_tones_of_one_line_talks_to_the_next(
+    rig: MediaRig, alice: Phone, bob: Phone, make_phone: MakePhone
+) -> None:
+    """An external number sends its ringing tone as RTP before anybody answers, and then nobody does."""
+    call, ringing = ring(rig, alice, bob)
+    ringing.media.play(known_payload(0.1, seed=70), repeat=True)
+    rig.wait_packets(5)
+    ringing.reject(486)
+    rig.acd.wait_action(ReportOffer)
+    carol = make_phone("200", "kalibri.internal", media=True)
+    rig.acd.post(offer(carol, 2))
+    answered = carol.wait_call().wait_answered()
+    rig.acd.wait_action(ReportJoin)
+    talk(call, answered)
+    call.hang_up()
+    answered.wait_ended()
+
+
+def test_agent_behind_nat_may_listen_long_before_he_speaks(rig: MediaRig, alice: Phone, bob: Phone) -> None:
+    """A phone that suppresses silence sends nothing; the node believes for ten seconds only that it is elsewhere."""
+    bob.media_ip = "127.0.0.9"
+    call, ringing = ring(rig, alice, bob)
+    ringing.answer()
+    ringing.wait_answered()
+    rig.acd.wait_action(ReportJoin)
+    call.media.play(known_payload(0.1, seed=71), repeat=True)
+    begun = call.media.sent
+    alice.wait(lambda: call.media.sent >= begun + 13 * 50, 20, "thirteen seconds of speech")
+    assert ringing.media.received == []
+    talk(call, ringing)
+    call.hang_up()
+    ringing.wait_ended()
+
+
 def test_transfer_that_fails_gives_the_caller_back(
     rig: MediaRig, alice: Phone, bob: Phone, make_phone: MakePhone
 ) -> None:

@@ -173,8 +173,10 @@ def test_who_took_a_call_may_hold_it_and_park_it_again(field: ParkField) -> None
     other.wait(lambda: any("200" in line for line in taken.refer_progress), 20, "it is parked again")
     taken.wait_ended()
     assert field.wait_parked(1)[0].parker == "102"
+    hears_music(field, call)
     again = parker.call("sip:*711@demo.test")
     hears(again, call, 7)
+    hears(call, again, 9)
     call.hang_up()
     again.wait_ended()
     field.wait_parked(0)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from sems_apps.host.silence import FIRST_ASK_SECONDS, LAST_ASK_SECONDS, SILENCE_SECONDS, begin, look
+from sems_apps.host.silence import (
+    FIRST_ASK_SECONDS,
+    LAST_ASK_SECONDS,
+    REMIND_SECONDS,
+    SILENCE_SECONDS,
+    begin,
+    look,
+    remind,
+)
 
 
 def test_stream_that_stops_is_asked_after_four_seconds() -> None:
@@ -34,3 +42,14 @@ def test_who_speaks_again_is_soon_suspect_again() -> None:
     look(side, 7, 400.0)
     assert not look(side, 7, 402.0)
     assert look(side, 7, 404.0)
+
+
+def test_node_is_reminded_of_who_is_silent_and_of_nobody_else() -> None:
+    side = begin(0.0)
+    silent = []
+    for now in range(0, 40, 2):
+        look(side, 0 if now < 14 else now, float(now))
+        if remind(side, float(now)):
+            silent.append(now)
+    assert silent == [4, 8, 12]
+    assert max(after - before for before, after in pairwise(silent)) <= REMIND_SECONDS + 2
