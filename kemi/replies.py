@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kemi import attempts, call_token, hosted_media, media_policy, media_relay, park, queue_calls
+from kemi import attempts, call_token, far_ends, hosted_media, media_policy, media_relay, park, queue_calls
 from kemi.call_state import CallState, decode
 from kemi.ksr_port import NAT_TESTS_REPLY, Fields, UndecodableValue
 from kemi.leg import kind_of
@@ -128,6 +128,8 @@ def _orphan(worker: Worker) -> None:
         and port.number("$Rp") != worker.config.proxy.internal_port
     ):
         port.add_contact_alias()
+    elif method == "OPTIONS":
+        far_ends.reply(worker)
     if port.reply_has_transaction():
         return
     sip_call_id = port.text("$ci")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class FakeKsr:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.tables: dict[str, dict[str, Any]] = {}
         self.dialog_vars: dict[str, str] = {}
+        self.iterators: dict[str, Iterator[str]] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name in API:
@@ -118,6 +119,21 @@ class FakeKsr:
 
     def _do_htable_sht_rm(self, table: str, key: str) -> int:
         self.tables.setdefault(table, {}).pop(key, None)
+        return 1
+
+    def _do_htable_sht_iterator_start(self, name: str, table: str) -> int:
+        if name in self.iterators:
+            raise WrongCall(f"iterator {name} is in use: its slot is locked for ever")
+        self.iterators[name] = iter(sorted(self.tables.get(table, {})))
+        return 1
+
+    def _do_htable_sht_iterator_next(self, name: str) -> int:
+        key = next(self.iterators[name], None)
+        self.pvs[f"$shtitkey({name})"] = key
+        return -1 if key is None else 1
+
+    def _do_htable_sht_iterator_end(self, name: str) -> int:
+        del self.iterators[name]
         return 1
 
     def _do_htable_sht_inc(self, table: str, key: str) -> int:
