@@ -100,6 +100,8 @@ BEGIN
         SELECT * INTO v_queue FROM queue WHERE tenant_id = p_entry.tenant_id AND name = v_target ->> 'value';
         IF FOUND THEN
             PERFORM acd_move_entry(p_entry, v_queue, p_by, p_reason::text, p_now);
+            PERFORM acd_send(p_entry.holder, p_entry.tenant_id, 'play', p_entry.entry_id, NULL, jsonb_build_object('prompt', v_target ->> 'announcement'))
+            WHERE p_entry.anchored AND v_target ->> 'announcement' <> '';
             RETURN true;
         END IF;
     END IF;

@@ -96,6 +96,11 @@ def callback_due(row: AcdRow) -> CallbackDue:
 def diverted(row: AcdRow) -> Diverted:
     """Return where a leave sends the caller."""
     data = row.data
+    kind = data.get("to_kind")
+    if kind == "reject":  # whom nobody serves hears the end of the call, at whatever number it was refused
+        data = {**data, "to": ""}
+    elif kind == "redirect":
+        data = {**data, "to_kind": "uri", "to": str(data.get("to") or "").partition(",")[0].strip()}
     reason, announcement = str(data.get("reason") or "left"), str(data.get("announcement") or "")
     return Diverted(address_of(data), reason, announcement)
 

@@ -147,7 +147,9 @@ def test_supervisor_steers_waiting_callers(acme: Field, ksctl: Ksctl) -> None:
     assert "queue support" in ksctl.ok(f"entry move {first} support").stderr
     assert "being rung" in ksctl.ok(f"entry assign {second} bob").stderr
     assert [row["agent"] for row in ksctl.ok("entry list --queue sales -o json").json] == ["bob"]
-    ksctl.ok("entry", "eject", str(first), "--to", "account:101")
+    assert 'no account "101"' in ksctl.fails(1, f"entry eject {first} --to account:101")
+    assert "cannot be sent" in ksctl.fails(1, f"entry eject {first} --to gateway:out")
+    ksctl.ok("entry", "eject", str(first), "--to", "number:84951234567")
     assert "not waiting" in ksctl.fails(4, f"entry move {first} sales")
     assert "no entry" in ksctl.fails(3, "entry show 999")
     assert "calls or callbacks are in the queue" in ksctl.fails(4, "queue rm sales")
