@@ -256,9 +256,13 @@ def test_orders_are_given_to_the_host_of_a_call(
     entry, _ = call(acme, "sales")
     acme.answer(acme.value("SELECT offer_id FROM offer"))
     call_id = acme.value("SELECT call_id FROM queue_entry")
-    assert "waits for the media host" in ksctl.ok(f"call listen {call_id} --to 900").stderr
+    assert 'no account "900"' in ksctl.fails(1, f"call listen {call_id} --to 900")
+    assert 'no queue "support"' in ksctl.fails(3, f"call transfer {entry} queue:support")
+    ksctl.ok("queue add support")
+    assert "waits for the media host" in ksctl.ok(f"call listen {call_id} --to number:900").stderr
     ksctl.ok(f"call barge {entry} --to number:74951234567")
     ksctl.ok(f"call transfer {entry} queue:support")
+    ksctl.ok(f"call transfer {entry} agent:anna")
     ksctl.ok(f"call hangup {entry} --side agent")
     taken = acme.take(HOST)
     told = [(command.kind, command.data.get("mode"), command.data.get("to")) for command in taken]
@@ -269,6 +273,7 @@ def test_orders_are_given_to_the_host_of_a_call(
             ("supervise", "listen", "900"),
             ("supervise", "barge", "74951234567"),
             ("transfer", None, "support"),
+            ("transfer", None, "100"),
             ("hangup", None, None),
         ][-len(told) :]
     )
