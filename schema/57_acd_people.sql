@@ -233,6 +233,7 @@ DECLARE
     v_now timestamptz := acd_begin(p_tenant);
     v_agent integer;
     v_host text;
+    v_entries jsonb;
     q queue;
     e queue_entry;
 BEGIN
@@ -252,8 +253,9 @@ BEGIN
              WHERE tenant_id = p_tenant AND queue_id = p_queue AND state IN ('waiting', 'offered', 'lost') RETURNING * LOOP
         PERFORM acd_set_due(e, v_now) WHERE e.state = 'waiting';
     END LOOP;
-    FOR v_host IN SELECT DISTINCT holder FROM queue_entry WHERE queue_id = p_queue AND state IN ('waiting', 'offered') AND anchored LOOP
-        PERFORM acd_send(v_host, p_tenant, 'settings', NULL, NULL, jsonb_build_object('settings', acd_settings(p_tenant, p_queue)));
+    FOR v_host, v_entries IN SELECT holder, jsonb_agg(entry_id) FROM queue_entry
+                             WHERE queue_id = p_queue AND state IN ('waiting', 'offered') AND anchored GROUP BY holder LOOP
+        PERFORM acd_send(v_host, p_tenant, 'settings', NULL, NULL, jsonb_build_object('settings', acd_settings(p_tenant, p_queue), 'entries', v_entries));
     END LOOP;
     PERFORM acd_match_queue(p_tenant, p_queue, v_now);
     PERFORM acd_finish_transition(p_tenant, false);

@@ -102,6 +102,8 @@ def diverted(row: AcdRow) -> Diverted:
     elif kind == "redirect":
         data = {**data, "to_kind": "uri", "to": str(data.get("to") or "").partition(",")[0].strip()}
     reason, announcement = str(data.get("reason") or "left"), str(data.get("announcement") or "")
+    if kind == "announcement" and not announcement:  # said here: on another line its beginning would be lost
+        return Diverted("", reason, str(data.get("to") or ""))
     return Diverted(address_of(data), reason, announcement)
 
 
@@ -123,7 +125,6 @@ _EVENTS: dict[str, Callable[[AcdRow], Event | None]] = {
     "too_late": lambda row: OfferClaimed(row.offer, won=False) if row.offer else None,
     "leave": diverted,
     "move": lambda row: Moved(settings_of(row)),
-    "settings": lambda row: Moved(settings_of(row)),
     "play": lambda row: PlayAsked(str(row.data.get("prompt") or "")),
     "supervise": _supervise,
     "unsupervise": lambda row: SupervisionEnded(f"{SUPERVISOR_PREFIX}{row.data['id']}"),

@@ -102,6 +102,16 @@ def test_queue_that_answers_at_once_plays_its_greeting_first() -> None:
     assert world.hears(CALLER) == "jazz"
 
 
+def test_a_change_that_nobody_hears_begins_nothing_anew() -> None:
+    world = arrive(QueueSettings(music="jazz", announce_position=True))
+    before = dict(world.timers)
+    world.timers.clear()
+    world.feed(Moved(QueueSettings(music="jazz", announce_position=True)))
+    assert (world.timers, bool(before)) == ({}, True)
+    world.feed(Moved(QueueSettings(music="rock", announce_position=True)))
+    assert (world.hears(CALLER), world.timers) == ("rock", before)
+
+
 # ---- agents
 
 
