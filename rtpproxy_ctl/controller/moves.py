@@ -1,7 +1,8 @@
 """Sides that moved: the node is told again where they are until they are heard. No socket here.
 
 A node believes a new source for ten seconds after each telling (whereabouts.py). Who moved and is silent for longer,
-behind NAT or after a late packet of his old place, would never be heard again.
+behind NAT or after a late packet of his old place, would never be heard again. A side that was never heard at all is
+believed whenever it speaks, and left alone: in those ten seconds its first packet would do it harm.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Moves:
         packets = count_of(text)
         before, move.packets = move.packets, move.packets if packets is None else packets
         is_heard = before is not None and packets is not None and packets > before
-        if is_heard or not (before is None or self._ask(move.session, move.telling, nothing)):
+        if packets == 0 or is_heard or not (before is None or self._ask(move.session, move.telling, nothing)):
             del self._moves[move.question]
         else:
             self._timers.callLater(LOOK_SECONDS, self._look, move)

@@ -127,6 +127,11 @@ def test_side_may_move_however_it_was_told_before(relayed: Relayed, mover: str, 
         relayed.offer(ip if mover == "a" else "127.0.0.1")
     for _ in range(times if mover == "b" else 1):
         relayed.answer(ip if mover == "b" else "127.0.0.1")
+    other = "a" if mover == "b" else "b"
+    for _ in range(3):  # lost, where the mover is not known to be
+        relayed.packet(relayed.peers[other], other)
+    if ip == "127.0.0.1":
+        relayed.peers[mover].wait_received(3)
     relayed.talk(mover)
     for _ in range(2):
         relayed.move(mover, "127.0.0.1" if ip == "0.0.0.0" else ip)

@@ -118,15 +118,22 @@ def test_who_moved_is_told_again_until_heard() -> None:
     assert len(bench.engine.moves) == 0
 
 
+def test_who_was_never_heard_is_told_once_where_he_moved() -> None:
+    bench = asked(OFFER, ANSWER, MOVE)
+    bench.timers.advance(5 * LOOK_SECONDS)
+    assert tellings(the_node(bench))[2:] == ["10.0.0.3 4004"]
+    assert len(bench.engine.moves) == 0
+
+
 def test_newer_move_takes_the_place_of_the_one_before() -> None:
-    bench = asked(OFFER, ANSWER, MOVE, MOVE.replace("10.0.0.3", "10.0.0.4"))
+    bench = asked(OFFER, ANSWER, MOVE, MOVE.replace("10.0.0.3", "10.0.0.4"), packets=7)
     bench.timers.advance(2 * LOOK_SECONDS)
     assert tellings(the_node(bench))[2:] == ["10.0.0.3 4004", "10.0.0.4 4004", "10.0.0.4 4004"]
     assert len(bench.engine.moves) == 1
 
 
 def test_session_that_is_over_is_looked_at_no_more() -> None:
-    bench = asked(OFFER, ANSWER, MOVE)
+    bench = asked(OFFER, ANSWER, MOVE, packets=7)
     assert bench.ask(f"D {KEY} F T") == "0"
     bench.timers.advance(5 * LOOK_SECONDS)
     assert len(tellings(the_node(bench))) == 3
@@ -134,7 +141,7 @@ def test_session_that_is_over_is_looked_at_no_more() -> None:
 
 
 def test_who_is_silent_for_very_long_is_given_up() -> None:
-    bench = asked(OFFER, ANSWER, MOVE)
+    bench = asked(OFFER, ANSWER, MOVE, packets=7)
     bench.timers.advance(GIVE_UP_SECONDS + 2 * LOOK_SECONDS)
     assert len(bench.engine.moves) == 0
     told = len(tellings(the_node(bench)))
@@ -144,7 +151,7 @@ def test_who_is_silent_for_very_long_is_given_up() -> None:
 
 def test_silent_node_is_asked_on() -> None:
     """One lost answer is neither a move undone nor a side heard."""
-    bench = asked(OFFER, ANSWER, MOVE)
+    bench = asked(OFFER, ANSWER, MOVE, packets=7)
     node = the_node(bench)
     bench.timers.advance(LOOK_SECONDS)
     node.mood = "silent"
