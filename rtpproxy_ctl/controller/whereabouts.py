@@ -29,6 +29,9 @@ NOBODY, NOBODY_IPV6 = ("127.0.0.1", 9), ("::1", 9)
 NO_ADDRESS, NO_ADDRESS_IPV6 = ("0.0.0.0", 0), ("::", 0)
 NULLS = frozenset({"0.0.0.0", "::"})
 
+#: Counter of the packets that came from the side whose tag is first.
+PACKETS = "npkts_ina"
+
 
 def told_side(session: Session, command: Update | Lookup) -> tuple[Side, str]:
     """Return the side whose address a command tells, and the suffix of the stream."""
@@ -37,24 +40,25 @@ def told_side(session: Session, command: Update | Lookup) -> tuple[Side, str]:
 
 
 def is_repeat(session: Session, command: Update | Lookup) -> bool:
-    """Tell whether the node was told the same address last, and it matters whether the side was heard since."""
+    """Tell whether the node was told the same address last; then it matters whether the side was heard."""
     side, suffix = told_side(session, command)
-    return (
-        _is_ours(session) and not _holds(side, suffix, command) and side.told.get(suffix) == _meant(command)
-    )
+    return _is_ours(session) and side.told.get(suffix) == _meant(command)
 
 
 def told(session: Session, command: Update | Lookup, *, heard: bool) -> Where:
     """Return the address and port that the node is told in place of the command's own.
 
-    heard: the side has sent something, or may have; asked only of a repeat.
+    heard: the side has sent something, or may have; it matters for a repeat only. A null address after another one is
+    a hold (as in RFC 2543) and changes nothing at the node.
     """
     if not _is_ours(session):
         return numeric(command.address), command.port
     side, suffix = told_side(session, command)
-    if _holds(side, suffix, command) or (not heard and is_repeat(session, command)):
+    before, meant = side.told.get(suffix), _meant(command)
+    holds = command.address in NULLS and before is not None
+    if holds or (meant == before and not heard):
         return NO_ADDRESS_IPV6 if _is_ipv6(command) else NO_ADDRESS
-    return _meant(command)
+    return meant
 
 
 def note_told(session: Session, command: Update | Lookup, where: Where) -> bool:
@@ -78,17 +82,8 @@ def packets_question(session: Session, command: Update | Lookup) -> str:
     return Query(session.handle, own, others, (PACKETS,), verbose=True).encode()
 
 
-#: Counter of the packets that came from the side whose tag is first.
-PACKETS = "npkts_ina"
-
-
 def _is_ours(session: Session) -> bool:
     return session.id.owner == PROXY
-
-
-def _holds(side: Side, suffix: str, command: Update | Lookup) -> bool:
-    """Tell whether a command takes the address of a side back for a while (hold as in RFC 2543)."""
-    return command.address in NULLS and suffix in side.told
 
 
 def _meant(command: Update | Lookup) -> Where:
