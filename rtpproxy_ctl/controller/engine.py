@@ -36,8 +36,8 @@ Reply = Callable[[str], None]
 DELETE_SECONDS = 0.1
 #: When a command for a new session is repeated and given up at one node: two nodes fit into Kamailio's second.
 NEW_SCHEDULE = (0.1, 0.2, 0.35)
-#: The same for the question whether a side was heard, and for U or L after it: together within that second too.
-HEARD_SCHEDULE, AGAIN_SCHEDULE = (0.1, 0.2), (0.1, 0.25, 0.6)
+#: The same for the question whether a side was heard; U or L come after it, within that second too.
+HEARD_SCHEDULE = (0.1, 0.2)
 #: Refusals of a node after which another one is tried: no ports, no memory, overloaded, draining.
 ELSEWHERE = frozenset({71, 72, *range(81, 90), 98, 99})
 #: Searches under way at once; what comes beyond is refused.
@@ -213,20 +213,19 @@ class Engine:
         if session.unconfirmed:
             node.took_session()
         if session.joined and is_repeat(session, command):
-            node.ask(
-                packets_question(session, command),
-                lambda text: self._tell_again(session, command, reply, heard=count_of(text) != 0),
-                HEARD_SCHEDULE,
-            )
+            question = packets_question(session, command)
+            node.ask(question, partial(self._tell_again, session, command, reply), HEARD_SCHEDULE)
         else:  # before the first L nobody is heard
             schedule = NEW_SCHEDULE if others else None
             self._tell(session, command, reply, others, schedule, heard=False)
 
     def _tell_again(
-        self, session: Session, command: c.Update | c.Lookup, reply: Reply, *, heard: bool
+        self, session: Session, command: c.Update | c.Lookup, reply: Reply, text: str | None
     ) -> None:
+        packets = count_of(text)
         if self._is_live(session):
-            self._tell(session, command, reply, None, AGAIN_SCHEDULE, heard=heard)
+            schedule = NEW_SCHEDULE if packets is None else None
+            self._tell(session, command, reply, None, schedule, heard=packets != 0)
         else:
             self._refuse(reply, ErrorCode.UNKNOWN_SESSION)
 
@@ -272,10 +271,10 @@ class Engine:
         if ports is None or ports.port == 0:
             self._media_refused(session, command, reply, others, answer, number)
             return
-        has_moved = note_told(session, command, (sent.address, sent.port))
+        is_move = note_told(session, command, (sent.address, sent.port))
         self._note_media(session, command, ports)
-        if has_moved:
-            self.moves.begin(session, sent.encode(), packets_question(session, command))
+        if is_move or self.moves:
+            self.moves.told(session, command, sent, is_move=is_move)
         if not ports.address:
             ports = replace(ports, address=self.nodes[session.node].spec.address[0])
         if session.joined and session.call and self.record_wanted(session.call):

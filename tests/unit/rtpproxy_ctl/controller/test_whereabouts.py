@@ -132,6 +132,20 @@ def test_newer_move_takes_the_place_of_the_one_before() -> None:
     assert len(bench.engine.moves) == 1
 
 
+def test_place_of_another_fork_is_never_told_again() -> None:
+    other = [f"L {KEY} 10.0.0.{number} 4002 F;1 T{number};1" for number in (3, 4)]
+    bench = asked(OFFER, ANSWER, *other, packets=7)
+    bench.timers.advance(2 * LOOK_SECONDS)
+    assert tellings(the_node(bench))[2:] == ["10.0.0.3 4002", "10.0.0.4 4002", "10.0.0.4 4002"]
+
+
+def test_who_is_told_again_keeps_his_new_codecs() -> None:
+    bench = asked(OFFER, ANSWER, MOVE, MOVE.replace("U ", "Uc0 "), packets=7)
+    bench.timers.advance(2 * LOOK_SECONDS)
+    told = [line.split()[0] for line in the_node(bench).log if "10.0.0.3" in line]
+    assert told == ["U", "Uc0", "Uc0"]
+
+
 def test_session_that_is_over_is_looked_at_no_more() -> None:
     bench = asked(OFFER, ANSWER, MOVE, packets=7)
     assert bench.ask(f"D {KEY} F T") == "0"
