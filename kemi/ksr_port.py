@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from kemi.ksr_branches import Branches
 from kemi.ksr_digest import Digest
 from kemi.ksr_own import OwnRequests
 from kemi.sip_request import SipRequest
@@ -81,7 +82,7 @@ _REQUEST = Fields(
 _NULL = "<null>"
 
 
-class KsrPort(Digest, OwnRequests):
+class KsrPort(Digest, OwnRequests, Branches):
     """Everything that kemi/ asks of Kamailio."""
 
     def __init__(self, ksr: Any) -> None:
@@ -385,18 +386,6 @@ class KsrPort(Digest, OwnRequests):
         """Note that the contact of this REGISTER is behind NAT: it wants keep-alives, and its media a relay."""
         self._ksr.setbflag(BRANCH_FLAG_NAT)
         self._ksr.setbflag(BRANCH_FLAG_PING)
-
-    def lookup_contacts(self, aor: str) -> bool:
-        """Make the contacts of an AoR the targets of the request; False when there is none."""
-        return bool(self._ksr.registrar.lookup_uri("location", aor) > 0)
-
-    def add_contacts(self, aor: str) -> bool:
-        """Add the contacts of a further AoR to the targets of the request; False when there is none."""
-        return bool(self._ksr.registrar.lookup_to_dset("location", aor) > 0)
-
-    def add_to_transaction(self, index: int, label: int, aor: str) -> bool:
-        """Send the INVITE of another transaction to the contacts of an AoR too; False if it does not ring any more."""
-        return bool(self._ksr.tsilo.ts_append_to_uri(index, label, "location", aor) > 0)
 
     def is_registered(self, aor: str) -> bool:
         """Tell whether an AoR has a contact at this proxy."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from callcore.gateway import Trunk
-from kemi import presence, recovery, stored_messages
+from kemi import forking, presence, recovery, stored_messages
 from kemi.worker import Worker
 
 #: A registration must be missing this long to count as lost: a reload of Kamailio's table (any change of any trunk)
@@ -22,6 +22,7 @@ def tick(worker: Worker) -> None:
     _trunks(worker)
     recovery.tell_start(worker)
     recovery.close_abandoned(worker)
+    forking.follow(worker)
     stored_messages.deliver(worker)
     presence.follow_agents(worker)
     presence.follow_mailboxes(worker)
