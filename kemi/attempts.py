@@ -13,7 +13,7 @@ from callcore.cdr import cause_of
 from callcore.diversion import Diversion, headers
 from callcore.gateway import penalty_after_failures, should_fail_over
 from callcore.sip import SipCode, reason_phrase
-from kemi import forking, media_policy, media_relay, peers, ringing
+from kemi import forking, lines, media_policy, media_relay, peers, ringing
 from kemi.call_state import END_TOLD, CallState, Target, decode
 from kemi.leg import kind_of
 from kemi.proxy_start import is_settling
@@ -112,6 +112,7 @@ def try_targets(worker: Worker, state: CallState, routes: Routes) -> CallState |
             continue
         if state.pickup:
             ringing.note(worker, state, target)
+        lines.ring(worker, state, forking.here(worker, target))
         if _send(worker, target, routes):
             return None
         _journal_end(worker, state, int(SipCode.SERVICE_UNAVAILABLE), "cannot be sent", failover=True)
@@ -224,7 +225,9 @@ def branch(worker: Worker) -> None:
         port.append_header(line)
     if state.current.asserted:
         port.append_header(state.current.asserted)
-    if state.pickup and port.table_text(ringing.TABLE, f"{TAKEN_BY}{state.call_id}") is not None:
+    taken_by = port.table_text(ringing.TABLE, f"{TAKEN_BY}{state.call_id}") if state.pickup else None
+    if taken_by is not None:
+        port.set_avp(f"{forking.MEMBER}{port.branch_index()}", taken_by)
         for line in ANSWER_AT_ONCE:
             port.append_header(line)
     if state.diversions:
@@ -252,7 +255,7 @@ def _told_proxy(worker: Worker, state: CallState, target: Target) -> tuple[str, 
     """Return what another proxy is told, where this branch goes to one."""
     if target.kind == peers.PEER:
         return peers.headers(state)
-    names = forking.begin_branch(worker, target)
+    names = forking.begin_branch(worker) if target.kind == "account" else []
     return peers.headers(state, names[1:]) if names else ()
 
 
@@ -330,6 +333,7 @@ def next_target(worker: Worker, state: CallState) -> None:
         _leave(worker, state.current)
         if state.pickup:
             ringing.forget(worker, state, state.current)
+        lines.ring(worker, state, [])
     # Else tm would judge the next attempt, and answer the caller, by the best response of all attempts.
     worker.port.forget_replies()
 

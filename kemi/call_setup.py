@@ -15,9 +15,9 @@ from kemi import (
     forwarding,
     hosted_media,
     limits,
+    lines,
     park,
     peers,
-    presence,
     queue_calls,
     ringing,
     service_calls,
@@ -354,18 +354,16 @@ def _relay(
     agents = _agents_in(sender, targets)
     if agents:
         acd_events.begin_legs(worker, decision.tenant_id, agents, decision.b_sent)
-    _show_watchers(worker, sender, decision, call_id)
     attempts.try_next(worker, state, forwarding.divert)
 
 
-def _show_watchers(worker: Worker, sender: Sender, decision: Decision, call_id: str) -> None:
-    """Tell those who watch the lines of this call that it begins."""
-    if sender.leg is None:
-        caller = sender.account.username if sender.account is not None else ""
-        called = (decision.username,) if isinstance(decision, RelayToAccount) else ()
-        presence.begin(
-            worker, call_id, decision.tenant_id, (caller, decision.a_sent), called, hidden=decision.hidden
-        )
+def _show_caller(
+    worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, state: CallState
+) -> None:
+    """Tell those who watch the caller's line that it calls."""
+    if sender.account is not None:
+        called = decision.username if isinstance(decision, RelayToAccount) else sip.ruri_user
+        lines.begin(worker, state, sender.account.username, called)
 
 
 def _to_queue(
@@ -428,6 +426,7 @@ def _open(
         port.reply(SipCode.FORBIDDEN, "Call Limit Reached")
         return None
     _describe_dialog(worker, decision, state)
+    _show_caller(worker, sip, sender, decision, state)
     if sender.account is not None and sender.account.username != decision.a_sent:
         port.set_dialog(park.CALLER, sender.account.username)
     if options.record:

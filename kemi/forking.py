@@ -19,15 +19,18 @@ from kemi.worker import Worker
 
 #: Shared table: address of record that has phones at several proxies → internal sockets of the others.
 WHERE = "where"
-#: Transaction variables of an attempt at several accounts or proxies: whom each other proxy is asked for; whose phones
-#: the branches ring, in their order; how many branches were sent; and, with the number of a branch, whose that is.
-_ASKED, _WHOSE, _SENT, MEMBER = "ks_asked", "ks_whose", "ks_sent", "ks_member_"
+#: Transaction variable of an attempt at several accounts or proxies, else "": whose phones here the branches ring, in
+#: their order, and whom each other proxy is asked for.
+_FORK = "ks_fork"
+#: Transaction variables: how many of these branches were sent; and, with the number of a branch, whose that is.
+_SENT, MEMBER = "ks_sent", "ks_member_"
 
 
 def aim(worker: Worker, target: Target) -> bool:
     """Point the request at the phones of an account, or of several; False when nobody can be rung."""
     port = worker.port
     if not target.also and not target.peers:
+        _remember(worker, [], {})
         return port.set_ruri(target.uri) and port.lookup_contacts(target.uri)
     whose: list[str] = []
     asked: dict[str, list[str]] = {}
@@ -40,11 +43,41 @@ def aim(worker: Worker, target: Target) -> bool:
             asked.setdefault(hop, []).append(name)
     if asked:
         _ask(worker, target, asked, first=not whose)
-    if asked or target.also:
-        port.set_avp(_ASKED, json.dumps(asked))
-        port.set_avp(_WHOSE, " ".join(whose))
-        port.set_avp(_SENT, "0")
+    is_plain = not asked and not target.also
+    _remember(worker, [] if is_plain else whose, asked)
     return bool(whose or asked)
+
+
+def _remember(worker: Worker, whose: list[str], asked: dict[str, list[str]]) -> None:
+    """Keep what the branches are for; nothing: the attempt is at one account here, as most are."""
+    port = worker.port
+    if whose or asked:
+        port.set_avp(_FORK, json.dumps([whose, asked]))
+        port.set_avp(_SENT, "0")
+    elif port.avp(_FORK):
+        port.set_avp(_FORK, "")
+
+
+def here(worker: Worker, target: Target) -> list[str]:
+    """Return the user names of those whose phones an attempt rings at this proxy."""
+    if target.kind != "account":
+        return []
+    text = worker.port.avp(_FORK)
+    if not text:
+        return [target.username] if target.username else []
+    whose: list[str] = json.loads(text)[0]
+    return list(dict.fromkeys(whose))
+
+
+def winner(worker: Worker, target: Target, branch: str | None) -> str:
+    """Return the user name of who answers an attempt; "" if it is no account, or another proxy alone knows which."""
+    port = worker.port
+    member = port.avp(f"{MEMBER}{branch}")
+    if member is not None:
+        return member
+    if target.kind not in ("account", peers.PEER) or target.rings_together:
+        return ""
+    return target.username or ""
 
 
 def _places(worker: Worker, target: Target, uri: str, *, found: bool) -> list[str]:
@@ -71,22 +104,18 @@ def _ask(worker: Worker, target: Target, asked: dict[str, list[str]], *, first: 
             port.add_branch(uri, hop, f"udp:{own.listen_address}:{own.internal_port}")
 
 
-def begin_branch(worker: Worker, target: Target) -> list[str]:
+def begin_branch(worker: Worker) -> list[str]:
     """Note whose phone a branch rings; return the user names that it asks another proxy for, empty: it asks none."""
     port = worker.port
-    if not target.also and not target.peers:
+    text = port.avp(_FORK)
+    if not text:
         return []
-    whose = port.avp(_WHOSE)
-    if whose is None:
-        return []
+    whose, asked = json.loads(text)
     sent = port.number(f"$avp({_SENT})")
     port.set_avp(_SENT, str(sent + 1))
-    names = whose.split()
-    if sent < len(names):
-        port.set_avp(f"{MEMBER}{port.branch_index()}", names[sent])
-        return []
-    asked: dict[str, list[str]] = json.loads(port.avp(_ASKED) or "{}")
-    return asked.get(port.text("$du"), [])
+    port.set_avp(f"{MEMBER}{port.branch_index()}", whose[sent] if sent < len(whose) else "")
+    names: list[str] = asked.get(port.text("$du"), []) if sent >= len(whose) else []
+    return names
 
 
 #: Addresses of record in the table, as this process (the only writer) has put them there.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from callcore.gateway import Trunk
-from kemi import forking, presence, recovery, stored_messages
+from kemi import forking, presence, recovery, slot_lamps, stored_messages
 from kemi.worker import Worker
 
 #: A registration must be missing this long to count as lost: a reload of Kamailio's table (any change of any trunk)
@@ -26,7 +26,7 @@ def tick(worker: Worker) -> None:
     stored_messages.deliver(worker)
     presence.follow_agents(worker)
     presence.follow_mailboxes(worker)
-    presence.follow_slots(worker)
+    slot_lamps.follow(worker)
 
 
 def _trunks(worker: Worker) -> None:
