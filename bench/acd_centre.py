@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,7 +13,6 @@ from types import TracebackType
 from psycopg.types.json import Jsonb
 
 from tests.support.fix_instance import Instance
-from tests.support.net_ports import free_port
 from tests.support.switch import Switch
 
 SETTINGS = {"proxy.flood_requests_per_2s": 0, "proxy.workers": 4, "rtp.nodes": 2}
@@ -42,20 +42,24 @@ class Centre:
         self.instance = Instance({**SETTINGS, **settings})
         self.agents: dict[str, int] = {}
         self.registered: set[str] = set()
+        #: The carrier's address is one for all loads, so nobody else gets the port between two of them.
+        self._carrier = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._carrier.bind(("127.0.0.1", 0))
 
     def __enter__(self) -> Centre:
         try:
             self.instance.up()
             self.switch = Switch(self.instance)
             self._count_functions()
-            self.carrier_port = free_port()
+            port = int(self._carrier.getsockname()[1])
             self.switch.add_gateway(
                 "carrier",
-                port=self.carrier_port,
-                source_port=self.carrier_port,
+                port=port,
+                source_port=port,
                 tenant_id=self.switch.tenant_id,
             )
         except BaseException:
+            self._carrier.close()
             self.instance.remove()
             raise
         return self
@@ -63,7 +67,16 @@ class Centre:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._carrier.close()
         self.instance.remove()
+
+    def carrier_socket(self) -> socket.socket:
+        """Return a socket of the carrier, without what still came after the last load."""
+        self._carrier.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                self._carrier.recv(65_535)
+        return self._carrier.dup()
 
     # ---- configuration
 

@@ -48,7 +48,7 @@ class Load:
 
     async def open(self, agents: Sequence[str]) -> None:
         """Bind the sockets, register and log in."""
-        await self.callers.open(self.centre.carrier_port)
+        await self.callers.open(self.centre.carrier_socket())
         await self.agents.open()
         domain = self.centre.switch.DOMAIN
         for agent in agents:

@@ -455,8 +455,9 @@ class KsrPort(Digest, OwnRequests, Branches):
         return bool(self._ksr.dialog.dlg_manage() > 0)
 
     def set_dialog(self, name: str, value: str) -> None:
-        """Set a variable of the dialog."""
-        self._ksr.dialog.var_sets(name, value)
+        """Set a variable of the dialog; empty is as good as none, and none costs no row."""
+        if value or self._ksr.dialog.var_get(name) is not None:
+            self._ksr.dialog.var_sets(name, value)
 
     def dialog(self, name: str) -> str | None:
         """Return a variable of the dialog."""

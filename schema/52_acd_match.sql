@@ -123,33 +123,35 @@ COMMENT ON FUNCTION acd_draw(queue_entry, timestamptz) IS 'Strategy random: the 
 
 CREATE FUNCTION acd_candidates(p_entry queue_entry, p_queue queue, p_now timestamptz) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 -- What explains a choice later. In a large queue only the first of each kind: the states of all its agents at any
--- time stand in acd_event.
+-- time stand in acd_event. Each offer pays for this, so the text is built once and read once (json, then jsonb).
 DECLARE
     v_waited double precision := extract(epoch FROM p_now - p_entry.since);
     v_rejecting integer[] := acd_rejecting(p_entry, p_now);
     v_members integer;
-    v_ready jsonb;
-    v_out jsonb := '[]';
+    v_ready json;
+    v_out json := '[]';
 BEGIN
     SELECT members INTO v_members FROM queue_live WHERE tenant_id = p_queue.tenant_id AND queue_id = p_queue.queue_id;
-    SELECT coalesce(jsonb_agg(jsonb_build_object('agent', r.agent_id, 'tier', r.tier, 'penalty', r.penalty, 'rank', r.rank)
-               || CASE WHEN r.min_wait > v_waited THEN jsonb_build_object('out', 'opens', 'at', r.min_wait)
-                       WHEN p_entry.sticky_until > p_now AND r.agent_id <> p_entry.sticky_agent THEN '{"out": "sticky"}'::jsonb
-                       WHEN r.agent_id = ANY (v_rejecting) THEN '{"out": "rejected"}'::jsonb
-                       ELSE '{}'::jsonb END), '[]')
+    SELECT coalesce(json_agg(CASE
+               WHEN x.out IS NULL THEN json_build_object('agent', x.agent_id, 'tier', x.tier, 'penalty', x.penalty, 'rank', x.rank)
+               WHEN x.out = 'opens' THEN json_build_object('agent', x.agent_id, 'tier', x.tier, 'penalty', x.penalty, 'rank', x.rank, 'out', x.out, 'at', x.min_wait)
+               ELSE json_build_object('agent', x.agent_id, 'tier', x.tier, 'penalty', x.penalty, 'rank', x.rank, 'out', x.out) END), '[]')
     INTO v_ready
-    FROM (SELECT * FROM ready_agent r WHERE r.queue_id = p_queue.queue_id
-          ORDER BY r.tier, r.penalty, r.rank, r.agent_id LIMIT 32) r;
+    FROM (SELECT r.*, CASE WHEN r.min_wait > v_waited THEN 'opens'
+                           WHEN p_entry.sticky_until > p_now AND r.agent_id <> p_entry.sticky_agent THEN 'sticky'
+                           WHEN r.agent_id = ANY (v_rejecting) THEN 'rejected' END AS out
+          FROM ready_agent r WHERE r.queue_id = p_queue.queue_id
+          ORDER BY r.tier, r.penalty, r.rank, r.agent_id LIMIT 32) x;
     IF v_members <= 64 THEN
-        SELECT coalesce(jsonb_agg(jsonb_build_object('agent', m.agent_id, 'state', a.state, 'reason',
+        SELECT coalesce(json_agg(json_build_object('agent', m.agent_id, 'state', a.state, 'reason',
                    CASE WHEN a.ready THEN 'skill' WHEN a.state = 'free' THEN 'penalty' ELSE a.state_reason END)), '[]')
         INTO v_out
         FROM queue_member m JOIN agent_live a USING (tenant_id, agent_id)
         WHERE m.tenant_id = p_queue.tenant_id AND m.queue_id = p_queue.queue_id
-          AND NOT EXISTS (SELECT FROM ready_agent r
-                          WHERE r.tenant_id = m.tenant_id AND r.agent_id = m.agent_id AND r.queue_id = m.queue_id);
+          AND (NOT a.ready OR NOT EXISTS (SELECT FROM ready_agent r
+                                          WHERE r.tenant_id = m.tenant_id AND r.agent_id = m.agent_id AND r.queue_id = m.queue_id));
     END IF;
-    RETURN jsonb_build_object('members', v_members, 'ready', v_ready, 'out', v_out);
+    RETURN json_build_object('members', v_members, 'ready', v_ready, 'out', v_out)::text::jsonb;
 END $$;
 COMMENT ON FUNCTION acd_candidates(queue_entry, queue, timestamptz) IS 'Agents that were looked at for an offer, with rank, or why they were left out.';
 
