@@ -101,7 +101,8 @@ def _ask(worker: Worker, target: Target, asked: dict[str, list[str]], *, first: 
             port.send_from("internal")
             first = False
         else:
-            port.add_branch(uri, hop, f"udp:{own.listen_address}:{own.internal_port}")
+            if not port.add_branch(uri, hop, f"udp:{own.listen_address}:{own.internal_port}"):
+                port.log_error(f"too many phones at once: {' '.join(names)} not rung at {hop}")
 
 
 def begin_branch(worker: Worker) -> list[str]:

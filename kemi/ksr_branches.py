@@ -26,11 +26,14 @@ class Branches:
         """Return how many branches the request has besides that of its Request-URI."""
         return int(self._ksr.pv.get("$branch(count)") or 0)
 
-    def add_branch(self, uri: str, next_hop: str, socket: str) -> None:
-        """Add a branch that leaves from a socket of ours (udp:address:port) to a next hop."""
+    def add_branch(self, uri: str, next_hop: str, socket: str) -> bool:
+        """Add a branch that leaves from a socket of ours (udp:address:port) to a next hop; False: it has too many."""
+        last = self.branch_count()
         self._ksr.corex.append_branch_uri(uri)
-        last = self.branch_count() - 1
+        if self.branch_count() == last:
+            return False
         # Kamailio has copied next hop, socket and flags (as: behind NAT) of the first branch.
         self._ksr.pv.sets(f"$(branch(dst_uri)[{last}])", next_hop)
         self._ksr.pv.sets(f"$(branch(send_socket)[{last}])", socket)
         self._ksr.pv.seti(f"$(branch(flags)[{last}])", 0)
+        return True

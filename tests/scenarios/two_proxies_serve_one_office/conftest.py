@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.scenarios.services_lead_calls_elsewhere.conftest import SERVICE_TABLES
+from tests.support.faults import rpc
 from tests.support.fix_call_centre import PATIENT, share_secrets
 from tests.support.fix_instance import Instance
 from tests.support.fix_switch import SETTINGS, made_switch
@@ -53,13 +54,27 @@ class Office:
             self.here.ksctl(*words, "-t", self.here.TENANT, *rest)
         self.save()
 
+    def wait_quiet(self) -> None:
+        """Wait until neither proxy knows of accounts in calls: what it forgot to take away would light a lamp."""
+        for at in (self.here, self.there):
+            at.wait(lambda at=at: not table(at, "talk"), 30, "no calls left")  # type: ignore[misc]
+
     def save(self) -> None:
         """Wait until both proxies know what is configured."""
         self.here.save()
         self.there.save()
 
 
-@pytest.fixture(scope="module")
+def table(at: Switch, name: str) -> dict[str, str]:
+    """Return a shared table of a proxy."""
+    return {
+        str(entry["name"]): str(entry["value"])
+        for slot in rpc(at, "htable.dump", name)
+        for entry in slot["slot"]
+    }
+
+
+@pytest.fixture(scope="package")
 def machines(_swept: None) -> Iterator[tuple[Switch, Switch]]:
     """Two machines without media hosts; the database is the first one's."""
     for first in made_switch(BARE, ACCOUNTS):
@@ -78,6 +93,7 @@ def office(machines: tuple[Switch, Switch], net_loop: NetLoop) -> Iterator[Offic
     made = Office(*machines, net_loop)
     made.save()
     yield made
+    made.wait_quiet()
     for phone in made.phones:
         if phone in made.registered:
             phone.unregister()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tests.scenarios.two_proxies_serve_one_office.conftest import Office
-from tests.support.faults import rpc
+from tests.scenarios.two_proxies_serve_one_office.conftest import Office, table
 from tests.support.rtp_peer import compare, known_payload
 from tests.support.sip_call import Call
 from tests.support.sip_phone import Nat, Phone
@@ -150,5 +149,4 @@ def test_the_phones_of_one_account_ring_at_both_proxies(office: Office) -> None:
 
 def where(switch: Switch, aor: str) -> bool:
     """Tell whether a proxy knows that an account has phones at another one."""
-    slots = rpc(switch, "htable.dump", "where")
-    return any(entry["name"] == aor for slot in slots for entry in slot["slot"])
+    return aor in table(switch, "where")
