@@ -71,13 +71,11 @@ def here(worker: Worker, target: Target) -> list[str]:
 
 def winner(worker: Worker, target: Target, branch: str | None) -> str:
     """Return the user name of who answers an attempt; "" if it is no account, or another proxy alone knows which."""
-    port = worker.port
-    member = port.avp(f"{MEMBER}{branch}")
-    if member is not None:
+    member = worker.port.avp(f"{MEMBER}{branch}")
+    if member:
         return member
-    if target.kind not in ("account", peers.PEER) or target.rings_together:
-        return ""
-    return target.username or ""
+    is_one = target.kind in ("account", peers.PEER) and not target.rings_together and not target.also
+    return (target.username or "") if is_one else ""
 
 
 def _places(worker: Worker, target: Target, uri: str, *, found: bool) -> list[str]:
@@ -100,9 +98,8 @@ def _ask(worker: Worker, target: Target, asked: dict[str, list[str]], *, first: 
             port.set_next_hop(hop)
             port.send_from("internal")
             first = False
-        else:
-            if not port.add_branch(uri, hop, f"udp:{own.listen_address}:{own.internal_port}"):
-                port.log_error(f"too many phones at once: {' '.join(names)} not rung at {hop}")
+        elif not port.add_branch(uri, hop, f"udp:{own.listen_address}:{own.internal_port}"):
+            port.log_error(f"too many phones at once: {' '.join(names)} not rung at {hop}")
 
 
 def begin_branch(worker: Worker) -> list[str]:

@@ -97,6 +97,8 @@ def test_members_of_a_group_ring_here_and_the_others_are_looked_for_at_each_prox
     assert one["X-KS-Arg"] == "tenant=1;to_kind=account;hop=3;also=103"
     members = [proxy.ksr.pvs.get(f"$avp({forking.MEMBER}{n})") for n in range(4)]
     assert members == ["102", "102", "", ""]
+    # Which of its members another proxy has brought, it alone knows.
+    assert [forking.winner(proxy.worker, target, str(n)) for n in range(3)] == ["102", "102", ""]
 
 
 def test_a_group_without_members_here_is_asked_for_elsewhere(proxy: FakeProxy) -> None:
