@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from kemi.ksr_branches import Branches
 from kemi.ksr_dialogs import Dialogs
 from kemi.ksr_digest import Digest
 from kemi.ksr_own import OwnRequests
@@ -67,7 +68,7 @@ _REQUEST = Fields(
 _NULL = "<null>"
 
 
-class KsrPort(Dialogs, Digest, OwnRequests):
+class KsrPort(Dialogs, Digest, OwnRequests, Branches):
     """Everything that kemi/ asks of Kamailio."""
 
     def __init__(self, ksr: Any) -> None:
@@ -380,18 +381,6 @@ class KsrPort(Dialogs, Digest, OwnRequests):
         self._ksr.setbflag(BRANCH_FLAG_NAT)
         self._ksr.setbflag(BRANCH_FLAG_PING)
 
-    def lookup_contacts(self, aor: str) -> bool:
-        """Make the contacts of an AoR the targets of the request; False when there is none."""
-        return bool(self._ksr.registrar.lookup_uri("location", aor) > 0)
-
-    def add_contacts(self, aor: str) -> bool:
-        """Add the contacts of a further AoR to the targets of the request; False when there is none."""
-        return bool(self._ksr.registrar.lookup_to_dset("location", aor) > 0)
-
-    def add_to_transaction(self, index: int, label: int, aor: str) -> bool:
-        """Send the INVITE of another transaction to the contacts of an AoR too; False if it does not ring any more."""
-        return bool(self._ksr.tsilo.ts_append_to_uri(index, label, "location", aor) > 0)
-
     def is_registered(self, aor: str) -> bool:
         """Tell whether an AoR has a contact at this proxy."""
         return bool(self._ksr.registrar.registered_uri("location", aor) > 0)
@@ -475,19 +464,6 @@ class KsrPort(Dialogs, Digest, OwnRequests):
     def table_remove(self, table: str, key: str) -> None:
         """Remove an entry of a shared table."""
         self._ksr.htable.sht_rm(table, key)
-
-    def table_keys(self, table: str) -> list[str]:
-        """Return the names of all entries of a shared table."""
-        found, at = [], f"{table}_keys"
-        self._ksr.htable.sht_iterator_start(at, table)
-        try:
-            while self._ksr.htable.sht_iterator_next(at) > 0:
-                name = self.read(f"$shtitkey({at})")
-                if name is not None:
-                    found.append(name)
-        finally:  # it holds a lock
-            self._ksr.htable.sht_iterator_end(at)
-        return found
 
     def table_increment(self, table: str, key: str) -> int:
         """Count up an entry of a shared table that has an initial value; return the new value."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from callcore.gateway import Trunk
-from kemi import presence, recovery, stored_messages
+from kemi import forking, presence, recovery, slot_lamps, stored_messages
 from kemi.far_end_watch import Watch
 from kemi.worker import Worker
 
@@ -28,10 +28,11 @@ def tick(worker: Worker) -> None:
     _trunks(worker)
     recovery.tell_start(worker)
     recovery.close_abandoned(worker)
+    forking.follow(worker)
     stored_messages.deliver(worker)
     presence.follow_agents(worker)
     presence.follow_mailboxes(worker)
-    presence.follow_slots(worker)
+    slot_lamps.follow(worker)
 
 
 def _ask_far_ends(worker: Worker) -> None:
