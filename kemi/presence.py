@@ -23,6 +23,7 @@ from kalibri.services import park
 from kalibri.services import presence as line_facts
 from kemi.admission import identify
 from kemi.sip_request import SipRequest
+from kemi.targets import escape_user
 from kemi.tenancy import aor, tenant_by_id, tenant_of_domain
 from kemi.worker import Worker
 
@@ -292,7 +293,14 @@ def _summary(worker: Worker, found: Subscription, entity: str) -> str:
         text = counted[0][1]
         worker.port.table_set(_LINES, key, text)
     new, _, old = text.partition("/")
-    return message_summary(entity, new=int(new), old=int(old))
+    return message_summary(_message_account(worker, found.tenant_id, entity), new=int(new), old=int(old))
+
+
+def _message_account(worker: Worker, tenant_id: int, entity: str) -> str:
+    """Return what a phone's message key calls: the code by which a person listens; the account, if there is none."""
+    tenant = worker.directory.system.tenants.get(tenant_id)
+    code = tenant.codes.get(StarAction.MAILBOX, "") if tenant is not None else ""
+    return f"sip:{escape_user(code)}@{entity.partition('@')[2]}" if code else entity
 
 
 def _lines(worker: Worker, tenant_id: int, username: str) -> dict[str, Line]:
