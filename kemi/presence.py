@@ -13,7 +13,7 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, fields
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from callcore.errors import KalibriError
 from callcore.presence import Line, LineState, dialog_info, message_summary, pidf
@@ -23,7 +23,6 @@ from kalibri.services import park
 from kalibri.services import presence as line_facts
 from kemi.admission import identify
 from kemi.sip_request import SipRequest
-from kemi.targets import escape_user
 from kemi.tenancy import aor, tenant_by_id, tenant_of_domain
 from kemi.worker import Worker
 
@@ -300,7 +299,7 @@ def _message_account(worker: Worker, tenant_id: int, entity: str) -> str:
     """Return what a phone's message key calls: the code by which a person listens; the account, if there is none."""
     tenant = worker.directory.system.tenants.get(tenant_id)
     code = tenant.codes.get(StarAction.MAILBOX, "") if tenant is not None else ""
-    return f"sip:{escape_user(code)}@{entity.partition('@')[2]}" if code else entity
+    return f"sip:{quote(code, safe='*')}@{entity.partition('@')[2]}" if code else entity
 
 
 def _lines(worker: Worker, tenant_id: int, username: str) -> dict[str, Line]:
