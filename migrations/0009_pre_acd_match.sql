@@ -93,33 +93,50 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION acd_best_agents(queue_entry, timestamptz, integer) IS 'The first ready agents whom an entry may have, in the order of tier, penalty and rank.';
 
-CREATE FUNCTION acd_draw(p_entry queue_entry, p_now timestamptz, OUT agents integer[], OUT drawn double precision, OUT among integer)
-LANGUAGE plpgsql AS $$
--- Among the equals of the best tier and penalty, each equally likely; what was drawn is kept with the offer.
+CREATE FUNCTION acd_draw(p_entry queue_entry, p_now timestamptz, OUT agents integer[], OUT told jsonb) LANGUAGE plpgsql AS $$
+-- Among the equals of the best tier and penalty, each equally likely; what was drawn is kept with the offer. Each stands
+-- at a random place since he became ready (acd_make_ready), so of very many only a window is looked at, which begins
+-- anywhere in the row: thousands of equals cost what 64 cost.
 DECLARE
+    most constant integer := 64;
     v_first ready_agent;
     v_waited double precision := extract(epoch FROM p_now - p_entry.since);
     v_rejecting integer[] := acd_rejecting(p_entry, p_now);
+    v_drawn double precision := random();
+    v_from double precision;
 BEGIN
     agents := acd_best_agents(p_entry, p_now, 1);
+    IF p_entry.sticky_until > p_now THEN
+        told := '{"drawn": 0, "among": 1}';
+        RETURN;
+    END IF;
     SELECT * INTO STRICT v_first FROM ready_agent r
     WHERE r.tenant_id = p_entry.tenant_id AND r.agent_id = agents[1] AND r.queue_id = p_entry.queue_id;
-    drawn := random();
-    among := 1;
-    IF p_entry.sticky_until IS NULL OR p_entry.sticky_until <= p_now THEN
-        -- Counted and then stepped to: both run along the index, thousands of equals are never put into an array.
-        SELECT count(*) INTO among FROM ready_agent r
+    agents := ARRAY(
+        SELECT r.agent_id FROM ready_agent r
         WHERE r.queue_id = p_entry.queue_id AND r.tier = v_first.tier AND r.penalty = v_first.penalty
-          AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting);
+          AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting)
+        ORDER BY r.tier, r.penalty, r.rank, r.agent_id LIMIT most + 1);
+    IF cardinality(agents) > most THEN
+        v_from := random();
         agents := ARRAY(
-            SELECT r.agent_id FROM ready_agent r
-            WHERE r.queue_id = p_entry.queue_id AND r.tier = v_first.tier AND r.penalty = v_first.penalty
-              AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting)
-            ORDER BY r.tier, r.penalty, r.rank, r.agent_id
-            OFFSET floor(drawn * among)::integer LIMIT 1);
+            SELECT w.agent_id FROM (
+                (SELECT 1 AS part, r.rank, r.agent_id FROM ready_agent r
+                 WHERE r.queue_id = p_entry.queue_id AND r.tier = v_first.tier AND r.penalty = v_first.penalty AND r.rank >= v_from
+                   AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting)
+                 ORDER BY r.tier, r.penalty, r.rank, r.agent_id LIMIT most)
+                UNION ALL  -- where the row ends it begins again
+                (SELECT 2, r.rank, r.agent_id FROM ready_agent r
+                 WHERE r.queue_id = p_entry.queue_id AND r.tier = v_first.tier AND r.penalty = v_first.penalty AND r.rank < v_from
+                   AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting)
+                 ORDER BY r.tier, r.penalty, r.rank, r.agent_id LIMIT most)) w
+            ORDER BY w.part, w.rank, w.agent_id LIMIT most);
     END IF;
+    told := jsonb_build_object('drawn', v_drawn, 'among', cardinality(agents))
+        || CASE WHEN v_from IS NULL THEN '{}' ELSE jsonb_build_object('from', v_from) END;
+    agents := agents[floor(v_drawn * cardinality(agents))::integer + 1 : floor(v_drawn * cardinality(agents))::integer + 1];
 END $$;
-COMMENT ON FUNCTION acd_draw(queue_entry, timestamptz) IS 'Strategy random: the agent is number floor(drawn x among) of the equals, counted from 0.';
+COMMENT ON FUNCTION acd_draw(queue_entry, timestamptz) IS 'Strategy random: the agent is number floor(drawn x among) of the equals, counted from 0; of very many, of those from a place on.';
 
 CREATE FUNCTION acd_candidates(p_entry queue_entry, p_queue queue, p_now timestamptz) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 -- What explains a choice later. In a large queue only the first of each kind: the states of all its agents at any
@@ -283,7 +300,7 @@ BEGIN
     ELSIF q.strategy = 'random' THEN
         v_draw := acd_draw(e, p_now);
         v_agents := v_draw.agents;
-        v_candidates := v_candidates || jsonb_build_object('drawn', v_draw.drawn, 'among', v_draw.among);
+        v_candidates := v_candidates || v_draw.told;
     ELSE
         -- A lead is looked at by one agent at a time, whatever the strategy.
         v_agents := acd_best_agents(e, p_now, CASE WHEN q.strategy = 'ring_all' AND e.variables #> '{dial,preview_seconds}' IS NULL THEN q.ring_all_limit ELSE 1 END);
