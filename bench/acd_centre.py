@@ -42,16 +42,20 @@ class Centre:
         self.instance = Instance({**SETTINGS, **settings})
         self.agents: dict[str, int] = {}
         self.registered: set[str] = set()
-        #: The carrier's address is one for all loads, so nobody else gets the port between two of them.
-        self._carrier = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._carrier.bind(("127.0.0.1", 0))
+        #: One address for all loads: nobody else gets the carrier's port between two of them, and the phones do not
+        #: register from one contact more each time.
+        self._sockets = {
+            name: socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for name in ("carrier", "phones")
+        }
+        for bound in self._sockets.values():
+            bound.bind(("127.0.0.1", 0))
 
     def __enter__(self) -> Centre:
         try:
             self.instance.up()
             self.switch = Switch(self.instance)
             self._count_functions()
-            port = int(self._carrier.getsockname()[1])
+            port = int(self._sockets["carrier"].getsockname()[1])
             self.switch.add_gateway(
                 "carrier",
                 port=port,
@@ -59,24 +63,28 @@ class Centre:
                 tenant_id=self.switch.tenant_id,
             )
         except BaseException:
-            self._carrier.close()
-            self.instance.remove()
+            self._close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._carrier.close()
+        self._close()
+
+    def _close(self) -> None:
+        for bound in self._sockets.values():
+            bound.close()
         self.instance.remove()
 
-    def carrier_socket(self) -> socket.socket:
-        """Return a socket of the carrier, without what still came after the last load."""
-        self._carrier.setblocking(False)
+    def socket_of(self, side: str) -> socket.socket:
+        """Return the socket of the "carrier" or of the "phones", without what still came after the last load."""
+        bound = self._sockets[side]
+        bound.setblocking(False)
         with suppress(BlockingIOError):
             while True:
-                self._carrier.recv(65_535)
-        return self._carrier.dup()
+                bound.recv(65_535)
+        return bound.dup()
 
     # ---- configuration
 

@@ -79,6 +79,13 @@ def dialog_timeout(worker: Worker) -> None:
     worker.port.hang_up()
 
 
+def far_end_gone(worker: Worker) -> None:
+    """End a call that one side has left without BYE; its dialog was found (KsrPort.find_dialog)."""
+    dialog(worker, "dialog:end")
+    worker.port.set_dialog(END_TOLD, "1")
+    worker.port.hang_up(found=True)
+
+
 def _reached_limit(port: KsrPort) -> bool:
     """Tell whether a dialog that ended without BYE had lasted as long as its route allows."""
     limit = port.dialog("ks_limit")

@@ -1,6 +1,6 @@
 """Which accounts are in which calls at this proxy, and what is shown of it to who watches them. Shell.
 
-Every call of an account is in the shared table "talk", by its dialog, while it lasts; so a line that begins to be
+Every call of an account is in the shared table "calls", by its dialog, while it lasts; so a line that begins to be
 watched in the middle of a call shows that call. The calls of a line that is watched, here or at another proxy (table
 "follow"), are kept together in the table "line" (kemi/line_state.py).
 """
@@ -21,7 +21,7 @@ from kemi.line_state import Calls
 from kemi.park import CALLEE, CALLER
 from kemi.worker import Worker
 
-_TALK = "talk"
+_CALLS = "calls"
 #: What names a dialog; the same in its INVITE, its replies and its events.
 DIALOG_ID = ("$dlg(h_entry)", "$dlg(h_id)")
 _DIALOG = Fields(*DIALOG_ID)
@@ -96,7 +96,7 @@ def over(worker: Worker, place: str) -> None:
     talk = _load(worker, place)
     if talk is None:
         return
-    worker.port.table_remove(_TALK, place)
+    worker.port.table_remove(_CALLS, place)
     for name in talk.lines():
         _show_later(worker, talk, name, None)
 
@@ -108,9 +108,9 @@ def restore(worker: Worker, dialogs: Iterable[StoredDialog]) -> None:
         if talk is None:
             continue
         place = f"{dialog.hash_entry}:{dialog.hash_id}"
-        worker.port.table_set(_TALK, place, json.dumps(astuple(talk)))
+        worker.port.table_set(_CALLS, place, json.dumps(astuple(talk)))
         if worker.port.rpc("dlg.dlg_list", dialog.callid, dialog.from_tag) is None:  # it has ended meanwhile
-            worker.port.table_remove(_TALK, place)
+            worker.port.table_remove(_CALLS, place)
 
 
 def _of_stored(worker: Worker, variables: Mapping[str, str]) -> Talk | None:
@@ -136,14 +136,14 @@ def _dialog_id(worker: Worker) -> str:
 
 
 def _load(worker: Worker, place: str) -> Talk | None:
-    text = worker.port.table_text(_TALK, place)
+    text = worker.port.table_text(_CALLS, place)
     return None if text is None else Talk(*json.loads(text))
 
 
 def _change(worker: Worker, place: str, talk: Talk, before: Mapping[str, Line]) -> None:
     """Keep a call as it is now, and show its lines what has changed."""
     # First, so that a line which is looked up meanwhile has it.
-    worker.port.table_set(_TALK, place, json.dumps(astuple(talk)))
+    worker.port.table_set(_CALLS, place, json.dumps(astuple(talk)))
     now = talk.lines()
     for name in {**before, **now}:
         if before.get(name) != now.get(name):
@@ -172,8 +172,10 @@ def show(worker: Worker, tenant_id: int, username: str, call_id: str, line: Line
 def gather(worker: Worker, wanted: Iterable[tuple[int, str]]) -> None:
     """Put the calls that run already into lines that are followed since a moment ago, and tell who watches them."""
     found: dict[tuple[int, str], dict[str, tuple[str, Line]]] = {line: {} for line in wanted}
-    for place, text in worker.port.table_items(_TALK) if found else []:
-        talk = Talk(*json.loads(text))
+    for place in worker.port.table_keys(_CALLS) if found else []:
+        talk = _load(worker, place)
+        if talk is None:  # it has ended meanwhile
+            continue
         for name, line in talk.lines().items():
             calls = found.get((talk.tenant_id, name))
             if calls is not None:
@@ -189,7 +191,7 @@ def _add(worker: Worker, tenant_id: int, username: str, calls: Mapping[str, tupl
         living = {
             call_id: line.to_list()
             for call_id, (place, line) in calls.items()
-            if worker.port.table_text(_TALK, place) is not None
+            if worker.port.table_text(_CALLS, place) is not None
         }
         return living | known
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kemi import (
     attempts,
     call_token,
+    far_ends,
     forking,
     hosted_media,
     lines,
@@ -142,6 +143,8 @@ def _orphan(worker: Worker) -> None:
         and port.number("$Rp") != worker.config.proxy.internal_port
     ):
         port.add_contact_alias()
+    elif method == "OPTIONS":
+        far_ends.reply(worker)
     if port.reply_has_transaction():
         return
     sip_call_id = port.text("$ci")

@@ -162,10 +162,10 @@ def test_a_call_that_ended_during_the_look_does_not_come_back(proxy: FakeProxy) 
     proxy.ksr.dialog_vars["ks_a"] = "7495"
     lines.ring(proxy.worker, CallState(call_id="c1", tenant_id=1), ["101"])
     proxy.worker.later.clear()
-    items = proxy.worker.port.table_items("talk")
-    proxy.ksr.tables["talk"].clear()
-    talk = lines.Talk(*json.loads(items[0][1]))
-    lines._add(proxy.worker, *LINE, {"c1": (items[0][0], talk.lines()["101"])})
+    ((place, text),) = proxy.ksr.tables["calls"].items()
+    proxy.ksr.tables["calls"].clear()
+    talk = lines.Talk(*json.loads(text))
+    lines._add(proxy.worker, *LINE, {"c1": (place, talk.lines()["101"])})
     assert line_state.own(proxy.worker, *LINE) == {}
 
 
@@ -185,7 +185,7 @@ def test_calls_that_outlive_a_restart_are_taken_up_if_they_still_run(
     proxy.ksr.calls.clear()
     proxy.acd.results = [None, [kept, ended], (set(), [])]
     line_exchange.tick(proxy.worker)
-    assert list(proxy.ksr.tables["talk"]) == ["1:1"]
+    assert list(proxy.ksr.tables["calls"]) == ["1:1"]
     assert line_state.own(proxy.worker, *LINE) == {"c1": ["confirmed", "recipient", "anonymous"]}
     assert "confirmed" in notified(proxy)[0][1]
 
