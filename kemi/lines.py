@@ -12,13 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 from callcore.presence import Line, LineState
-from kalibri.services.line import StoredDialog
 from kemi import line_state, presence
 from kemi.call_state import CallState
 from kemi.ksr_port import Fields
-from kemi.leg import read_dialog
 from kemi.line_state import Calls
-from kemi.park import CALLEE, CALLER
 from kemi.worker import Worker
 
 _CALLS = "calls"
@@ -99,31 +96,6 @@ def over(worker: Worker, place: str) -> None:
     worker.port.table_remove(_CALLS, place)
     for name in talk.lines():
         _show_later(worker, talk, name, None)
-
-
-def restore(worker: Worker, dialogs: Iterable[StoredDialog]) -> None:
-    """Take up the calls that have outlived a restart; what their numbers were, and whether hidden, is not known."""
-    for dialog in dialogs:
-        talk = _of_stored(worker, dialog.variables)
-        if talk is None:
-            continue
-        place = f"{dialog.hash_entry}:{dialog.hash_id}"
-        worker.port.table_set(_CALLS, place, json.dumps(astuple(talk)))
-        if worker.port.rpc("dlg.dlg_list", dialog.callid, dialog.from_tag) is None:  # it has ended meanwhile
-            worker.port.table_remove(_CALLS, place)
-
-
-def _of_stored(worker: Worker, variables: Mapping[str, str]) -> Talk | None:
-    call_id = variables.get("ks_call") or read_dialog(variables.get("ks_leg", ""))[0]
-    tenant_id = int(variables.get("ks_tenant") or 0)
-    peer = variables.get(CALLEE) or variables.get("ks_b", "")
-    names = (variables.get(CALLER) or variables.get("ks_a", ""), peer)
-    caller, called = (name if worker.directory.account(tenant_id, name) is not None else "" for name in names)
-    if "ks_leg" in variables:
-        caller = ""
-    if not call_id or not (caller or called):
-        return None
-    return Talk(call_id, tenant_id, caller, peer, ANONYMOUS, [called] if called else [], answered=True)
 
 
 def _number(worker: Worker, state: CallState) -> str:
