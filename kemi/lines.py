@@ -75,14 +75,12 @@ def ring(worker: Worker, state: CallState, names: Sequence[str]) -> None:
     _change(worker, place, talk, before)
 
 
-def answered(worker: Worker, state: CallState, name: str) -> None:
+def answered(worker: Worker, name: str) -> None:
     """The call is answered. name: user name of who did; "": no account here."""
     place = _dialog_id(worker)
     talk = _load(worker, place)
-    if talk is None:
-        if not name or state.tenant_id is None:
-            return
-        talk = Talk(state.call_id, state.tenant_id, "", "", _number(worker, state), [])
+    if talk is None:  # no account is in it; or it is over, and its answer has come once more
+        return
     before = talk.lines()
     talk.called, talk.answered = [name] if name else [], True
     _change(worker, place, talk, before)

@@ -143,9 +143,11 @@ def test_members_of_a_group_light_up_together_and_the_winner_stays_lit(proxy: Fa
     lines.ring(proxy.worker, state, ["103"])
     assert shown() == {"103": "early"}
     lines.ring(proxy.worker, state, ["101", "102"])
-    lines.answered(proxy.worker, state, "102")
+    lines.answered(proxy.worker, "102")
     assert shown() == {"102": "confirmed"}
     lines.over(proxy.worker, "None:None")
+    assert shown() == {}
+    lines.answered(proxy.worker, "102")  # its 200 once more
     assert shown() == {}
 
 
