@@ -175,6 +175,14 @@ class Centre:
         )
         return int(rows[0]["n"])
 
+    def wait_over(self, callers: list[str], seconds: float) -> float:
+        """Wait until nobody is held by a call of these callers, at most so long; return after how many seconds."""
+        began = time.monotonic()
+        statement = "SELECT count(*) AS n FROM offer WHERE caller = ANY(%s) AND state <> 'ended'"
+        while self.switch.rows(statement, [callers])[0]["n"] and time.monotonic() - began < seconds:
+            time.sleep(0.05)
+        return time.monotonic() - began
+
     def wait_right(self, agents: tuple[str, ...], seconds: float) -> float:
         """Wait until these agents are free, at most so long; return after how many seconds they were."""
         ids, began = [self.agents[agent] for agent in agents], time.monotonic()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.acd_centre import Centre, Line
 from bench.acd_media import MediaLoad
-from bench.acd_sip import Agents, Callers, Leg
+from bench.acd_sip import Agents, Callers, Leg, user_of
 
 ANSWER_AFTER, TALK = 0.05, 2.0
 #: After the last call so long is waited for the end of all.
@@ -265,13 +265,14 @@ async def vanishing(centre: Centre, folder: Path, line: Line) -> Mapping[str, fl
     try:
         await load.open(line.agents)
         await load.calls_at([line], 20, 5)
-        _vanish(load.callers, 10)
-        _vanish(load.agents, 10)
+        gone = [leg.user for leg in _vanish(load.callers, 10)]
+        gone += [user_of(leg.remote) for leg in _vanish(load.agents, 10)]
+        freed = asyncio.create_task(asyncio.to_thread(centre.wait_over, gone, DRAIN_SECONDS))
         await load.calls_at([line], 20, 5)
         await load.wait(lambda: all(s.leg.ended for s in load.seen.values()), DRAIN_SECONDS)
-        right = await asyncio.to_thread(centre.wait_right, line.agents, 30.0)
+        await asyncio.to_thread(centre.wait_right, line.agents, 30.0)
         return {
-            "vanished_right_after_s": right,
+            "vanished_right_after_s": await freed,
             "stuck_agents_after_vanishing": centre.wrong_agents(),
             "vanished_failed": load.failed(),
         }
@@ -279,7 +280,8 @@ async def vanishing(centre: Centre, folder: Path, line: Line) -> Mapping[str, fl
         load.close()
 
 
-def _vanish(side: Callers | Agents, number: int) -> None:
-    talking = [leg for leg in side.legs.values() if leg.answered and not leg.ended]
-    for leg in talking[:number]:
+def _vanish(side: Callers | Agents, number: int) -> list[Leg]:
+    talking = [leg for leg in side.legs.values() if leg.answered and not leg.ended][:number]
+    for leg in talking:
         side.vanish(leg)
+    return talking

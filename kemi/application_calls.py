@@ -15,6 +15,7 @@ from kemi.ks_route.model import (
     Decision,
     DestinationKind,
     RelayToAccount,
+    RelayToUri,
     RouteRequest,
     ToService,
 )
@@ -33,7 +34,7 @@ _UNLIMITED = frozenset({"agent", "supervisor", PEER})
 
 
 def decision(worker: Worker, leg: HostLeg, request: RouteRequest) -> Decision:
-    """Return where the leg goes: an account or queue as it was named, everything else by the routes."""
+    """Return where the leg goes: an account, queue or URI as it was named, everything else by the routes."""
     tenant_id, a_sent, b_sent = request.tenant_id, request.a_number, request.b_number
     if leg.to_kind == DestinationKind.ACCOUNT or _names_account(worker, leg, request):
         return RelayToAccount(
@@ -48,6 +49,11 @@ def decision(worker: Worker, leg: HostLeg, request: RouteRequest) -> Decision:
     if leg.to_kind in _SERVICES:
         kind = DestinationKind(leg.to_kind)
         return ToService(kind=kind, name=b_sent, tenant_id=tenant_id, a_sent=a_sent, b_sent=b_sent)
+    if leg.to_kind == DestinationKind.URI:
+        uri = worker.port.text("$ru")
+        return RelayToUri(
+            uri=uri, tenant_id=tenant_id, a_sent=a_sent, b_sent=b_sent, reason="a queue leads there"
+        )
     wishing = replace(request, wish=leg.arg.get("gateway", ""))
     routed = decide(wishing, worker.directory.routes, make_world(worker))
     return steer(routed, avoid=leg.arg.get("avoid", ""), probe=leg.arg.get("probe", ""))

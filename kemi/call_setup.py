@@ -26,6 +26,7 @@ from kemi import (
 from kemi.admission import Sender, identify, is_internal
 from kemi.call_state import CallState, Target
 from kemi.forwarding import Arrived
+from kemi.hosted_call import ToHost
 from kemi.ks_acd.media_host import HostLeg
 from kemi.ks_acd.model import QueueRecord
 from kemi.ks_route.decide import decide
@@ -271,8 +272,8 @@ def _targets_for_story(decision: Decision) -> list[dict[str, object]]:
         return [{"uri": decision.uri}]
     if isinstance(decision, ToService):
         return [{"service": decision.kind.value, "name": decision.name}]
-    if isinstance(decision, park.ToPark):
-        return [{"service": park.APPLICATION, "name": decision.b_sent}]
+    if isinstance(decision, ToHost):
+        return [{"service": decision.application, "name": decision.b_sent}]
     return []
 
 

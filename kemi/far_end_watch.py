@@ -29,7 +29,8 @@ class Watch:
             worker.port.table_remove(HEARD, key)
             return Answer(text)
 
-        for order in self._far_ends.look(time.monotonic(), worker.port.table_keys(TALK), heard):
+        dialogs = [dialog for dialog, _ in worker.port.table_items(TALK)]
+        for order in self._far_ends.look(time.monotonic(), dialogs, heard):
             tags = tags_of(worker, order.dialog)
             if tags is None:
                 continue

@@ -465,19 +465,6 @@ class KsrPort(Dialogs, Digest, OwnRequests, Branches):
         """Remove an entry of a shared table."""
         self._ksr.htable.sht_rm(table, key)
 
-    def table_keys(self, table: str) -> list[str]:
-        """Return the names of all entries of a shared table."""
-        found, at = [], f"{table}_keys"
-        self._ksr.htable.sht_iterator_start(at, table)
-        try:
-            while self._ksr.htable.sht_iterator_next(at) > 0:
-                name = self.read(f"$shtitkey({at})")
-                if name is not None:
-                    found.append(name)
-        finally:  # it holds a lock
-            self._ksr.htable.sht_iterator_end(at)
-        return found
-
     def table_increment(self, table: str, key: str) -> int:
         """Count up an entry of a shared table that has an initial value; return the new value."""
         return int(self._ksr.htable.sht_inc(table, key))

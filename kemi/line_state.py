@@ -36,7 +36,7 @@ def is_followed(worker: Worker, tenant_id: int, username: str) -> bool:
 
 def followed(worker: Worker) -> set[tuple[int, str]]:
     """Return all lines that are followed."""
-    pairs = (key.partition(":") for key in worker.port.table_keys(FOLLOW))
+    pairs = (key.partition(":") for key, _ in worker.port.table_items(FOLLOW))
     return {(int(tenant_id), username) for tenant_id, _, username in pairs}
 
 

@@ -142,10 +142,8 @@ def show(worker: Worker, tenant_id: int, username: str, call_id: str, line: Line
 def gather(worker: Worker, wanted: Iterable[tuple[int, str]]) -> None:
     """Put the calls that run already into lines that are followed since a moment ago, and tell who watches them."""
     found: dict[tuple[int, str], dict[str, tuple[str, Line]]] = {line: {} for line in wanted}
-    for place in worker.port.table_keys(_CALLS) if found else []:
-        talk = _load(worker, place)
-        if talk is None:  # it has ended meanwhile
-            continue
+    for place, text in worker.port.table_items(_CALLS) if found else []:
+        talk = Talk(*json.loads(text))
         for name, line in talk.lines().items():
             calls = found.get((talk.tenant_id, name))
             if calls is not None:

@@ -12,7 +12,7 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, fields
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from callcore.errors import KalibriError
 from callcore.presence import dialog_info, message_summary, pidf
@@ -311,7 +311,14 @@ def _summary(worker: Worker, found: Subscription, entity: str) -> str:
         text = counted[0][1]
         worker.port.table_set(LINES, key, text)
     new, _, old = text.partition("/")
-    return message_summary(entity, new=int(new), old=int(old))
+    return message_summary(_message_account(worker, found.tenant_id, entity), new=int(new), old=int(old))
+
+
+def _message_account(worker: Worker, tenant_id: int, entity: str) -> str:
+    """Return what a phone's message key calls: the code by which a person listens; the account, if there is none."""
+    tenant = worker.directory.system.tenants.get(tenant_id)
+    code = tenant.codes.get(StarAction.MAILBOX, "") if tenant is not None else ""
+    return f"sip:{quote(code, safe='*')}@{entity.partition('@')[2]}" if code else entity
 
 
 def tell(worker: Worker, tenant_id: int, username: str, package: str = "") -> None:

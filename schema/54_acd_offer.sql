@@ -1,14 +1,23 @@
 -- Call distribution: what happens to offers and to entries that have them (docs/acd.md, section 3).
 
 CREATE FUNCTION acd_too_late(p_tenant integer, p_offer bigint) RETURNS SETOF acd_action LANGUAGE plpgsql AS $$
--- Who reports late may hold a caller who waits again: a proxy must bring him to a host then.
+-- Who reports late may hold a caller who waits again: a proxy must bring him to a host then. Or one whom somebody has
+-- sent away meanwhile: a proxy hears so now.
 DECLARE
     e queue_entry;
     o offer;
+    v_leave host_command;
 BEGIN
     SELECT * INTO o FROM offer WHERE tenant_id = p_tenant AND offer_id = p_offer;
     SELECT * INTO e FROM queue_entry WHERE tenant_id = p_tenant AND entry_id = o.entry_id;
-    IF e.state IN ('waiting', 'arriving') AND e.holder = current_setting('acd.caller') AND NOT e.anchored THEN
+    IF e.state = 'ended' AND NOT e.anchored THEN
+        UPDATE host_command SET taken_at = clock_timestamp(), done_at = clock_timestamp()
+        WHERE host = current_setting('acd.caller') AND taken_at IS NULL AND tenant_id = p_tenant AND entry_id = e.entry_id AND kind = 'leave'
+        RETURNING * INTO v_leave;
+    END IF;
+    IF v_leave.command_id IS NOT NULL THEN
+        PERFORM acd_send(current_setting('acd.caller'), p_tenant, 'leave', e.entry_id, p_offer, v_leave.data);
+    ELSIF e.state IN ('waiting', 'arriving') AND e.holder = current_setting('acd.caller') AND NOT e.anchored THEN
         PERFORM acd_send_place(e);
     ELSE
         PERFORM acd_send(current_setting('acd.caller'), p_tenant, 'too_late', o.entry_id, p_offer,
