@@ -39,8 +39,8 @@ class _Known:
     wanted: set[Line] = field(default_factory=set)
     #: Monotonic seconds at which the database answered last.
     answered_at: float = 0.0
-    #: The calls that have outlived a restart are taken up.
-    begun: bool = False
+    #: What proxies left that are gone for good is forgotten.
+    tidied: bool = False
 
 
 _known = _Known()
@@ -49,10 +49,8 @@ _known = _Known()
 def tick(worker: Worker) -> None:
     """Look once: tell and ask the others, and begin or cease to follow lines."""
     worker.refresh_directory()
-    if not _known.begun:
-        _begin(worker)
     followed = line_state.followed(worker)
-    watched = [one for one in followed if presence.is_watched(worker, *one)]
+    watched = {one for one in followed if presence.is_watched(worker, *one)}
     others = bool(peers.nodes(worker))
     if others:
         _exchange(worker, watched)
@@ -60,31 +58,12 @@ def tick(worker: Worker) -> None:
     for one in wanted - followed:
         line_state.follow(worker, *one)
     lines.gather(worker, (followed | wanted) - _known.followed)
-    for one in followed - set(watched) - wanted:
+    for one in followed - watched - wanted:
         presence.drop_unwatched(worker, *one)
-    _known.followed = {*watched, *wanted}
+    _known.followed = watched | wanted
 
 
-def _begin(worker: Worker) -> None:
-    """Take up what was before a restart; tried again until the database answers."""
-    own = worker.config.proxy
-    ports = (
-        ("udp", own.sip_port),
-        ("tcp", own.sip_port),
-        ("tls", own.tls_port),
-        ("udp", own.internal_port),
-    )
-    sockets = [f"{transport}:{own.listen_address}:{port}" for transport, port in ports]
-    try:
-        worker.acd.run(line.tidy)
-        found = worker.acd.run(lambda conn: line.dialogs(conn, sockets=sockets))
-    except KalibriError:
-        return
-    lines.restore(worker, found)
-    _known.begun, _known.followed = True, set()
-
-
-def _exchange(worker: Worker, watched: list[Line]) -> None:
+def _exchange(worker: Worker, watched: set[Line]) -> None:
     now = time.monotonic()
     try:
         wanted, found = worker.acd.run(lambda conn: _ask(worker, conn, watched))
@@ -97,14 +76,17 @@ def _exchange(worker: Worker, watched: list[Line]) -> None:
     _keep(worker, watched, found)
 
 
-def _ask(worker: Worker, conn: Conn, watched: list[Line]) -> tuple[set[Line], list[LineAt]]:
+def _ask(worker: Worker, conn: Conn, watched: set[Line]) -> tuple[set[Line], list[LineAt]]:
     """Tell what this proxy has; return which lines others watch, and what they have of those watched here."""
     proxy = proxy_name(worker)
+    if not _known.tidied:
+        line.tidy(conn)
+        _known.tidied = True
     wanted = line.wanted(conn, proxy=proxy)
     told, gone = _news(worker, wanted)
     line.tell(conn, proxy=proxy, lines=told, gone=gone)
-    line.watch(conn, proxy=proxy, lines=watched)
-    found = line.elsewhere(conn, proxy=proxy, lines=watched) if watched else []
+    line.watch(conn, proxy=proxy, lines=sorted(watched))
+    found = line.elsewhere(conn, proxy=proxy, lines=list(watched)) if watched else []
     return {(one.tenant_id, one.username) for one in wanted if one.watched}, found
 
 
@@ -132,7 +114,7 @@ def _state(worker: Worker, tenant_id: int, username: str) -> LineAt | None:
     return LineAt(tenant_id=tenant_id, username=username, registered=registered, calls=calls)
 
 
-def _keep(worker: Worker, watched: list[Line], found: list[LineAt]) -> None:
+def _keep(worker: Worker, watched: set[Line], found: list[LineAt]) -> None:
     """Keep what others have of the lines that are watched here, and tell the watchers."""
     states: dict[Line, tuple[bool, dict[str, Any]]] = {one: (False, {}) for one in _known.elsewhere}
     for state in found:

@@ -1,6 +1,6 @@
 """Which accounts are in which calls at this proxy, and what is shown of it to who watches them. Shell.
 
-Every call of an account is in the shared table "talk", by its dialog, while it lasts; so a line that begins to be
+Every call of an account is in the shared table "calls", by its dialog, while it lasts; so a line that begins to be
 watched in the middle of a call shows that call. The calls of a line that is watched, here or at another proxy (table
 "follow"), are kept together in the table "line" (kemi/line_state.py).
 """
@@ -12,16 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 from callcore.presence import Line, LineState
-from kalibri.services.line import StoredDialog
 from kemi import line_state, presence
 from kemi.call_state import CallState
 from kemi.ksr_port import Fields
-from kemi.leg import read_dialog
 from kemi.line_state import Calls
-from kemi.park import CALLEE, CALLER
 from kemi.worker import Worker
 
-_TALK = "talk"
+_CALLS = "calls"
 #: What names a dialog; the same in its INVITE, its replies and its events.
 DIALOG_ID = ("$dlg(h_entry)", "$dlg(h_id)")
 _DIALOG = Fields(*DIALOG_ID)
@@ -78,14 +75,12 @@ def ring(worker: Worker, state: CallState, names: Sequence[str]) -> None:
     _change(worker, place, talk, before)
 
 
-def answered(worker: Worker, state: CallState, name: str) -> None:
+def answered(worker: Worker, name: str) -> None:
     """The call is answered. name: user name of who did; "": no account here."""
     place = _dialog_id(worker)
     talk = _load(worker, place)
-    if talk is None:
-        if not name or state.tenant_id is None:
-            return
-        talk = Talk(state.call_id, state.tenant_id, "", "", _number(worker, state), [])
+    if talk is None:  # no account is in it; or it is over, and its answer has come once more
+        return
     before = talk.lines()
     talk.called, talk.answered = [name] if name else [], True
     _change(worker, place, talk, before)
@@ -96,34 +91,9 @@ def over(worker: Worker, place: str) -> None:
     talk = _load(worker, place)
     if talk is None:
         return
-    worker.port.table_remove(_TALK, place)
+    worker.port.table_remove(_CALLS, place)
     for name in talk.lines():
         _show_later(worker, talk, name, None)
-
-
-def restore(worker: Worker, dialogs: Iterable[StoredDialog]) -> None:
-    """Take up the calls that have outlived a restart; what their numbers were, and whether hidden, is not known."""
-    for dialog in dialogs:
-        talk = _of_stored(worker, dialog.variables)
-        if talk is None:
-            continue
-        place = f"{dialog.hash_entry}:{dialog.hash_id}"
-        worker.port.table_set(_TALK, place, json.dumps(astuple(talk)))
-        if worker.port.rpc("dlg.dlg_list", dialog.callid, dialog.from_tag) is None:  # it has ended meanwhile
-            worker.port.table_remove(_TALK, place)
-
-
-def _of_stored(worker: Worker, variables: Mapping[str, str]) -> Talk | None:
-    call_id = variables.get("ks_call") or read_dialog(variables.get("ks_leg", ""))[0]
-    tenant_id = int(variables.get("ks_tenant") or 0)
-    peer = variables.get(CALLEE) or variables.get("ks_b", "")
-    names = (variables.get(CALLER) or variables.get("ks_a", ""), peer)
-    caller, called = (name if worker.directory.account(tenant_id, name) is not None else "" for name in names)
-    if "ks_leg" in variables:
-        caller = ""
-    if not call_id or not (caller or called):
-        return None
-    return Talk(call_id, tenant_id, caller, peer, ANONYMOUS, [called] if called else [], answered=True)
 
 
 def _number(worker: Worker, state: CallState) -> str:
@@ -136,14 +106,14 @@ def _dialog_id(worker: Worker) -> str:
 
 
 def _load(worker: Worker, place: str) -> Talk | None:
-    text = worker.port.table_text(_TALK, place)
+    text = worker.port.table_text(_CALLS, place)
     return None if text is None else Talk(*json.loads(text))
 
 
 def _change(worker: Worker, place: str, talk: Talk, before: Mapping[str, Line]) -> None:
     """Keep a call as it is now, and show its lines what has changed."""
     # First, so that a line which is looked up meanwhile has it.
-    worker.port.table_set(_TALK, place, json.dumps(astuple(talk)))
+    worker.port.table_set(_CALLS, place, json.dumps(astuple(talk)))
     now = talk.lines()
     for name in {**before, **now}:
         if before.get(name) != now.get(name):
@@ -172,7 +142,7 @@ def show(worker: Worker, tenant_id: int, username: str, call_id: str, line: Line
 def gather(worker: Worker, wanted: Iterable[tuple[int, str]]) -> None:
     """Put the calls that run already into lines that are followed since a moment ago, and tell who watches them."""
     found: dict[tuple[int, str], dict[str, tuple[str, Line]]] = {line: {} for line in wanted}
-    for place, text in worker.port.table_items(_TALK) if found else []:
+    for place, text in worker.port.table_items(_CALLS) if found else []:
         talk = Talk(*json.loads(text))
         for name, line in talk.lines().items():
             calls = found.get((talk.tenant_id, name))
@@ -189,7 +159,7 @@ def _add(worker: Worker, tenant_id: int, username: str, calls: Mapping[str, tupl
         living = {
             call_id: line.to_list()
             for call_id, (place, line) in calls.items()
-            if worker.port.table_text(_TALK, place) is not None
+            if worker.port.table_text(_CALLS, place) is not None
         }
         return living | known
 

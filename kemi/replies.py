@@ -40,7 +40,7 @@ def manage(worker: Worker) -> None:
         _journal_ring(worker, state, code)
     elif code < 300:
         _note_winner(worker, state, relay)
-        lines.answered(worker, state, forking.winner(worker, state.current, branch))
+        lines.answered(worker, forking.winner(worker, state.current, branch))
         queue_calls.answered(worker, state)
 
 

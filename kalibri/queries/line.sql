@@ -51,12 +51,3 @@ FROM line_state AS state
 JOIN unnest(%(tenant_ids)s::integer[], %(usernames)s::text[]) AS line (tenant_id, username) USING (tenant_id, username)
 JOIN node ON node.name = state.proxy AND node.heartbeat_at > clock_timestamp() - interval '8 s'
 WHERE state.proxy <> %(proxy)s;
-
--- name: dialogs
--- Answered calls that a proxy has stored, by the sockets that it has; with their variables.
-SELECT dialog.hash_entry, dialog.hash_id, dialog.callid, dialog.from_tag,
-       jsonb_object_agg(variable.dialog_key, variable.dialog_value) AS variables
-FROM kamailio.dialog AS dialog
-JOIN kamailio.dialog_vars AS variable USING (hash_entry, hash_id)
-WHERE dialog.state IN (3, 4) AND (dialog.caller_sock = ANY (%(sockets)s) OR dialog.callee_sock = ANY (%(sockets)s))
-GROUP BY dialog.id, dialog.hash_entry, dialog.hash_id, dialog.callid, dialog.from_tag;

@@ -85,21 +85,5 @@ def elsewhere(conn: Conn, *, proxy: str, lines: Sequence[Line]) -> list[LineAt]:
     return db.fetch_all(conn, LineAt, SQL["elsewhere"], proxy=proxy, **_columns(lines))
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredDialog:
-    """An answered call as Kamailio's dialog module has stored it."""
-
-    hash_entry: int
-    hash_id: int
-    callid: str
-    from_tag: str
-    variables: Mapping[str, str]
-
-
-def dialogs(conn: Conn, *, sockets: Sequence[str]) -> list[StoredDialog]:
-    """Return the answered calls that the proxy with these sockets (udp:address:port) has stored."""
-    return db.fetch_all(conn, StoredDialog, SQL["dialogs"], sockets=list(sockets))
-
-
 def _columns(lines: Sequence[Line]) -> dict[str, list[Any]]:
     return {"tenant_ids": [line[0] for line in lines], "usernames": [line[1] for line in lines]}

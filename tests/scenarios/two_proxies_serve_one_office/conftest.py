@@ -57,7 +57,7 @@ class Office:
     def wait_quiet(self) -> None:
         """Wait until neither proxy knows of accounts in calls: what it forgot to take away would light a lamp."""
         for at in (self.here, self.there):
-            at.wait(lambda at=at: not table(at, "talk"), 30, "no calls left")  # type: ignore[misc]
+            at.wait(lambda at=at: not table(at, "calls"), 30, "no calls left")  # type: ignore[misc]
 
     def save(self) -> None:
         """Wait until both proxies know what is configured."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from callcore.presence import LineState
-from kalibri.services.line import LineAt, StoredDialog, Wanted
+from kalibri.services.line import LineAt, Wanted
 from kemi import events, line_exchange, line_state, lines, presence
 from kemi.call_state import CallState
 from kemi.line_exchange import GIVE_UP_SECONDS
@@ -24,7 +24,7 @@ CALL = {"c2": ["confirmed", "recipient", "100"]}
 @pytest.fixture
 def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeProxy:
     """One of two proxies, and its process that follows lines, just begun."""
-    monkeypatch.setattr(line_exchange, "_known", line_exchange._Known(begun=True))
+    monkeypatch.setattr(line_exchange, "_known", line_exchange._Known(tidied=True))
     return FakeProxy(tmp_path, nodes=[OTHER])
 
 
@@ -143,9 +143,11 @@ def test_members_of_a_group_light_up_together_and_the_winner_stays_lit(proxy: Fa
     lines.ring(proxy.worker, state, ["103"])
     assert shown() == {"103": "early"}
     lines.ring(proxy.worker, state, ["101", "102"])
-    lines.answered(proxy.worker, state, "102")
+    lines.answered(proxy.worker, "102")
     assert shown() == {"102": "confirmed"}
     lines.over(proxy.worker, "None:None")
+    assert shown() == {}
+    lines.answered(proxy.worker, "102")  # its 200 once more
     assert shown() == {}
 
 
@@ -162,32 +164,11 @@ def test_a_call_that_ended_during_the_look_does_not_come_back(proxy: FakeProxy) 
     proxy.ksr.dialog_vars["ks_a"] = "7495"
     lines.ring(proxy.worker, CallState(call_id="c1", tenant_id=1), ["101"])
     proxy.worker.later.clear()
-    items = proxy.worker.port.table_items("talk")
-    proxy.ksr.tables["talk"].clear()
-    talk = lines.Talk(*json.loads(items[0][1]))
-    lines._add(proxy.worker, *LINE, {"c1": (items[0][0], talk.lines()["101"])})
+    ((place, text),) = proxy.ksr.tables["calls"].items()
+    proxy.ksr.tables["calls"].clear()
+    talk = lines.Talk(*json.loads(text))
+    lines._add(proxy.worker, *LINE, {"c1": (place, talk.lines()["101"])})
     assert line_state.own(proxy.worker, *LINE) == {}
-
-
-def test_calls_that_outlive_a_restart_are_taken_up_if_they_still_run(
-    proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(line_exchange, "_known", line_exchange._Known())
-    facts = {"ks_call": "c1", "ks_tenant": "1", "ks_a": "7495", "ks_b": "600", "ks_callee": "101"}
-    kept, ended = (
-        StoredDialog(hash_entry=1, hash_id=number, callid=f"i{number}", from_tag="t", variables=facts)
-        for number in (1, 2)
-    )
-    monkeypatch.setattr(proxy.worker.port, "rpc", lambda method, *given: {} if given == ("i1", "t") else None)
-    watch(proxy)
-    proxy.acd.results = []
-    line_exchange.tick(proxy.worker)  # the database is away
-    proxy.ksr.calls.clear()
-    proxy.acd.results = [None, [kept, ended], (set(), [])]
-    line_exchange.tick(proxy.worker)
-    assert list(proxy.ksr.tables["talk"]) == ["1:1"]
-    assert line_state.own(proxy.worker, *LINE) == {"c1": ["confirmed", "recipient", "anonymous"]}
-    assert "confirmed" in notified(proxy)[0][1]
 
 
 def test_of_a_call_at_two_proxies_the_answer_counts() -> None:

@@ -59,14 +59,14 @@ def test_a_watcher_is_told_at_once_and_at_each_change(proxy: FakeProxy) -> None:
     proxy.do_later()
     assert "<dialog " not in notified(proxy)[0][1]
     assert proxy.ksr.tables["line"] == {}
-    assert proxy.ksr.tables["talk"] == {}
+    assert proxy.ksr.tables["calls"] == {}
 
 
 def test_lines_that_nobody_watches_are_not_kept(proxy: FakeProxy) -> None:
     proxy.send("INVITE", auth=("100", 1))
     answer(proxy)
     assert "line" not in proxy.ksr.tables
-    assert len(proxy.ksr.tables["talk"]) == 1
+    assert len(proxy.ksr.tables["calls"]) == 1
 
 
 def test_a_refresh_keeps_everything_alive(proxy: FakeProxy) -> None:
