@@ -21,6 +21,8 @@ UNIQUE = {
     "park_policy_pkey": "the tenant has a policy of parked calls already",
     "parked_call_pkey": "the slot is taken",
     "parked_call_call_key": "the call is parked already",
+    "line_state_pkey": "the proxy has told of the line already",
+    "line_watch_pkey": "the proxy watches the line already",
     "hunt_group_account_key": "the tenant has an account of this name already",
     "hunt_group_member_pkey": "the account is in this hunt group already",
     "hunt_group_name_key": "the tenant has a hunt group of this name already",
@@ -434,6 +436,8 @@ REFERENCES = {
     "forward_policy_tenant_fkey": Reference(_TENANT, "the tenant still has a forwarding policy"),
     "park_policy_tenant_fkey": Reference(_TENANT, "the tenant still has a policy of parked calls"),
     "parked_call_tenant_fkey": Reference(_TENANT, "the tenant still has parked calls"),
+    "line_state_tenant_fkey": Reference(_TENANT, "lines of the tenant are still watched"),
+    "line_watch_tenant_fkey": Reference(_TENANT, "lines of the tenant are still watched"),
     "hunt_group_member_account_fkey": Reference(
         "the tenant has no such account", "the account is still in a hunt group"
     ),

@@ -15,13 +15,14 @@ from kemi.ks_route.model import (
     Decision,
     DestinationKind,
     RelayToAccount,
+    RelayToUri,
     RouteRequest,
     ToService,
 )
 from kemi.ks_route.options import RouteOptions
 from kemi.ks_route.steering import steer
 from kemi.ksr_port import NAT_TESTS_REPLY
-from kemi.peers import HOP, PEER
+from kemi.peers import ALSO, HOP, PEER
 from kemi.routing_facts import make_world
 from kemi.worker import Worker
 
@@ -33,7 +34,7 @@ _UNLIMITED = frozenset({"agent", "supervisor", PEER})
 
 
 def decision(worker: Worker, leg: HostLeg, request: RouteRequest) -> Decision:
-    """Return where the leg goes: an account or queue as it was named, everything else by the routes."""
+    """Return where the leg goes: an account, queue or URI as it was named, everything else by the routes."""
     tenant_id, a_sent, b_sent = request.tenant_id, request.a_number, request.b_number
     if leg.to_kind == DestinationKind.ACCOUNT or _names_account(worker, leg, request):
         return RelayToAccount(
@@ -41,12 +42,18 @@ def decision(worker: Worker, leg: HostLeg, request: RouteRequest) -> Decision:
             tenant_id=tenant_id,
             a_sent=a_sent,
             b_sent=b_sent,
+            also=tuple(leg.arg.get(ALSO, "").split()) if HOP in leg.arg else (),
             options=RouteOptions(ring_timeout_seconds=RING_SECONDS),
             reason=f"{leg.leg} leg of a media host",
         )
     if leg.to_kind in _SERVICES:
         kind = DestinationKind(leg.to_kind)
         return ToService(kind=kind, name=b_sent, tenant_id=tenant_id, a_sent=a_sent, b_sent=b_sent)
+    if leg.to_kind == DestinationKind.URI:
+        uri = worker.port.text("$ru")
+        return RelayToUri(
+            uri=uri, tenant_id=tenant_id, a_sent=a_sent, b_sent=b_sent, reason="a queue leads there"
+        )
     wishing = replace(request, wish=leg.arg.get("gateway", ""))
     routed = decide(wishing, worker.directory.routes, make_world(worker))
     return steer(routed, avoid=leg.arg.get("avoid", ""), probe=leg.arg.get("probe", ""))

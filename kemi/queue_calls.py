@@ -22,7 +22,7 @@ from kemi.ks_acd import media_host
 from kemi.ks_acd.model import QueueCall, QueueRecord, Stage
 from kemi.ks_acd.outcomes import Outcome, RingingEnd, outcome_of
 from kemi.ks_acd.steps import Leave, Nothing, RingAgent, Step, ToHost, step_of
-from kemi.ks_route.model import Decision, RedirectCall, RejectCall, ToService
+from kemi.ks_route.model import Decision, DestinationKind, RedirectCall, RejectCall, ToService
 from kemi.queue_exit import destination, number_decision
 from kemi.targets import targets_of
 from kemi.tenancy import tenant_by_id
@@ -167,6 +167,7 @@ def _agent_targets(worker: Worker, state: CallState, call: QueueCall, step: Ring
         no_reply_timeout_ms=min(AGENT_NO_REPLY_MS, ring_ms),
         media_relay=account.media_relay,
         agent_account=account.account_id,
+        peers=" ".join(peers.next_hops(worker)),
     )
     return (target, *peers.targets(worker, target))
 
@@ -219,6 +220,9 @@ def _leave(worker: Worker, state: CallState, step: Leave) -> tuple[CallState, St
         reason=step.reason,
         to=f"{step.to_kind}:{step.to}" if step.to_kind else None,
     )
+    if step.announcement and media_hosts.choose(worker, (), seed=state.call_id):
+        _announce(worker, state, call, step)
+        return state, None
     decision = destination(worker, call, step, state.call_id) if step.to_kind else None
     targets = _ordinary_targets(worker, decision)
     if decision is not None and service_calls.serves(decision):
@@ -234,6 +238,18 @@ def _leave(worker: Worker, state: CallState, step: Leave) -> tuple[CallState, St
     else:
         _refuse(worker, state, step.code, step.phrase, f"queue {call.queue_name}: {step.reason}")
     return state, None
+
+
+def _announce(worker: Worker, state: CallState, call: QueueCall, step: Leave) -> None:
+    """Have a media host say why, and send the caller on."""
+    said = ToService(
+        kind=DestinationKind.ANNOUNCEMENT,
+        name=step.announcement,
+        tenant_id=call.tenant_id,
+        a_sent=call.caller,
+        b_sent=call.called,
+    )
+    service_calls.begin(worker, state, said, f"{step.to_kind}:{step.to}" if step.to_kind else "")
 
 
 def _ordinary_targets(worker: Worker, decision: Decision | None) -> tuple[Target, ...]:

@@ -34,8 +34,11 @@ def serves(decision: Decision | None) -> bool:
     return isinstance(decision, ToService) and decision.kind in ARGUMENTS
 
 
-def begin(worker: Worker, state: CallState, decision: Decision) -> None:
-    """Bring a call, whose dialog is open already, to a media host."""
+def begin(worker: Worker, state: CallState, decision: Decision, then: str = "") -> None:
+    """Bring a call, whose dialog is open already, to a media host.
+
+    then: kind:value, where the caller goes after an announcement; "": the call ends.
+    """
     assert isinstance(decision, ToService | ToHost)
     is_scenario = isinstance(decision, ToService)
     # The scenario answers for the called: its messages, letters and transfers show who hides his number to nobody.
@@ -48,6 +51,7 @@ def begin(worker: Worker, state: CallState, decision: Decision) -> None:
         "caller": ANONYMOUS if hidden else decision.a_sent,
         "called": decision.b_sent,
         "caller_name": name or None,
+        "then": then or None,
     }
     if isinstance(decision, ToHost) and decision.host is not None:
         hosts: tuple[MediaHost, ...] = (decision.host,)

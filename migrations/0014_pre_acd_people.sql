@@ -147,7 +147,7 @@ BEGIN
         v_freed := acd_close_offers(p_tenant, p_entry, 'cancelled', 'moved by a supervisor', p_by, v_now);
         UPDATE queue_entry SET state = 'waiting', state_at = v_now, hops = 0 WHERE tenant_id = p_tenant AND entry_id = p_entry RETURNING * INTO e;
         PERFORM acd_move_entry(e, q, p_by, 'supervisor', v_now);
-        PERFORM acd_match(p_tenant, v_now, p_entry => p_entry);
+        PERFORM acd_next_agent(p_tenant, p_entry, v_now);
         PERFORM acd_match_agents(p_tenant, v_freed, v_now);
         PERFORM acd_send(current_setting('acd.caller'), p_tenant, 'move', p_entry, NULL, '{}');
     ELSE
@@ -196,9 +196,10 @@ BEGIN
         v_freed := acd_close_offers(p_tenant, p_entry, 'cancelled', 'given to an agent by a supervisor', p_by, v_now);
         UPDATE queue_entry SET state = 'waiting', state_at = v_now, assigned_agent = p_agent, not_before = NULL WHERE tenant_id = p_tenant AND entry_id = p_entry;
         PERFORM acd_note(v_now, p_tenant, 'entry.assign', e.queue_id, p_entry, NULL, p_agent, e.call_id, jsonb_build_object('by', p_by));
-        PERFORM acd_match(p_tenant, v_now, p_entry => p_entry);
+        PERFORM acd_next_agent(p_tenant, p_entry, v_now);
         PERFORM acd_match_agents(p_tenant, v_freed, v_now);
-        PERFORM acd_send(current_setting('acd.caller'), p_tenant, CASE state WHEN 'offered' THEN 'offer_agent' ELSE 'wait' END, p_entry, NULL, '{}')
+        PERFORM acd_send(current_setting('acd.caller'), p_tenant, CASE WHEN state = 'offered' OR state = 'arriving' AND acd_callable(p_tenant, p_agent) = 'now'
+                                                                       THEN 'offer_agent' ELSE 'wait' END, p_entry, NULL, '{}')
         FROM queue_entry WHERE tenant_id = p_tenant AND entry_id = p_entry;
     END IF;
     PERFORM acd_finish_transition(p_tenant, false);
@@ -232,6 +233,7 @@ DECLARE
     v_now timestamptz := acd_begin(p_tenant);
     v_agent integer;
     v_host text;
+    v_entries jsonb;
     q queue;
     e queue_entry;
 BEGIN
@@ -251,8 +253,9 @@ BEGIN
              WHERE tenant_id = p_tenant AND queue_id = p_queue AND state IN ('waiting', 'offered', 'lost') RETURNING * LOOP
         PERFORM acd_set_due(e, v_now) WHERE e.state = 'waiting';
     END LOOP;
-    FOR v_host IN SELECT DISTINCT holder FROM queue_entry WHERE queue_id = p_queue AND state IN ('waiting', 'offered') AND anchored LOOP
-        PERFORM acd_send(v_host, p_tenant, 'settings', NULL, NULL, jsonb_build_object('settings', acd_settings(p_tenant, p_queue)));
+    FOR v_host, v_entries IN SELECT holder, jsonb_agg(entry_id) FROM queue_entry
+                             WHERE queue_id = p_queue AND state IN ('waiting', 'offered') AND anchored GROUP BY holder LOOP
+        PERFORM acd_send(v_host, p_tenant, 'settings', NULL, NULL, jsonb_build_object('settings', acd_settings(p_tenant, p_queue), 'entries', v_entries));
     END LOOP;
     PERFORM acd_match_queue(p_tenant, p_queue, v_now);
     PERFORM acd_finish_transition(p_tenant, false);

@@ -100,6 +100,8 @@ BEGIN
         SELECT * INTO v_queue FROM queue WHERE tenant_id = p_entry.tenant_id AND name = v_target ->> 'value';
         IF FOUND THEN
             PERFORM acd_move_entry(p_entry, v_queue, p_by, p_reason::text, p_now);
+            PERFORM acd_send(p_entry.holder, p_entry.tenant_id, 'play', p_entry.entry_id, NULL, jsonb_build_object('prompt', v_target ->> 'announcement'))
+            WHERE p_entry.anchored AND v_target ->> 'announcement' <> '';
             RETURN true;
         END IF;
     END IF;
@@ -153,12 +155,26 @@ BEGIN
         RETURN;
     END IF;
     IF NOT e.anchored THEN
-        UPDATE queue_entry SET state = 'arriving', state_at = p_now, due_at = p_now + interval '10 s'
+        -- A proxy that did not ask hears of it when the phone that it rings has fallen silent, at the latest by itself.
+        UPDATE queue_entry SET state = 'arriving', state_at = p_now,
+            due_at = p_now + acd_seconds(10 + CASE WHEN e.holder = current_setting('acd.caller') THEN 0 ELSE (
+                SELECT ring_seconds FROM queue WHERE tenant_id = p_tenant AND queue_id = e.queue_id) END)
         WHERE tenant_id = p_tenant AND entry_id = p_entry;
     END IF;
     PERFORM acd_send_place(e);
 END $$;
 COMMENT ON FUNCTION acd_tell_place(integer, bigint, timestamptz) IS 'Tells the holder of an entry that it waits.';
+
+CREATE FUNCTION acd_next_agent(p_tenant integer, p_entry bigint, p_now timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+-- Nobody performs commands to a proxy: it takes an agent's phone off the line (ks-acd) and then asks what comes next.
+BEGIN
+    IF EXISTS (SELECT FROM queue_entry WHERE tenant_id = p_tenant AND entry_id = p_entry AND (anchored OR kind = 'callback')) THEN
+        PERFORM acd_match(p_tenant, p_now, p_entry => p_entry);
+    ELSE
+        PERFORM acd_tell_place(p_tenant, p_entry, p_now);
+    END IF;
+END $$;
+COMMENT ON FUNCTION acd_next_agent(integer, bigint, timestamptz) IS 'Somebody else than its holder decided about a waiting entry: it is matched, or brought to a media host that rings for it.';
 
 CREATE FUNCTION acd_send_place(p_entry queue_entry) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN

@@ -68,6 +68,8 @@ class ScenarioCalled(Event):
     scenario: str = ""
     prompt: str = ""
     tenant: int = 0
+    #: Where the caller goes after the prompt: kind:value, as a Dial's target; "": the call ends.
+    then: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -385,8 +385,8 @@ def begin_scenario(ivr: Any, session: Any, headers: str, background: Background,
     entry = _entry(ivr, session, headers, arguments, tenant, 0)
     machine = IvrMenu(anchors=True, can_unbridge=False, has_mailboxes=False)
     shell = Shell(ivr, session, background, mailbox, entry, machine)
-    called = arguments.get("called", "")
-    shell.post(ScenarioCalled(entry.caller, called, entry.caller_name, scenario, prompt, tenant))
+    called, then = arguments.get("called", ""), arguments.get("then", "")
+    shell.post(ScenarioCalled(entry.caller, called, entry.caller_name, scenario, prompt, tenant, then))
     return shell
 
 

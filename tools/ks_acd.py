@@ -95,6 +95,8 @@ class AcdDaemon(DatabaseDaemon):
             self.leads = acd.try_to_lead(conn)
             if self.leads:
                 log.info("leading")
+        if commands := acd.proxy_commands(conn, proxy=self._proxy):
+            self._tell_phones(conn, commands)
         if self._local.due():
             self._compare_proxy(conn)
         return self._lead_on(conn) if self.leads else POLL_SECONDS
@@ -113,6 +115,27 @@ class AcdDaemon(DatabaseDaemon):
         acd.do_what_is_due(conn)
         nearest = acd.seconds_to_deadline(conn)
         return POLL_SECONDS if nearest is None else min(POLL_SECONDS, max(SHORTEST_SECONDS, nearest))
+
+    def _tell_phones(self, conn: Conn, commands: list[acd.ProxyCommand]) -> None:
+        """Take agents out of direct calls; the proxy then asks the ACD what comes next for each caller."""
+        try:
+            with KamailioRpc(self._config.kamailio_rpc_socket) as rpc:
+                for call in acd.calls_to_end(commands, acd.dialogs_of(rpc.dialogs()).direct):
+                    self._take_out(rpc, call)
+        except (ProxyDown, RpcRefused) as error:
+            log.debug("the proxy cannot be asked: %s", error)
+            return
+        acd.proxy_commands_done(conn, commands)
+
+    def _take_out(self, rpc: KamailioRpc, call: acd.DirectCall) -> None:
+        """A phone that has stopped ringing meanwhile is none that must be told."""
+        try:
+            if call.answered:
+                rpc.call("dlg.end_dlg", *call.dialog)
+            else:
+                rpc.call("tm.cancel", call.sip_call_id, call.cseq)
+        except RpcRefused as error:
+            log.warning("call %s not taken from its agent: %s", call.sip_call_id, error)
 
     def _compare_proxy(self, conn: Conn) -> None:
         """While the proxy of this host is away, its dialogs are what they were: others find it silent."""

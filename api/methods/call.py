@@ -17,8 +17,8 @@ from kalibri.services import call as calls
 from kalibri.services import entry as entries
 from kalibri.services import park as parking
 from kalibri.services.call import CallStory, LiveCall
-from kalibri.services.destination import parse_destination
 from kalibri.services.entry import Reassigned
+from kalibri.services.queue_target import parse_target
 
 Side = Literal["caller", "agent", "both"]
 Limit = Annotated[int, Field(ge=1, le=1000)]
@@ -57,29 +57,26 @@ def _entry(conn: Conn, tenant_id: int, call: str) -> int:
     return entries.of_call(conn, tenant_id=tenant_id, call_id=calls.find_id(conn, text=call))
 
 
-def _target(to: str) -> dict[str, str]:
-    kind, colon, value = to.partition(":")
-    if not colon:
-        kind, value = "account", to
-    if kind in ("queue", "agent", "number"):
-        return {"to_kind": kind, "to": value}
-    destination = parse_destination(kind, value)
-    return {"to_kind": destination.kind.value, "to": destination.value}
+def _target(conn: Conn, tenant_id: int, to: str) -> dict[str, str]:
+    return parse_target(conn, tenant_id=tenant_id, text=to, default="account")
 
 
 def listen(conn: Conn, *, tenant_id: int, call: str, to: str) -> int:
-    """Hear both sides of a queue call on the phone `to`; returns the id of the order. Raises NotFound, Refused."""
-    return _order(conn, tenant_id, call, "supervise", mode="listen", **_target(to))
+    """Hear both sides of a queue call on the phone `to`; returns the id of the order.
+
+    Raises NotFound, Refused, BadInput.
+    """
+    return _order(conn, tenant_id, call, "supervise", mode="listen", **_target(conn, tenant_id, to))
 
 
 def whisper(conn: Conn, *, tenant_id: int, call: str, to: str) -> int:
-    """Hear both sides, and be heard by the agent; returns the id of the order. Raises NotFound, Refused."""
-    return _order(conn, tenant_id, call, "supervise", mode="whisper", **_target(to))
+    """Hear both sides, and be heard by the agent; returns the id of the order. Raises NotFound, Refused, BadInput."""
+    return _order(conn, tenant_id, call, "supervise", mode="whisper", **_target(conn, tenant_id, to))
 
 
 def barge(conn: Conn, *, tenant_id: int, call: str, to: str) -> int:
-    """Hear both sides, and be heard by both; returns the id of the order. Raises NotFound, Refused."""
-    return _order(conn, tenant_id, call, "supervise", mode="barge", **_target(to))
+    """Hear both sides, and be heard by both; returns the id of the order. Raises NotFound, Refused, BadInput."""
+    return _order(conn, tenant_id, call, "supervise", mode="barge", **_target(conn, tenant_id, to))
 
 
 def hangup(conn: Conn, *, tenant_id: int, call: str, side: Side = "both") -> int:
@@ -92,7 +89,7 @@ def transfer(conn: Conn, *, tenant_id: int, call: str, to: str) -> int:
 
     Returns the id of the order. Raises NotFound, Refused, BadInput.
     """
-    return _order(conn, tenant_id, call, "transfer", **_target(to))
+    return _order(conn, tenant_id, call, "transfer", **_target(conn, tenant_id, to))
 
 
 def reassign(conn: Conn, *, tenant_id: int, call: str, agent: str) -> Reassigned:

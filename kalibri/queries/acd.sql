@@ -43,6 +43,19 @@ FROM unnest(%(hosts)s::text[]) AS host (name) LEFT JOIN node USING (name)
 WHERE coalesce(heartbeat_at, '-infinity') < clock_timestamp() - interval '5 s'
 ORDER BY name;
 
+-- name: proxy_commands
+-- What was decided about calls for which a proxy rings agents itself; `leave` waits until the proxy asks.
+SELECT command_id, kind, offer_id, data ->> 'reason' AS reason
+FROM host_command
+WHERE host = %(proxy)s AND taken_at IS NULL AND kind <> 'leave'
+ORDER BY command_id
+LIMIT 200;
+
+-- name: proxy_commands_done
+-- The phones were told.
+UPDATE host_command SET taken_at = clock_timestamp(), done_at = clock_timestamp()
+WHERE command_id = ANY (%(commands)s) AND taken_at IS NULL;
+
 -- name: schedules
 -- Opening hours of queues that have some, and what is in force.
 SELECT q.tenant_id, q.queue_id, l.is_open, l.callback_open, to_jsonb(s) AS hours, to_jsonb(c) AS callback_hours

@@ -23,7 +23,10 @@ SQL = db.statements("acd")
 REPLAYED_HOURS = 48
 #: Partitions that are made ahead.
 DAYS_AHEAD = 3
-DIALOG_ENDED = 5
+#: States of a dialog: below it is being set up, above it talks.
+DIALOG_CONFIRMED, DIALOG_ENDED = 3, 5
+#: Why a command takes an agent out of a direct call although they talk.
+RELEASED = "released"
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,18 @@ def housekeeping(conn: Conn, *, today: date) -> None:
 
 
 @dataclass(frozen=True)
+class DirectCall:
+    """A dialog in which a proxy rings an agent itself, or rang him."""
+
+    #: (h_entry, h_id) of the dialog module.
+    dialog: tuple[int, int]
+    sip_call_id: str
+    #: Number of the caller's INVITE.
+    cseq: str
+    answered: bool
+
+
+@dataclass(frozen=True)
 class ProxyDialogs:
     """What a proxy really holds: Call-IDs of all dialogs, and the legs of agents' accounts among them."""
 
@@ -124,6 +139,8 @@ class ProxyDialogs:
     legs: Mapping[tuple[int, int, str], Mapping[str, Any]]
     #: Media host → its dialogs, as (h_entry, h_id) of the dialog module.
     of_host: Mapping[str, tuple[tuple[int, int], ...]]
+    #: By offer.
+    direct: Mapping[int, DirectCall]
 
 
 def dialogs_of(told: Iterable[Mapping[str, Any]]) -> ProxyDialogs:
@@ -134,6 +151,7 @@ def dialogs_of(told: Iterable[Mapping[str, Any]]) -> ProxyDialogs:
     known: set[str] = set()
     legs: dict[tuple[int, int, str], Mapping[str, Any]] = {}
     of_host: dict[str, tuple[tuple[int, int], ...]] = {}
+    direct: dict[int, DirectCall] = {}
     for dialog in told:
         if dialog.get("state") == DIALOG_ENDED:
             continue
@@ -143,11 +161,20 @@ def dialogs_of(told: Iterable[Mapping[str, Any]]) -> ProxyDialogs:
         variables = {name: text_of(value) for name, value in raw.items()} if isinstance(raw, dict) else {}
         if host := variables.get("ks_host"):
             of_host[host] = (*of_host.get(host, ()), (dialog["h_entry"], dialog["h_id"]))
+        if (offer := variables.get("ks_offer", "")).isdigit():
+            direct[int(offer)] = _direct_call(dialog, sip_call_id)
         for account in variables.get("ks_agent", "").split(","):
             if account.isdigit() and variables.get("ks_tenant", "").isdigit():
                 leg = _leg(dialog, variables, sip_call_id, int(account))
                 legs[leg["tenant"], leg["account"], sip_call_id] = leg
-    return ProxyDialogs(frozenset(known), legs, of_host)
+    return ProxyDialogs(frozenset(known), legs, of_host, direct)
+
+
+def _direct_call(dialog: Mapping[str, Any], sip_call_id: str) -> DirectCall:
+    caller = dialog.get("caller")
+    cseq = text_of(caller.get("cseq")) if isinstance(caller, dict) else ""
+    answered = dialog.get("state", 0) >= DIALOG_CONFIRMED
+    return DirectCall((dialog["h_entry"], dialog["h_id"]), sip_call_id, cseq, answered)
 
 
 def _leg(
@@ -181,3 +208,36 @@ def dialogs_of_dead_hosts(conn: Conn, dialogs: ProxyDialogs) -> list[tuple[int, 
     """Return the dialogs of media hosts that give no sign of life: their phones are to be told BYE."""
     dead = db.fetch_all(conn, _Host, SQL["dead_hosts"], hosts=sorted(dialogs.of_host))
     return [dialog for host in dead for dialog in dialogs.of_host[host.name]]
+
+
+@dataclass(frozen=True)
+class ProxyCommand:
+    """What somebody decided about a call for which a proxy rings an agent itself."""
+
+    command_id: int
+    kind: str
+    offer_id: int | None
+    reason: str | None
+
+
+def proxy_commands(conn: Conn, *, proxy: str) -> list[ProxyCommand]:
+    """Return the commands to a proxy that were not performed yet."""
+    return db.fetch_all(conn, ProxyCommand, SQL["proxy_commands"], proxy=proxy)
+
+
+def proxy_commands_done(conn: Conn, commands: Iterable[ProxyCommand]) -> None:
+    """Remember that these commands were performed."""
+    db.execute(conn, SQL["proxy_commands_done"], commands=[command.command_id for command in commands])
+
+
+def calls_to_end(commands: Iterable[ProxyCommand], direct: Mapping[int, DirectCall]) -> list[DirectCall]:
+    """Return the direct calls whose agent is taken out: those that ring, and of those that talk the released. Pure.
+
+    An agent who answered while somebody decided otherwise keeps the caller: he is busy as by any call.
+    """
+    taken = {command.offer_id: command.reason for command in commands if command.kind == "cancel_offer"}
+    return [
+        call
+        for offer, call in direct.items()
+        if offer in taken and (not call.answered or taken[offer] == RELEASED)
+    ]

@@ -13,12 +13,12 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from callcore.call_queue import EntryEnd, EntryKind, EntryState
-from callcore.errors import BadInput, NotFound, Refused
+from callcore.errors import NotFound, Refused
 from kalibri import db
 from kalibri.db import Conn
 from kalibri.services import agent as agents
 from kalibri.services import queue as queues
-from kalibri.services.destination import parse_destination
+from kalibri.services.queue_target import AGENT, parse_target
 
 SQL = db.statements("entry")
 
@@ -124,14 +124,10 @@ def move(conn: Conn, *, tenant_id: int, entry_id: int, queue: str) -> Entry:
 def eject(conn: Conn, *, tenant_id: int, entry_id: int, to: str | None = None) -> None:
     """Send a waiting caller away, or to KIND:VALUE; takes a callback back. Raises NotFound, TooLate, BadInput."""
     find(conn, tenant_id=tenant_id, entry_id=entry_id)
-    kind, value = None, None
+    target: dict[str, str | None] = {"to_kind": None, "to": None}
     if to is not None:
-        word, colon, rest = to.partition(":")
-        if not colon:
-            raise BadInput(f'"{to}": write KIND:VALUE, as account:101')
-        destination = parse_destination(word, rest)
-        kind, value = destination.kind.value, destination.value
-    _ask(conn, SQL["eject"], tenant_id=tenant_id, entry_id=entry_id, to_kind=kind, to=value)
+        target |= parse_target(conn, tenant_id=tenant_id, text=to)
+    _ask(conn, SQL["eject"], tenant_id=tenant_id, entry_id=entry_id, **target)
 
 
 def assign(conn: Conn, *, tenant_id: int, entry_id: int, agent: str) -> bool:
@@ -163,7 +159,11 @@ def reassign(conn: Conn, *, tenant_id: int, entry_id: int, agent: str) -> Reassi
     agents.find(conn, tenant_id=tenant_id, name=agent)
     if find(conn, tenant_id=tenant_id, entry_id=entry_id).state == EntryState.TALKING:
         order = command(
-            conn, tenant_id=tenant_id, entry_id=entry_id, kind="transfer", to_kind="agent", to=agent
+            conn,
+            tenant_id=tenant_id,
+            entry_id=entry_id,
+            kind="transfer",
+            **parse_target(conn, tenant_id=tenant_id, text=f"{AGENT}:{agent}"),
         )
         return Reassigned(how="transfer", command=order)
     now = assign(conn, tenant_id=tenant_id, entry_id=entry_id, agent=agent)

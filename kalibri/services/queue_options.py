@@ -7,13 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from callcore.call_queue import EntryEnd
-from callcore.errors import BadInput, NotFound
-from kalibri import db
+from callcore.errors import BadInput
 from kalibri.db import Conn
-from kalibri.services.destination import parse_destination, require_destination
-from kemi.ks_route.model import DestinationKind
-
-SQL = db.statements("queue")
+from kalibri.services.queue_target import require_target
 
 #: Fields of sems_apps.settings.QueueSettings that a person may set, and their types.
 MEDIA_FIELDS: Mapping[str, type] = {
@@ -115,9 +111,5 @@ def check_overflow(conn: Conn, *, tenant_id: int, overflow: Mapping[str, Any]) -
             raise BadQueueOption(f'nobody leaves a queue for the reason "{reason}": {known}')
         if not isinstance(target, Mapping) or not {"kind", "value"} <= target.keys():
             raise BadQueueOption(f"{reason}: kind and value are needed")
-        destination = parse_destination(str(target["kind"]), str(target["value"]))
-        require_destination(conn, tenant_id=tenant_id, destination=destination)
-        if destination.kind is DestinationKind.QUEUE and not db.fetch_value(
-            conn, SQL["queue_exists"], tenant_id=tenant_id, name=destination.value
-        ):
-            raise NotFound(f'there is no queue "{destination.value}"')
+        kind, value = str(target["kind"]), str(target["value"])
+        require_target(conn, tenant_id=tenant_id, kind=kind, value=value, responses=True)

@@ -27,6 +27,7 @@ from sems_apps.events import (
     CallbackTaken,
     Entered,
     Event,
+    Moved,
     OfferClaimed,
     PositionKnown,
 )
@@ -457,6 +458,9 @@ class AcdPort:
                 log.exception("a command of the ACD could not be taken: %s", row)
 
     def _take_row(self, row: AcdRow) -> None:
+        if row.kind == "settings":
+            self._change_settings(row)
+            return
         line = self._by_entry.get(row.entry)
         if row.kind == "cancel_offer":
             self._cancelled.add(row.offer)
@@ -475,6 +479,14 @@ class AcdPort:
         event = to_event(row)
         if event is not None:
             line.entry.post(event)
+
+    def _change_settings(self, row: AcdRow) -> None:
+        """Somebody changed a queue: one command for all of its callers who wait here."""
+        event, whispers = Moved(settings_of(row)), bool(settings_of(row).whisper)
+        for entry in row.data.get("entries") or ():
+            if (line := self._by_entry.get(entry)) is not None:
+                line.entry.whispers = whispers
+                line.entry.post(event)
 
     def _keep_early(self, row: AcdRow) -> None:
         """Keep a command until its entry is known here; if it never is, the ACD's own deadline frees the agent."""

@@ -96,7 +96,14 @@ def callback_due(row: AcdRow) -> CallbackDue:
 def diverted(row: AcdRow) -> Diverted:
     """Return where a leave sends the caller."""
     data = row.data
+    kind = data.get("to_kind")
+    if kind == "reject":  # whom nobody serves hears the end of the call, at whatever number it was refused
+        data = {**data, "to": ""}
+    elif kind == "redirect":
+        data = {**data, "to_kind": "uri", "to": str(data.get("to") or "").partition(",")[0].strip()}
     reason, announcement = str(data.get("reason") or "left"), str(data.get("announcement") or "")
+    if kind == "announcement" and not announcement:  # said here: on another line its beginning would be lost
+        return Diverted("", reason, str(data.get("to") or ""))
     return Diverted(address_of(data), reason, announcement)
 
 
@@ -118,7 +125,6 @@ _EVENTS: dict[str, Callable[[AcdRow], Event | None]] = {
     "too_late": lambda row: OfferClaimed(row.offer, won=False) if row.offer else None,
     "leave": diverted,
     "move": lambda row: Moved(settings_of(row)),
-    "settings": lambda row: Moved(settings_of(row)),
     "play": lambda row: PlayAsked(str(row.data.get("prompt") or "")),
     "supervise": _supervise,
     "unsupervise": lambda row: SupervisionEnded(f"{SUPERVISOR_PREFIX}{row.data['id']}"),

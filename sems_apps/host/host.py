@@ -370,8 +370,8 @@ def _scenario_called(entry: Entry, arguments: dict[str, str]) -> ScenarioCalled:
     scenario, prompt = arguments.get("scenario", ""), arguments.get("prompt", "")
     if bool(scenario) == bool(prompt):
         raise BadInput("X-KS-Arg names neither a scenario nor a prompt")
-    called = arguments.get("called", "")
-    return ScenarioCalled(entry.caller, called, entry.caller_name, scenario, prompt, entry.tenant)
+    called, then = arguments.get("called", ""), arguments.get("then", "")
+    return ScenarioCalled(entry.caller, called, entry.caller_name, scenario, prompt, entry.tenant, then)
 
 
 def read_arguments(facts: InviteFacts) -> dict[str, str]:

@@ -37,7 +37,7 @@ from sems_apps.machines import offers
 from sems_apps.machines.ending import end
 from sems_apps.machines.entering import wait_with_music
 from sems_apps.machines.listening import Listening
-from sems_apps.machines.queue_call import Gateways, LegState, Offer, Phase, QueueCall, outcome_of
+from sems_apps.machines.queue_call import Gateways, LegState, Offer, Phase, QueueCall, no_answer, outcome_of
 from sems_apps.sounds import music, prompt
 
 CALLER_TIMER = "caller"
@@ -95,14 +95,15 @@ def agent_failed(call: QueueCall, event: LegFailed) -> None:
     if offer is None:
         return
     call.offers.pop(offer.offer)
-    call.do(ReportOffer(offer.offer, outcome_of(event.code), event.code))
+    call.do(ReportOffer(offer.offer, outcome_of(event.code, rang=offer.rang), event.code))
     _give_back(call, "agent did not answer")
 
 
 def agent_timer(call: QueueCall, event: TimerFired) -> None:
     """The agent's phone rang too long."""
     if event.name.startswith(offers.OFFER_TIMER):
-        offers.drop_all(call, OfferOutcome.NO_ANSWER)
+        for offer in list(call.offers.values()):
+            offers.drop(call, offer, no_answer(rang=offer.rang))
         _give_back(call, "agent did not answer")
 
 

@@ -147,6 +147,7 @@ TABLE: Mapping[Phase, Row] = {
         TimerFired: entering.diversion_late,
     },
     Phase.CALLING_AGENT: {
+        LegRinging: offers.ringing,
         LegAnswered: callback.agent_answered,
         LegFailed: callback.agent_failed,
         TimerFired: callback.agent_timer,

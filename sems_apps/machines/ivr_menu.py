@@ -16,7 +16,9 @@ from typing import Any
 from callcore import ivr_events as ev
 from callcore.ivr_call import Stage
 from callcore.ivr_model import Hangup as HangupNode
-from callcore.ivr_model import Scenario
+from callcore.ivr_model import Node, Scenario
+from callcore.ivr_model import Play as PlayNode
+from callcore.ivr_model import Transfer as TransferNode
 from callcore.ivr_nodes import RINGBACK
 from callcore.ivr_run import Bundle, Run, Version
 from callcore.ivr_say import SayItem, SayKind
@@ -116,10 +118,19 @@ _OF_MAILBOX = (
 _FINAL = (HostStopping, MediaLost)
 
 
-def announcement(name: str) -> Bundle:
-    """Return a scenario that says one prompt and hangs up."""
+def announcement(name: str, then: str = "") -> Bundle:
+    """Return a scenario that says one prompt and hangs up, or connects with `then` (kind:value)."""
     item = SayItem(kind=SayKind.PROMPT, line=0, value=name)
-    nodes = {"announcement": HangupNode(name="announcement", line=0, say=(item,))}
+    nodes: dict[str, Node] = {"announcement": HangupNode(name="announcement", line=0, say=(item,))}
+    if then:
+        kind, _, to = then.partition(":")
+        nodes = {
+            "announcement": PlayNode(name="announcement", line=0, say=(item,), next="then"),
+            "then": TransferNode(
+                name="then", line=0, to_kind=kind, to=to, ring_seconds=TRANSFER_SECONDS, on_failure="end"
+            ),
+            "end": HangupNode(name="end", line=0),
+        }
     version = Version(name="announcement", version=1, scenario=Scenario(start="announcement", nodes=nodes))
     return Bundle(scenarios={"announcement": version})
 
@@ -205,7 +216,7 @@ class IvrMenu:
             return
         self._out.append(do.StopTimer(LOADING))
         called = self._called
-        bundle = announcement(called.prompt) if called.prompt else event.bundle
+        bundle = announcement(called.prompt, called.then) if called.prompt else event.bundle
         if bundle is None:
             self._end(event.code, event.reason)
             return

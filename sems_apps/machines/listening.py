@@ -104,6 +104,8 @@ class Listening:
 
     def change(self, settings: QueueSettings) -> Step:
         """Follow the caller into another queue, or a changed one."""
+        if settings == self.settings:  # somebody changed what callers do not hear
+            return []
         other_music = settings.music != self.settings.music
         self.settings = settings
         if self.hearing is Hearing.NOTHING:

@@ -28,7 +28,7 @@ from sems_apps.events import (
     OfferMade,
     OfferWithdrawn,
 )
-from sems_apps.machines.queue_call import LegState, Offer, Phase, QueueCall, outcome_of
+from sems_apps.machines.queue_call import LegState, Offer, Phase, QueueCall, no_answer, outcome_of
 from sems_apps.sounds import prompt
 
 #: After an agent failed and before the caller is answered with music: the next offer mostly comes at once.
@@ -138,7 +138,7 @@ def agent_failed(call: QueueCall, event: LegFailed) -> None:
     if offer is None:
         return
     _forget(call, offer)
-    call.do(ReportOffer(offer.offer, outcome_of(event.code), event.code))
+    call.do(ReportOffer(offer.offer, outcome_of(event.code, rang=offer.rang), event.code))
     _none_left(call)
 
 
@@ -161,8 +161,7 @@ def rang_too_long(call: QueueCall, number: int) -> None:
     offer = call.offers.get(number)
     if offer is None or offer.answered:
         return
-    # A phone that gave no sign at all is not there, which is not the agent's doing.
-    drop(call, offer, OfferOutcome.NO_ANSWER if offer.rang else OfferOutcome.UNREACHABLE)
+    drop(call, offer, no_answer(rang=offer.rang))
     _none_left(call)
 
 

@@ -158,15 +158,23 @@ def leg_kind_of(leg: str) -> LegKind:
     )
 
 
-def outcome_of(code: int) -> OfferOutcome:
-    """Say what a final response code tells of an agent (RFC 3261 section 21); 0: he was not asked."""
+def outcome_of(code: int, *, rang: bool) -> OfferOutcome:
+    """Say what a final response code tells of an agent (RFC 3261 section 21); 0: he was not asked.
+
+    rang: his phone rang before; a proxy that says for it that nobody answers means that it is not there else.
+    """
     if code in (486, 600):
         return OfferOutcome.BUSY
     if code in (408, 480, 487):
-        return OfferOutcome.NO_ANSWER
+        return no_answer(rang=rang)
     if code in (403, 603, 607):
         return OfferOutcome.REJECTED
     # The phone refuses what we offered, or got nothing: that is our doing, and no fault of the agent.
     if code in (0, 415, 488, 606):
         return OfferOutcome.FAILED
     return OfferOutcome.UNREACHABLE
+
+
+def no_answer(*, rang: bool) -> OfferOutcome:
+    """Say what silence tells of an agent: a phone that gave no sign at all is not there, which is not his doing."""
+    return OfferOutcome.NO_ANSWER if rang else OfferOutcome.UNREACHABLE

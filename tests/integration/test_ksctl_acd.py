@@ -147,7 +147,9 @@ def test_supervisor_steers_waiting_callers(acme: Field, ksctl: Ksctl) -> None:
     assert "queue support" in ksctl.ok(f"entry move {first} support").stderr
     assert "being rung" in ksctl.ok(f"entry assign {second} bob").stderr
     assert [row["agent"] for row in ksctl.ok("entry list --queue sales -o json").json] == ["bob"]
-    ksctl.ok("entry", "eject", str(first), "--to", "account:101")
+    assert 'no account "101"' in ksctl.fails(1, f"entry eject {first} --to account:101")
+    assert "cannot be sent" in ksctl.fails(1, f"entry eject {first} --to gateway:out")
+    ksctl.ok("entry", "eject", str(first), "--to", "number:84951234567")
     assert "not waiting" in ksctl.fails(4, f"entry move {first} sales")
     assert "no entry" in ksctl.fails(3, "entry show 999")
     assert "calls or callbacks are in the queue" in ksctl.fails(4, "queue rm sales")
@@ -254,9 +256,13 @@ def test_orders_are_given_to_the_host_of_a_call(
     entry, _ = call(acme, "sales")
     acme.answer(acme.value("SELECT offer_id FROM offer"))
     call_id = acme.value("SELECT call_id FROM queue_entry")
-    assert "waits for the media host" in ksctl.ok(f"call listen {call_id} --to 900").stderr
+    assert 'no account "900"' in ksctl.fails(1, f"call listen {call_id} --to 900")
+    assert 'no queue "support"' in ksctl.fails(3, f"call transfer {entry} queue:support")
+    ksctl.ok("queue add support")
+    assert "waits for the media host" in ksctl.ok(f"call listen {call_id} --to number:900").stderr
     ksctl.ok(f"call barge {entry} --to number:74951234567")
     ksctl.ok(f"call transfer {entry} queue:support")
+    ksctl.ok(f"call transfer {entry} agent:anna")
     ksctl.ok(f"call hangup {entry} --side agent")
     taken = acme.take(HOST)
     told = [(command.kind, command.data.get("mode"), command.data.get("to")) for command in taken]
@@ -267,6 +273,7 @@ def test_orders_are_given_to_the_host_of_a_call(
             ("supervise", "listen", "900"),
             ("supervise", "barge", "74951234567"),
             ("transfer", None, "support"),
+            ("transfer", None, "100"),
             ("hangup", None, None),
         ][-len(told) :]
     )

@@ -2,7 +2,7 @@
 
 `call_centre`: the scenarios share it; no media host of its own, test phones play them. `own_call_centre`: the same on
 an instance of the test's own, to be killed. `live_centre`: two real media hosts, two RTP nodes and music, shared;
-`own_live_centre`: the same on an instance of the test's own.
+`speaking_centre`: the same with short prompts. `own_live_centre`: as `live_centre` on an instance of the test's own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from kalibri.config import Config
 from tests.support.call_centre import CallCentre, install_music
 from tests.support.fix_instance import Instance
 from tests.support.fix_switch import SETTINGS, made_switch
+from tests.support.ivr_centre import IvrCentre, install_prompts
 from tests.support.net_loop import NetLoop
 from tests.support.postman import Postman
 from tests.support.switch import Switch
@@ -76,6 +77,19 @@ def live_centre(live_switch: Switch, net_loop: NetLoop) -> Iterator[CallCentre]:
     yield from _centre(live_switch, net_loop)
 
 
+@pytest.fixture(scope="session")
+def speaking_switch(live_switch: Switch) -> Switch:
+    """The instance with media hosts, with short prompts."""
+    install_prompts(live_switch)
+    return live_switch
+
+
+@pytest.fixture
+def speaking_centre(speaking_switch: Switch, live_centre: CallCentre) -> IvrCentre:
+    """An empty call centre with real media hosts, scenarios, and an ear for what is said."""
+    return IvrCentre(live_centre)
+
+
 @pytest.fixture
 def own_live_centre(_swept: None, net_loop: NetLoop) -> Iterator[CallCentre]:
     """The same on an instance of the test's own."""
@@ -101,7 +115,7 @@ def two_proxies(_swept: None, net_loop: NetLoop) -> Iterator[TwoProxies]:
             {**LIVE, "media.hosts": 1, "node_name": "n2", "database.dsn": switch.config.database_dsn}
         )
         try:
-            _share_secrets(switch.config, other.config)
+            share_secrets(switch.config, other.config)
             other.up()
             second = CallCentre(Switch(other, tenant_id=switch.tenant_id), net_loop)
             first = CallCentre(switch, net_loop)
@@ -112,6 +126,6 @@ def two_proxies(_swept: None, net_loop: NetLoop) -> Iterator[TwoProxies]:
             other.remove()
 
 
-def _share_secrets(mine: Config, theirs: Config) -> None:
+def share_secrets(mine: Config, theirs: Config) -> None:
     """Let the second machine know the passwords that the first has made for Kamailio and the nodes."""
     shutil.copytree(mine.secrets_directory, theirs.secrets_directory)

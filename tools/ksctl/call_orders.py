@@ -13,7 +13,7 @@ import click
 from callcore.errors import Refused
 from kalibri.db import Conn
 from kalibri.services import entry as entries
-from kalibri.services.destination import parse_destination
+from kalibri.services.queue_target import parse_target
 from tools.ksctl.app import App, pass_app
 from tools.ksctl.options import tenant_option
 from tools.ksctl.output import say
@@ -55,14 +55,8 @@ def _wait(conn: Conn, tenant_id: int, command_id: int) -> None:
     say(f"order {command_id} {'is with the media host' if result.taken_at else 'waits for the media host'}")
 
 
-def _target(text: str) -> dict[str, str]:
-    kind, colon, value = text.partition(":")
-    if not colon:
-        kind, value = "account", text
-    if kind in ("queue", "agent", "number"):
-        return {"to_kind": kind, "to": value}
-    destination = parse_destination(kind, value)
-    return {"to_kind": destination.kind.value, "to": destination.value}
+def _target(app: App, tenant: str, text: str) -> dict[str, str]:
+    return parse_target(app.conn, tenant_id=app.tenant_id(tenant), text=text, default="account")
 
 
 def _supervision(mode: str, help_text: str) -> click.Command:
@@ -74,7 +68,7 @@ def _supervision(mode: str, help_text: str) -> click.Command:
     )
     @pass_app
     def command(app: App, tenant: str, call: str, to: str) -> None:
-        _order(app, tenant, call, "supervise", mode=mode, **_target(to))
+        _order(app, tenant, call, "supervise", mode=mode, **_target(app, tenant, to))
 
     return command
 
@@ -96,7 +90,7 @@ def hangup(app: App, tenant: str, call: str, side: str) -> None:
 @pass_app
 def transfer(app: App, tenant: str, call: str, to: str) -> None:
     """Hand the caller on: queue:NAME, agent:NAME, number:DIGITS, account:USER, uri:SIP-URI."""
-    _order(app, tenant, call, "transfer", **_target(to))
+    _order(app, tenant, call, "transfer", **_target(app, tenant, to))
 
 
 @click.command("reassign")

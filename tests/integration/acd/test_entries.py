@@ -216,6 +216,7 @@ def test_change_of_a_queue_reaches_its_calls(field: Field) -> None:
     field.change(queue, media={"music": "jazz"}, max_wait_seconds=10)
     command = field.take()[-1]
     assert (command.kind, command.data["settings"]["music"]) == ("settings", "jazz")
+    assert command.data["entries"] == [entry]
     row = field.entry(entry)
     assert (row["leave_at"] - row["entered_at"]).total_seconds() == 10
 

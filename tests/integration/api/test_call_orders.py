@@ -147,5 +147,5 @@ def test_a_caller_is_given_to_another_agent_whether_he_waits_or_talks(api: Api, 
     )
     assert told["how"] == "transfer"
     [order] = [command for command in field.take() if command.kind == "transfer"]
-    assert (order.id, order.data["to_kind"], order.data["to"]) == (told["command"], "agent", "boris")
+    assert (order.id, order.data["to_kind"], order.data["to"]) == (told["command"], "number", "100")
     assert api.refused(supervisor, "call.reassign", call=str(waiting.entry_id), agent="nobody") == "not-found"

@@ -6,22 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.call_centre import CallCentre
-from tests.support.ivr_centre import IvrCentre, WebServer, install_prompts
-from tests.support.switch import Switch
-
-
-@pytest.fixture(scope="session")
-def ivr_switch(live_switch: Switch) -> Switch:
-    """The instance, with the prompts."""
-    install_prompts(live_switch)
-    return live_switch
+from tests.support.ivr_centre import IvrCentre, WebServer
 
 
 @pytest.fixture
-def centre(ivr_switch: Switch, live_centre: CallCentre) -> IvrCentre:
+def centre(speaking_centre: IvrCentre) -> IvrCentre:
     """Scenarios of its tenant."""
-    return IvrCentre(live_centre)
+    return speaking_centre
 
 
 @pytest.fixture

@@ -47,3 +47,21 @@ def test_a_caller_is_not_offered_again_to_who_rejected_him(live_centre: CallCent
     eve.wait("free")
     assert sales.outcomes == ["rejected", "answered"]
     first.hang_up()
+
+
+@pytest.mark.parametrize("anchor", ["never", "always"])
+@pytest.mark.parametrize("gone", ["silent", "unregistered"])
+def test_a_phone_that_is_not_there_is_no_fault_of_the_agent(
+    live_centre: CallCentre, anchor: str, gone: str
+) -> None:
+    """Whoever rings him, and however long the queue would let him ring."""
+    eve = live_centre.agent()
+    sales = live_centre.queue([eve], anchor=anchor, ring_seconds=20, unreachable_delay_seconds=600)
+    if gone == "silent":
+        eve.phone.plan = Plan.silence()
+    else:
+        eve.phone.unregister()
+    call = live_centre.caller().call(sales.uri, timeout=20)
+    live_centre.switch.wait(lambda: sales.offers and sales.outcomes[0], 30, "the offer is over")
+    assert sales.outcomes == ["unreachable"]
+    call.hang_up()

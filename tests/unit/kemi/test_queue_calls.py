@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kemi import acd_events, attempts, events, in_dialog, queue_calls
+from kemi import acd_events, attempts, events, in_dialog, media_hosts, queue_calls
 from kemi.ks_acd.model import AcdAction, MediaHost
 from tests.support.fake_proxy import FakeProxy
 from tests.support.queue_calls import (
@@ -38,7 +38,7 @@ def test_a_free_agent_is_rung_directly(proxy: FakeProxy) -> None:
     assert proxy.ksr.called("tm.t_set_fr") == [(15_000, 4_000)]
     assert proxy.ksr.called("tm.t_on_failure") == [("ksr_failure_queue",)]
     assert proxy.ksr.dialog_vars["ks_offer"] == "11"
-    assert proxy.ksr.dialog_vars["ks_agent"] == ""
+    assert not proxy.ksr.dialog_vars.get("ks_agent")
     # Our headers never reach a phone.
     assert host_headers(proxy) == []
 
@@ -212,6 +212,24 @@ def test_overflow_without_target_is_a_response(proxy: FakeProxy) -> None:
     assert proxy.replies == [(403, "Not Now")]
     call(proxy, AcdAction(kind="leave", data={"reason": "empty", "to_kind": "redirect", "to": "sip:a@b"}))
     assert proxy.replies == [(302, "Moved Temporarily")]
+
+
+def test_what_is_said_before_is_said_by_a_media_host_who_then_sends_the_caller_on(proxy: FakeProxy) -> None:
+    to = {"to_kind": "account", "to": "101", "announcement": "sorry"}
+    call(proxy, AcdAction(kind="leave", data={"reason": "closed", **to}))
+    assert targets(proxy)[0].startswith("sip:ivr_menu@127.0.0.1:")
+    arg = dict(line.split(": ", 1) for line in host_headers(proxy))["X-KS-Arg"]
+    assert arg == "tenant=1;prompt=sorry;caller=100;called=9;then=account:101"
+    assert proxy.replies == []
+
+
+def test_without_a_media_host_the_caller_is_sent_on_unsaid(
+    proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media_hosts, "choose", lambda *_, **__: ())
+    to = {"to_kind": "account", "to": "101", "announcement": "sorry"}
+    call(proxy, AcdAction(kind="leave", data={"reason": "closed", **to}))
+    assert targets(proxy) == ["sip:101@demo.example"]
 
 
 def test_the_database_is_away_and_the_call_goes_to_a_host_unasked(proxy: FakeProxy) -> None:

@@ -182,6 +182,15 @@ def test_callback_is_taken_or_refused(desk: Desk) -> None:
     assert desk.events == [CallbackTaken(True), CallbackTaken(False)]
 
 
+def test_a_changed_queue_reaches_everybody_who_waits(desk: Desk) -> None:
+    desk.enter()
+    changed = SETTINGS | {"music": "rock", "whisper": "sales"}
+    desk.command((None, "1", "settings", None, None, json.dumps({"settings": changed, "entries": [9, 77]})))
+    (event,) = desk.events
+    assert isinstance(event, Moved)
+    assert (event.settings.music, desk.entry.whispers) == ("rock", True)
+
+
 def test_positions_are_read_once_for_all_who_ask(desk: Desk) -> None:
     desk.enter()
     desk.do(do.AskPosition(), do.AskPosition())
@@ -197,6 +206,12 @@ def test_positions_are_read_once_for_all_who_ask(desk: Desk) -> None:
         (row("move", settings=SETTINGS), Moved(QueueSettings(tenant=1, queue=7, name="sales", music="jazz"))),
         (row("leave", reason="timeout", to_kind=None, to=None), Diverted("", "timeout")),
         (row("leave", reason="full", to_kind="account", to="vip"), Diverted("account:vip", "full")),
+        (row("leave", reason="closed", to_kind="announcement", to="bye"), Diverted("", "closed", "bye")),
+        (row("leave", reason="closed", to_kind="reject", to="486"), Diverted("", "closed")),
+        (
+            row("leave", reason="closed", to_kind="redirect", to="sip:a@b, sip:c@d"),
+            Diverted("uri:sip:a@b", "closed"),
+        ),
         (row("play", prompt="soon"), PlayAsked("soon")),
         (row("hangup", side="agent", reason="x"), HangupAsked("x", agent_only=True)),
         (row("transfer", to_kind="number", to="200"), TransferCommanded("200")),

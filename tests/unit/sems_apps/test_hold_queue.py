@@ -102,14 +102,24 @@ def test_queue_that_answers_at_once_plays_its_greeting_first() -> None:
     assert world.hears(CALLER) == "jazz"
 
 
+def test_a_change_that_nobody_hears_begins_nothing_anew() -> None:
+    world = arrive(QueueSettings(music="jazz", announce_position=True))
+    before = dict(world.timers)
+    world.timers.clear()
+    world.feed(Moved(QueueSettings(music="jazz", announce_position=True)))
+    assert (world.timers, bool(before)) == ({}, True)
+    world.feed(Moved(QueueSettings(music="rock", announce_position=True)))
+    assert (world.hears(CALLER), world.timers) == ("rock", before)
+
+
 # ---- agents
 
 
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [
-        (408, OfferOutcome.NO_ANSWER),
-        (480, OfferOutcome.NO_ANSWER),
+        (408, OfferOutcome.UNREACHABLE),
+        (480, OfferOutcome.UNREACHABLE),
         (486, OfferOutcome.BUSY),
         (603, OfferOutcome.REJECTED),
         (404, OfferOutcome.UNREACHABLE),
@@ -125,6 +135,15 @@ def test_agent_fails_and_the_caller_keeps_his_music(code: int, outcome: OfferOut
     assert world.offers[1] == [outcome]
     assert world.hears(CALLER) == "jazz"
     assert world.in_queue
+
+
+@pytest.mark.parametrize("code", [408, 480, 487])
+def test_who_rang_before_did_not_answer(code: int) -> None:
+    world = arrive()
+    world.feed(offer())
+    world.feed(LegRinging("agent:1"))
+    world.feed(LegFailed("agent:1", code))
+    assert world.offers[1] == [OfferOutcome.NO_ANSWER]
 
 
 def test_ring_timeout_cancels_the_agent() -> None:

@@ -50,6 +50,7 @@ from sems_apps.mailbox_actions import (
     VoiceMessage,
 )
 from sems_apps.settings import QueueSettings
+from sems_apps.sounds import prompt
 from tests.support.ivr_random import random_scenario
 from tests.support.ivr_world import bundle, version
 
@@ -92,6 +93,18 @@ nodes:
   third: {kind: queue, queue: support, next: bye, on_failure: bye}
   bye: {kind: hangup, say: bye}
 """
+
+
+@pytest.mark.parametrize("then", ["account:101", "number:84951112233"])
+def test_an_announcement_that_leads_on(then: str) -> None:
+    machine = IvrMenu()
+    machine.step(ScenarioCalled("100", "9", "", "", "sorry", 1, then), 0.0)
+    (play,) = [action for action in machine.step(ScenarioLoaded(AT), 0.0) if isinstance(action, do.Play)]
+    assert play.sounds == (prompt("sorry"),)
+    actions = machine.step(PromptEnded(CALLER, play.token), 1.0)
+    (dial,) = [action for action in actions if isinstance(action, do.Dial)]
+    assert (dial.target, dial.caller_id) == (then.removeprefix("number:"), "100")
+    assert do.Bridge(CALLER, TARGET) in machine.step(LegAnswered(TARGET), 2.0)
 
 
 def test_an_unanswered_caller_hears_ringing_until_somebody_answers() -> None:
