@@ -49,6 +49,8 @@ log = logging.getLogger("media")
 #: How often the directory of prompts and our own node row are looked at.
 LOOK_SECONDS = 2.0
 PROXIES_SECONDS = 5.0
+#: Which file says what is found out anew so often: a joined one that nobody asks for is deleted after a day.
+FORGET_SECONDS = 3600.0
 CONNECT_MS = 1000
 #: Voice messages that are made ready, and PINs that are compared, at once.
 MAILBOX_WORKERS = 3
@@ -118,6 +120,7 @@ class Program:
             self.host.ears = EarsClient(self.loop, config.ears_socket)
         self._serial = 0
         self._stamp: object = None
+        self._forgot = 0.0
 
     def _acd(self, journal: JournalWriter) -> AcdPort:
         self.acd = AcdPort(self.loop, self._node, self._links, journal, self, boot=self._boot)
@@ -241,8 +244,9 @@ class Program:
         return None
 
     def _follow_prompts(self, stamp: object) -> None:
-        if stamp != self._stamp:
-            self._stamp = stamp
+        now = self.loop.now()
+        if stamp != self._stamp or now - self._forgot > FORGET_SECONDS:
+            self._stamp, self._forgot = stamp, now
             self._files.forget()
 
     def _set_draining(self, rows: Rows | None) -> None:

@@ -11,7 +11,9 @@ import hashlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ log = logging.getLogger("media")
 #: Octets of a second by payload type (RFC 3551): G.711, G.722, GSM, G.729.
 BYTES_PER_SECOND = {0: 8000, 8: 8000, 9: 8000, 3: 1650, 18: 1000}
 JOINED = "joined"
+#: Joined files are looked at so often, and kept so long after they were asked for; `forget` is due more often.
+SWEEP_SECONDS = 3600.0
+KEEP_SECONDS = 24 * 3600.0
 
 #: (work, done): do it elsewhere and tell the result on the loop; done(None) when it raised.
 Submit = Callable[[Callable[[], Any], Callable[[Any], None]], None]
@@ -39,6 +44,7 @@ class PromptFiles:
         self._index = PromptIndex(folder)
         self._lock = threading.Lock()  # workers share the index
         self._submit = submit
+        self._swept = 0.0
         self._clips: dict[_Key, Clip | None] = {}
 
     def find(
@@ -94,12 +100,26 @@ class PromptFiles:
         whole = b"".join(Path(f"{path}.{payload_type}").read_bytes() for path in paths)
         target = self._joined / hashlib.sha256(whole).hexdigest()[:32]
         file = Path(f"{target}.{payload_type}")
-        if not file.exists():
+        try:
+            os.utime(file)  # it is used: `_sweep` leaves it
+        except FileNotFoundError:
             self._joined.mkdir(parents=True, exist_ok=True)
             temporary = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}")
             temporary.write_bytes(whole)
             temporary.rename(file)
+        self._sweep()
         return Clip(str(target), len(whole) / rate)
+
+    def _sweep(self) -> None:
+        """Delete joined files that nobody has used for long: numbers and moments are rarely said twice."""
+        now = time.time()
+        if now - self._swept < SWEEP_SECONDS:
+            return
+        self._swept = now
+        for path in self._joined.iterdir():
+            with suppress(FileNotFoundError):  # other hosts sweep, too
+                if now - path.stat().st_mtime > KEEP_SECONDS:
+                    path.unlink()
 
 
 def spoken(sound: Sound, language: str) -> tuple[str, ...]:

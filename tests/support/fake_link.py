@@ -10,7 +10,8 @@ from typing import Any
 from kalibri.db import statements
 from sems_apps.host.pg_link import Rows
 
-_NAMES = {text: name for noun in ("media_host", "dial_host") for name, text in statements(noun).items()}
+_NOUNS = ("media_host", "dial_host", "mailbox_call")
+_NAMES = {text: name for noun in _NOUNS for name, text in statements(noun).items()}
 
 
 class HandLoop:

@@ -103,6 +103,8 @@ class RtpPeer:
         self._loop = loop
         self._frames: list[bytes] = []
         self._repeat = False
+        #: Frames of these that are sent.
+        self._done = 0
         self._timer: Timer | None = None
         self._sequence = random.getrandbits(16)
         self._timestamp = random.getrandbits(32)
@@ -162,9 +164,7 @@ class RtpPeer:
 
     def wait_played(self, timeout: float = 30.0) -> None:
         """Wait until all frames are sent."""
-        self._loop.wait(
-            lambda: not self._frames or self._timer is None, timeout, f"{len(self._frames)} frames sent"
-        )
+        self._loop.wait(lambda: self._done >= len(self._frames), timeout, f"{len(self._frames)} frames sent")
 
     def _progress(self, count: int) -> str:
         return f"{count} RTP packets at port {self.port}, {len(self.received)} came, {self.sent} sent"

@@ -25,7 +25,7 @@ from tests.support.sip_phone import Phone
 
 PIN = "4711"
 #: What the two callers say: a tone each.
-TONES = (400, 700)
+TONES = {"100": 400, "101": 700}
 SPOKEN_SECONDS = 2.0
 MENU = "mailbox-menu"
 #: Of the end of each sound, when another one follows at once.
@@ -89,16 +89,17 @@ def _array(samples: Sequence[int]) -> Any:
     return np.array(samples, np.int16)
 
 
-def leave(centre: IvrCentre, *tones: int) -> list[dict[str, Any]]:
-    """Let 100 leave messages; return them as they are listed, the oldest first."""
-    for number, hz in enumerate(tones, len(listed(centre)) + 1):
-        call = centre.call("sip:103@demo.test", username="100")
-        centre.hears(call, "p-hello", "beep", seconds=60)
-        call.media.play(tone(hz))
+def leave(centre: IvrCentre, *callers: str) -> list[dict[str, Any]]:
+    """Let callers leave a message each, at once; return them, the oldest first."""
+    calls = [centre.call("sip:103@demo.test", username=caller) for caller in callers]
+    for call, caller in zip(calls, callers, strict=True):
+        hears(centre, call, "p-hello", "beep")
+        call.media.play(tone(TONES[caller]))
+    for call in calls:
         call.media.wait_played()
         call.media.press("#")
         call.wait_ended()
-        centre.switch.wait(lambda count=number: len(listed(centre)) >= count, 90, "the message is stored")
+    centre.switch.wait(lambda: len(listed(centre)) == len(callers), 90, "the messages are stored")
     return listed(centre)
 
 
@@ -212,9 +213,10 @@ def kinds(centre: IvrCentre, call: Call) -> list[str]:
 
 
 def test_messages_are_heard_kept_and_deleted_by_keys(centre: IvrCentre) -> None:
-    first, second = leave(centre, *TONES)
+    first, second = leave(centre, "100", "101")
     sounds = [played(centre, first), played(centre, second)]
-    assert [is_tone(sound, hz) for sound, hz in zip(sounds, TONES, strict=True)] == [True, True]
+    for message, sound in zip((first, second), sounds, strict=True):
+        assert is_tone(sound, TONES[message["caller"]])
     phone = watches(centre)
     lamp_is(phone, "yes 2/0")
 
@@ -264,7 +266,7 @@ def test_messages_are_heard_kept_and_deleted_by_keys(centre: IvrCentre) -> None:
 
 
 def test_who_hangs_up_in_the_middle_has_not_heard_it(centre: IvrCentre) -> None:
-    [message] = leave(centre, TONES[0])
+    [message] = leave(centre, "100")
     beginning = played(centre, message)[: 10 * FRAME_BYTES]
     call = listens(centre.call("sip:*98@demo.test", username="103"))
     call.phone.wait(lambda: beginning in audio(call), 30, "the message begins")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
@@ -23,6 +24,8 @@ from callcore.speech import (
     counted,
     day,
     digits,
+    mailbox,
+    moment,
     number,
     ordinal,
     plural_form,
@@ -34,6 +37,8 @@ from kalibri.prompt_files import TEXTS
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 
 languages = st.sampled_from(LANGUAGES)
+#: Half past one in the night of the 23rd, by the clock of Moscow.
+NOW = datetime(2026, 11, 22, 22, 30, tzinfo=UTC).astimezone(ZoneInfo("Europe/Moscow"))
 
 
 def value_of(prompts: tuple[str, ...]) -> int:
@@ -164,6 +169,19 @@ def test_a_position_names_its_number(value: int, language: str) -> None:
         (clock(time(0, 30), "en"), "twelve thirty a m"),
         (position(23, "en"), "You are twenty third in the queue."),
         (digits("+7495", "en"), "plus seven four nine five"),
+        (mailbox(0, 0, "ru"), "У вас нет сообщений."),
+        (mailbox(1, 0, "ru"), "У вас одно новое сообщение"),
+        (mailbox(22, 1, "ru"), "У вас двадцать два новых сообщения и одно старое сообщение"),
+        (mailbox(11, 5, "ru"), "У вас одиннадцать новых сообщений и пять старых сообщений"),
+        (mailbox(0, 3, "ru"), "У вас три старых сообщения"),
+        (mailbox(1, 2, "en"), "You have one new message and two old messages"),
+        (moment(NOW.replace(hour=9, minute=5, day=23), NOW, "ru"), "сегодня девять часов пять минут"),
+        (moment(NOW - timedelta(days=1), NOW, "en"), "yesterday one thirty a m"),
+        (moment(NOW - timedelta(days=3), NOW, "ru"), "двадцатого ноября один час тридцать минут"),
+        (
+            moment(NOW.replace(year=2025, day=3), NOW, "ru"),
+            "третьего ноября две тысячи двадцать пятого года один час тридцать минут",
+        ),
     ],
 )
 def test_words(said: tuple[str, ...], text: str) -> None:

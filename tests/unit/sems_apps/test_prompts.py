@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,15 @@ def test_what_cannot_be_said_is_left_out() -> None:
     assert spoken(position(0), "ru") == ()
     assert spoken(digits("12a"), "ru") == ()
     assert spoken(prompt("x"), "fr") == ("x",)
+
+
+def test_joined_files_go_when_nobody_has_used_them_for_a_day(shelf: Shelf, tmp_path: Path) -> None:
+    for number in "12":
+        shelf.put(f"number-{number}", number.encode() * 160, language="ru")
+    paths = [Path(f"{clip.path}.8") for clip in (shelf.find(digits("12")), shelf.find(digits("21"))) if clip]
+    for path in paths:
+        os.utime(path, (time.time() - 25 * 3600,) * 2)
+    later = Shelf(tmp_path)  # a host that has just begun
+    later.prompts = shelf.prompts
+    assert later.find(digits("12"))
+    assert [path.exists() for path in paths] == [True, False]
