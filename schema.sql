@@ -36,4 +36,5 @@
 \ir schema/71_report_fold.sql
 \ir schema/72_form.sql
 \ir schema/73_office.sql
+\ir schema/74_line.sql
 \ir schema/80_publish.sql

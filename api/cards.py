@@ -40,6 +40,8 @@ class CardMaker:
         self._lock = threading.Lock()
         self._busy = 0
         self._conn: Conn | None = None
+        #: Number of the last event that was looked at.
+        self._seen = 0
 
     def start(self) -> None:
         """Begin."""
@@ -89,7 +91,8 @@ class CardMaker:
         """Make what is due; hand out look-ups as far as there are threads for them."""
         more = True
         while more and not self._stopping.is_set():
-            more = cards.make_cards(conn)
+            made = cards.make_cards(conn, self._seen)
+            self._seen, more = made.seen, made.more
             with self._lock:
                 free = self._places - self._busy
             for claim in cards.claim_lookups(conn, limit=free) if free > 0 else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,7 +13,6 @@ from types import TracebackType
 from psycopg.types.json import Jsonb
 
 from tests.support.fix_instance import Instance
-from tests.support.net_ports import free_port
 from tests.support.switch import Switch
 
 SETTINGS = {"proxy.flood_requests_per_2s": 0, "proxy.workers": 4, "rtp.nodes": 2}
@@ -42,28 +42,49 @@ class Centre:
         self.instance = Instance({**SETTINGS, **settings})
         self.agents: dict[str, int] = {}
         self.registered: set[str] = set()
+        #: One address for all loads: nobody else gets the carrier's port between two of them, and the phones do not
+        #: register from one contact more each time.
+        self._sockets = {
+            name: socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for name in ("carrier", "phones")
+        }
+        for bound in self._sockets.values():
+            bound.bind(("127.0.0.1", 0))
 
     def __enter__(self) -> Centre:
         try:
             self.instance.up()
             self.switch = Switch(self.instance)
             self._count_functions()
-            self.carrier_port = free_port()
+            port = int(self._sockets["carrier"].getsockname()[1])
             self.switch.add_gateway(
                 "carrier",
-                port=self.carrier_port,
-                source_port=self.carrier_port,
+                port=port,
+                source_port=port,
                 tenant_id=self.switch.tenant_id,
             )
         except BaseException:
-            self.instance.remove()
+            self._close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for bound in self._sockets.values():
+            bound.close()
         self.instance.remove()
+
+    def socket_of(self, side: str) -> socket.socket:
+        """Return the socket of the "carrier" or of the "phones", without what still came after the last load."""
+        bound = self._sockets[side]
+        bound.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                bound.recv(65_535)
+        return bound.dup()
 
     # ---- configuration
 
@@ -153,6 +174,14 @@ class Centre:
             "SELECT count(*) AS n FROM agent_live WHERE logged_in AND state NOT IN ('free', 'wrapup', 'paused')"
         )
         return int(rows[0]["n"])
+
+    def wait_over(self, callers: list[str], seconds: float) -> float:
+        """Wait until nobody is held by a call of these callers, at most so long; return after how many seconds."""
+        began = time.monotonic()
+        statement = "SELECT count(*) AS n FROM offer WHERE caller = ANY(%s) AND state <> 'ended'"
+        while self.switch.rows(statement, [callers])[0]["n"] and time.monotonic() - began < seconds:
+            time.sleep(0.05)
+        return time.monotonic() - began
 
     def wait_right(self, agents: tuple[str, ...], seconds: float) -> float:
         """Wait until these agents are free, at most so long; return after how many seconds they were."""

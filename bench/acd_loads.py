@@ -9,12 +9,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.acd_centre import Centre, Line
 from bench.acd_media import MediaLoad
-from bench.acd_sip import Agents, Callers, Leg
+from bench.acd_sip import Agents, Callers, Leg, user_of
 
 ANSWER_AFTER, TALK = 0.05, 2.0
 #: After the last call so long is waited for the end of all.
@@ -22,6 +23,8 @@ DRAIN_SECONDS = 60.0
 #: Who waits with music for L1.
 MUSIC_PROCESSES = ("media-", "rtp-", "rtpc-")
 FREEZE_SECONDS = 0.6
+#: No call waits for these.
+ONLY_ASIDE = ("watch", "ks-index", "ks-cdr", "ks-dial", "ks-ears", "ks-rec", "ks-worker", "stun", "ks-api")
 _NUMBERS = itertools.count(79000000001)
 
 
@@ -48,8 +51,8 @@ class Load:
 
     async def open(self, agents: Sequence[str]) -> None:
         """Bind the sockets, register and log in."""
-        await self.callers.open(self.centre.carrier_port)
-        await self.agents.open()
+        await self.callers.open(self.centre.socket_of("carrier"))
+        await self.agents.open(self.centre.socket_of("phones"))
         domain = self.centre.switch.DOMAIN
         for agent in agents:
             await self.agents.register(agent, domain, f"pw{agent}")
@@ -216,7 +219,7 @@ async def freezes(centre: Centre, folder: Path, line: Line) -> Mapping[str, floa
     """Stop each process for 0.6 s at 20 calls/s, one after the other."""
     metrics: dict[str, float] = {}
     for process in sorted(centre.pids()):
-        if process in ("watch", "ks-index", "ks-cdr", "stun", "ks-api"):
+        if process in ONLY_ASIDE:
             continue
         metrics |= await _frozen(centre, folder, line, process)
     return metrics
@@ -229,17 +232,18 @@ async def _frozen(centre: Centre, folder: Path, line: Line, process: str) -> Map
         calls = asyncio.create_task(load.calls_at([line], 20, 10))
         await asyncio.sleep(3)
         pids = centre.pids()[process]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        _signal(pids, signal.SIGSTOP)
         await asyncio.sleep(FREEZE_SECONDS)
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        _signal(pids, signal.SIGCONT)
         thawed = time.monotonic()
         await calls
         await load.drained()
         slow = [s.leg.began for s in load.seen.values() if not s.offers or s.offers[0][0] - s.leg.began > 0.1]
         after = max((began - thawed for began in slow), default=0.0)
         name = process.replace("-", "_")
+        print(
+            f"{process} stopped for {FREEZE_SECONDS} s: {load.failed()} failed, normal after {max(0.0, after):.2f} s"
+        )
         return {
             f"freeze_{name}_failed": load.failed(),
             f"freeze_{name}_normal_after_s": max(0.0, after),
@@ -249,19 +253,26 @@ async def _frozen(centre: Centre, folder: Path, line: Line, process: str) -> Map
         load.close()
 
 
+def _signal(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # a connection's process of PostgreSQL has ended
+            os.kill(pid, number)
+
+
 async def vanishing(centre: Centre, folder: Path, line: Line) -> Mapping[str, float]:
     """Callers, then agents, that vanish without BYE in the middle of a load; all agents are to be right in 10 s."""
     load = Load(centre, folder)
     try:
         await load.open(line.agents)
         await load.calls_at([line], 20, 5)
-        _vanish(load.callers, 10)
-        _vanish(load.agents, 10)
+        gone = [leg.user for leg in _vanish(load.callers, 10)]
+        gone += [user_of(leg.remote) for leg in _vanish(load.agents, 10)]
+        freed = asyncio.create_task(asyncio.to_thread(centre.wait_over, gone, DRAIN_SECONDS))
         await load.calls_at([line], 20, 5)
         await load.wait(lambda: all(s.leg.ended for s in load.seen.values()), DRAIN_SECONDS)
-        right = await asyncio.to_thread(centre.wait_right, line.agents, 30.0)
+        await asyncio.to_thread(centre.wait_right, line.agents, 30.0)
         return {
-            "vanished_right_after_s": right,
+            "vanished_right_after_s": await freed,
             "stuck_agents_after_vanishing": centre.wrong_agents(),
             "vanished_failed": load.failed(),
         }
@@ -269,7 +280,8 @@ async def vanishing(centre: Centre, folder: Path, line: Line) -> Mapping[str, fl
         load.close()
 
 
-def _vanish(side: Callers | Agents, number: int) -> None:
-    talking = [leg for leg in side.legs.values() if leg.answered and not leg.ended]
-    for leg in talking[:number]:
+def _vanish(side: Callers | Agents, number: int) -> list[Leg]:
+    talking = [leg for leg in side.legs.values() if leg.answered and not leg.ended][:number]
+    for leg in talking:
         side.vanish(leg)
+    return talking

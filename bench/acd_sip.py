@@ -11,9 +11,11 @@ import asyncio
 import hashlib
 import re
 import secrets
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from bench.acd_media import AGENTS, CALLERS, MediaLoad
 
@@ -113,9 +115,10 @@ class Endpoint(asyncio.DatagramProtocol):
         self._pending: dict[str, asyncio.TimerHandle] = {}
         self.loop = asyncio.get_running_loop()
 
-    async def open(self, port: int = 0) -> None:
-        """Bind the socket."""
-        transport, _ = await self.loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", port))
+    async def open(self, bound: socket.socket | None = None) -> None:
+        """Bind a socket, or use one that is bound; it is closed with the transport."""
+        where: dict[str, Any] = {"sock": bound} if bound is not None else {"local_addr": ("127.0.0.1", 0)}
+        transport, _ = await self.loop.create_datagram_endpoint(lambda: self, **where)
         self.transport: asyncio.DatagramTransport = transport
         self.address: Address = transport.get_extra_info("sockname")[:2]
 

@@ -59,6 +59,8 @@ class Stage(StrEnum):
     ASKING = "asking"
     #: An agent, or the end of the talk with him.
     QUEUED = "queued"
+    #: The caller listens to his messages.
+    LISTENING = "listening"
     #: Who was dialled answers.
     DIALLING = "dialling"
     #: Who was reached leaves.
@@ -73,7 +75,7 @@ class Stage(StrEnum):
 
 
 #: Stages in which somebody else has the caller: the clock of the scenario stands still.
-AWAY = frozenset({Stage.QUEUED, Stage.TALKING})
+AWAY = frozenset({Stage.QUEUED, Stage.TALKING, Stage.LISTENING})
 
 
 class Call:

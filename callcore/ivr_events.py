@@ -78,6 +78,14 @@ class QueueLeft(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MailboxLeft(Event):
+    """The caller has done with the mailbox and is still here."""
+
+    #: Why he was not let in; "": he was.
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingFailed(Event):
     """A message cannot be recorded."""
 
@@ -177,6 +185,13 @@ class EnterQueue(Action):
     """Put the caller into a queue; QueueLeft comes, or the end."""
 
     queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnterMailbox(Action):
+    """Let the caller listen to a mailbox; MailboxLeft comes, or the end."""
+
+    mailbox: str
 
 
 @dataclass(frozen=True, slots=True)

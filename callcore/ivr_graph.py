@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from callcore.ivr_model import Branch, Hangup, Node, NodeKind, Queue, Scenario, Sub, Transfer
+from callcore.ivr_model import Branch, Hangup, Mailbox, Node, NodeKind, Queue, Scenario, Sub, Transfer
 
 _SHAPES: Mapping[NodeKind, str] = {
     NodeKind.MENU: "hexagon",
@@ -55,6 +55,8 @@ def _what(node: Node) -> str:
     match node:
         case Queue():
             return f"queue {node.queue}"
+        case Mailbox():
+            return f"mailbox {node.mailbox}"
         case Transfer():
             return f"transfer {node.to_kind}:{node.to}"
         case Sub():

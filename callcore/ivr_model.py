@@ -40,6 +40,8 @@ class NodeKind(StrEnum):
     TRANSFER = "transfer"
     #: Take a message.
     RECORD = "record"
+    #: Let the caller listen to the messages of a mailbox.
+    MAILBOX = "mailbox"
     #: Have the caller called back by a queue.
     CALLBACK = "callback"
     #: End the call.
@@ -376,6 +378,20 @@ class Record(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mailbox(Node):
+    """Let the caller listen to a mailbox, with its PIN; who is not let in is a failure."""
+
+    kind = NodeKind.MAILBOX
+    may_fail = True
+    mailbox: str
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What the name of the mailbox is made of."""
+        return names_in(self.mailbox)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Callback(Node):
     """Have a number called back by a queue; one that the queue does not take is a failure."""
 
@@ -423,7 +439,7 @@ class Return(Node):
 #: Nodes behind which nothing comes.
 ENDS = frozenset({NodeKind.HANGUP, NodeKind.RETURN})
 #: Nodes whose call may end without a next one.
-MAY_END = frozenset({NodeKind.QUEUE, NodeKind.TRANSFER})
+MAY_END = frozenset({NodeKind.QUEUE, NodeKind.TRANSFER, NodeKind.MAILBOX})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from callcore.ivr_model import (
     Hangup,
     Http,
     Lookup,
+    Mailbox,
     Menu,
     NodeKind,
     Play,
@@ -423,6 +424,19 @@ def _message_failed(call: Call, event: ev.RecordingFailed) -> Way:
     return call.failed("cannot record")
 
 
+def _mailbox(call: Call, node: Mailbox) -> Way:
+    mailbox = call.fill(node.mailbox)
+    if not is_dialable(mailbox):  # variables come from web servers and tables, too
+        return call.failed(f'"{clean(mailbox)}" is no mailbox')
+    call.stage = Stage.LISTENING
+    call.do(ev.EnterMailbox(mailbox))
+    return None
+
+
+def _mailbox_left(call: Call, event: ev.MailboxLeft) -> Way:
+    return call.failed(event.failure) if event.failure else _after_talk(call)
+
+
 # ------------------------------------------------------------------------------------------- ends
 
 
@@ -488,6 +502,7 @@ ENTER: Mapping[NodeKind, _Enter] = {
     NodeKind.QUEUE: _queue,
     NodeKind.TRANSFER: _transfer,
     NodeKind.RECORD: _record,
+    NodeKind.MAILBOX: _mailbox,
     NodeKind.CALLBACK: _callback,
     NodeKind.HANGUP: _hangup,
     NodeKind.SCENARIO: _sub,
@@ -511,6 +526,7 @@ ON: Mapping[tuple[Stage, type[Event]], _On] = {
     (Stage.ASKING, ev.Answered): _told,
     (Stage.ASKING, ev.TimeUp): _not_told,
     (Stage.QUEUED, ev.QueueLeft): _queue_left,
+    (Stage.LISTENING, ev.MailboxLeft): _mailbox_left,
     (Stage.DIALLING, ev.Reached): _reached,
     (Stage.DIALLING, ev.NotReached): _not_reached,
     (Stage.DIALLING, ev.TimeUp): _rang_too_long,

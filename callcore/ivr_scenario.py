@@ -24,6 +24,7 @@ from callcore.ivr_model import (
     Hangup,
     Http,
     Lookup,
+    Mailbox,
     Menu,
     Node,
     NodeKind,
@@ -404,6 +405,10 @@ def _record(fields: Fields, common: dict[str, Any]) -> Node:
     )
 
 
+def _mailbox(fields: Fields, common: dict[str, Any]) -> Node:
+    return Mailbox(mailbox=fields.text("mailbox", None), lines=_lines(fields), **common)
+
+
 def _callback(fields: Fields, common: dict[str, Any]) -> Node:
     number = fields.text("number", "{caller}")
     return Callback(queue=fields.text("queue", None), number=number, lines=_lines(fields), **common)
@@ -429,7 +434,7 @@ _KINDS: Mapping[str, type[Node]] = {
     kind.kind: kind
     for kind in (
         *(Play, Menu, Collect, Branch, Set, Http, Lookup),
-        *(Queue, Transfer, Record, Callback, Hangup, Sub, Return),
+        *(Queue, Transfer, Record, Mailbox, Callback, Hangup, Sub, Return),
     )
 }
 _READ: Mapping[str, Callable[[Fields, dict[str, Any]], Node]] = {
@@ -443,6 +448,7 @@ _READ: Mapping[str, Callable[[Fields, dict[str, Any]], Node]] = {
     NodeKind.QUEUE: _queue,
     NodeKind.TRANSFER: _transfer,
     NodeKind.RECORD: _record,
+    NodeKind.MAILBOX: _mailbox,
     NodeKind.CALLBACK: _callback,
     NodeKind.HANGUP: _hangup,
     NodeKind.SCENARIO: _sub,

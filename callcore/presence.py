@@ -88,14 +88,15 @@ _ON_THE_PHONE = frozenset({"busy", "ringing"})
 _ACTIVITIES = {"paused": "away", "wrapup": "busy", "offline": "away"}
 
 
-def message_summary(entity: str, *, new: int, old: int) -> str:
+def message_summary(account: str, *, new: int, old: int) -> str:
     """Return what waits in a mailbox (RFC 3842 section 5.2): the lamp is on while there is something new.
 
-    Urgent messages do not exist here: phones want both numbers all the same.
+    account: the URI that the phone's message key calls. Urgent messages do not exist here: phones want both numbers
+    all the same.
     """
     lines = (
         f"Messages-Waiting: {'yes' if new else 'no'}",
-        f"Message-Account: {entity}",
+        f"Message-Account: {account}",
         f"Voice-Message: {new}/{old} (0/0)",
     )
     return "".join(f"{line}\r\n" for line in lines)

@@ -8,7 +8,7 @@ and neuter, `-gen` genitive, `ordinal-3`, `minute-one|few|many` (the form that a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -53,6 +53,8 @@ UNITS: Mapping[str, Gender] = {
     "thousand": Gender.FEMININE,
     "million": Gender.MASCULINE,
     "billion": Gender.MASCULINE,
+    "message-new": Gender.NEUTER,
+    "message-old": Gender.NEUTER,
 }
 #: Currency (ISO 4217) → its units, the greater one first.
 CURRENCIES: Mapping[str, tuple[str, str]] = {
@@ -269,6 +271,42 @@ def _check(language: str) -> None:
         raise BadSpeech(f"{language} is none of {', '.join(LANGUAGES)}")
 
 
+# --------------------------------------------------------------------------------------------- voice mail
+
+
+def mailbox(new: int, old: int, language: str) -> Prompts:
+    """Say what waits in a mailbox: "you have two new messages and one old message". Raises BadSpeech."""
+    _check(language)
+    if new < 0 or old < 0:
+        raise BadSpeech(f"{new} new and {old} old messages cannot be")
+    if not new and not old:
+        return ("mailbox-empty",)
+    said = counted(new, "message-new", language) if new else ()
+    if old:
+        said += (("mailbox-and",) if new else ()) + counted(old, "message-old", language)
+    return ("mailbox-you-have", *said)
+
+
+def moment(value: datetime, now: datetime, language: str) -> Prompts:
+    """Say when something was, by the clock of `now`'s zone: "yesterday nine thirty a. m."; raises BadSpeech.
+
+    Both are aware. The year is told when it is not that of `now`.
+    """
+    _check(language)
+    there = value.astimezone(now.tzinfo)
+    told = clock(there.time(), language)
+    if there.date() == now.date():
+        return ("today", *told)
+    if there.date() == now.date() - timedelta(days=1):
+        return ("yesterday", *told)
+    with_year = there.year != now.year
+    if language == "en":
+        return (*day(there.date(), "en", with_year=with_year), *told)
+    # Russian dates something by the genitive: двадцать второго ноября.
+    year = (*_year_ru(there.year), "year-gen") if with_year else ()
+    return (*_ordinal(there.day, "ru", "-gen"), f"month-{there.month}", *year, *told)
+
+
 # ------------------------------------------------------------------------------------------------- names
 
 
@@ -285,5 +323,9 @@ def all_names(language: str) -> frozenset[str]:
     every += [day(date(n, 1, 1), language, with_year=True) for n in range(1900, 2100)]
     every += [clock(time(hour, minute), language) for hour in range(24) for minute in (0, 5, 30)]
     every += [position(n, language) for n in (1, 22, ORDINAL_LIMIT)]
+    every += [mailbox(new, old, language) for new in (0, 1, 2, 5) for old in (0, 1, 2, 5)]
+    later = datetime(2026, 3, 15, 12, tzinfo=UTC)
+    every += [moment(datetime(2026, 1, n, 12, tzinfo=UTC), later, language) for n in range(1, 32)]
+    every += [moment(later - timedelta(days=days), later, language) for days in (0, 1, 400)]
     every += [wait(low, high, language) for high in range(62) for low in range(high + 1)]
     return frozenset(name for names in every for name in names)

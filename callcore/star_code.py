@@ -64,6 +64,8 @@ class StarAction(StrEnum):
     PARK = "park"
     #: Take the call that is parked at the slot that follows; of a transfer: park one there.
     UNPARK = "unpark"
+    #: Listen to the own voice mail, or, with its PIN, to that of who follows.
+    MAILBOX = "mailbox"
 
 
 #: Actions that are calls: they change nothing that is stored.
@@ -76,6 +78,7 @@ CALLS = frozenset(
         StarAction.PICKUP,
         StarAction.PARK,
         StarAction.UNPARK,
+        StarAction.MAILBOX,
     }
 )
 #: What follows each code that wants something; others stand alone.
@@ -94,6 +97,7 @@ ARGUMENTS: Mapping[StarAction, re.Pattern[str]] = {
     StarAction.PICKUP: re.compile(_NUMBER, re.ASCII),
     StarAction.PARK: re.compile(r"([0-9]{1,2})?", re.ASCII),
     StarAction.UNPARK: re.compile(r"[0-9]{1,2}", re.ASCII),
+    StarAction.MAILBOX: re.compile(rf"({_NUMBER})?", re.ASCII),
 }
 #: Codes of a tenant that has not said otherwise.
 DEFAULT_CODES: Mapping[StarAction, str] = {
@@ -121,6 +125,7 @@ DEFAULT_CODES: Mapping[StarAction, str] = {
     StarAction.PICKUP: "**",
     StarAction.PARK: "*70",
     StarAction.UNPARK: "*71",
+    StarAction.MAILBOX: "*98",
 }
 #: Form of a code.
 CODE = re.compile(r"[*#][0-9*#]{0,7}", re.ASCII)

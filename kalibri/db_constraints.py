@@ -21,6 +21,8 @@ UNIQUE = {
     "park_policy_pkey": "the tenant has a policy of parked calls already",
     "parked_call_pkey": "the slot is taken",
     "parked_call_call_key": "the call is parked already",
+    "line_state_pkey": "the proxy has told of the line already",
+    "line_watch_pkey": "the proxy watches the line already",
     "hunt_group_account_key": "the tenant has an account of this name already",
     "hunt_group_member_pkey": "the account is in this hunt group already",
     "hunt_group_name_key": "the tenant has a hunt group of this name already",
@@ -46,6 +48,7 @@ UNIQUE = {
     "ivr_scenario_pkey": "this version of the scenario was made at the same time: try again",
     "ivr_table_pkey": "the tenant has a table of this name already",
     "mailbox_pkey": "the mailbox has addresses already",
+    "mailbox_phone_pkey": "it is set already how this mailbox is listened to",
     "office_pkey": "the tenant has an office of this name already",
     "music_class_pkey": "the tenant has music of this name already",
     "node_name_key": "a node of this name exists already",
@@ -107,6 +110,8 @@ CHECKS = {
     "office_made_check": "what was made is a list",
     "office_name_check": "name of the office: 1 to 31 small letters, digits and - (a letter first)",
     "mailbox_name_check": "mailbox: 1 to 64 letters, digits and _ . + * # -",
+    "mailbox_phone_name_check": "mailbox: 1 to 64 letters, digits and _ . + * # -",
+    "mailbox_phone_language_check": "language: ru or en",
     "mailbox_recipients_check": "a mailbox has 1 to 20 addresses",
     "voice_message_letter_check": "a letter that is to be sent has a time when it is given up",
     "account_caller_pattern_check": "caller: up to 64 letters, digits and _ . # -, without +; * at the end: a prefix",
@@ -406,6 +411,8 @@ REFERENCES = {
     "stored_message_tenant_fkey": Reference(_TENANT, "messages still wait for accounts of the tenant"),
     "office_tenant_fkey": Reference(_TENANT, "the tenant still has offices"),
     "mailbox_account_fkey": Reference("there is no such account", "the account still has a mailbox"),
+    "mailbox_phone_account_fkey": Reference("there is no such account", "the account still has a mailbox"),
+    "mailbox_phone_tenant_fkey": Reference(_TENANT, "the tenant still has mailboxes"),
     "mailbox_tenant_fkey": Reference(_TENANT, "the tenant still has mailboxes"),
     "voice_message_account_fkey": Reference("there is no such account", "the account still has messages"),
     "voice_message_recording_fkey": Reference(
@@ -429,6 +436,8 @@ REFERENCES = {
     "forward_policy_tenant_fkey": Reference(_TENANT, "the tenant still has a forwarding policy"),
     "park_policy_tenant_fkey": Reference(_TENANT, "the tenant still has a policy of parked calls"),
     "parked_call_tenant_fkey": Reference(_TENANT, "the tenant still has parked calls"),
+    "line_state_tenant_fkey": Reference(_TENANT, "lines of the tenant are still watched"),
+    "line_watch_tenant_fkey": Reference(_TENANT, "lines of the tenant are still watched"),
     "hunt_group_member_account_fkey": Reference(
         "the tenant has no such account", "the account is still in a hunt group"
     ),

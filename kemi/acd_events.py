@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from callcore.errors import KalibriError
 from kalibri.services.node import node_of_process
+from kemi import far_ends
 from kemi.worker import Worker
 
 ACD, _OFFER, _AGENT = "ks_acd", "ks_offer", "ks_agent"
@@ -121,6 +122,9 @@ def dialog(worker: Worker, name: str) -> None:
     sip_call_id = worker.port.text("$dlg(callid)")
     if name in ("dialog:end", "dialog:failed"):
         worker.port.set_dialog(ACD, _OVER)
+        far_ends.end(worker, sip_call_id)
+    else:
+        far_ends.follow(worker, sip_call_id)
     if told.kind == "legs":
         _leg_event(worker, name, told, sip_call_id)
     elif name == "dialog:start":

@@ -22,7 +22,7 @@ from kemi.ks_route.model import (
 from kemi.ks_route.options import RouteOptions
 from kemi.ks_route.steering import steer
 from kemi.ksr_port import NAT_TESTS_REPLY
-from kemi.peers import HOP, PEER
+from kemi.peers import ALSO, HOP, PEER
 from kemi.routing_facts import make_world
 from kemi.worker import Worker
 
@@ -42,6 +42,7 @@ def decision(worker: Worker, leg: HostLeg, request: RouteRequest) -> Decision:
             tenant_id=tenant_id,
             a_sent=a_sent,
             b_sent=b_sent,
+            also=tuple(leg.arg.get(ALSO, "").split()) if HOP in leg.arg else (),
             options=RouteOptions(ring_timeout_seconds=RING_SECONDS),
             reason=f"{leg.leg} leg of a media host",
         )

@@ -13,7 +13,7 @@ from callcore.cdr import cause_of
 from callcore.diversion import Diversion, headers
 from callcore.gateway import penalty_after_failures, should_fail_over
 from callcore.sip import SipCode, reason_phrase
-from kemi import media_policy, media_relay, peers, ringing
+from kemi import forking, lines, media_policy, media_relay, peers, ringing
 from kemi.call_state import END_TOLD, CallState, Target, decode
 from kemi.leg import kind_of
 from kemi.proxy_start import is_settling
@@ -112,6 +112,7 @@ def try_targets(worker: Worker, state: CallState, routes: Routes) -> CallState |
             continue
         if state.pickup:
             ringing.note(worker, state, target)
+        lines.ring(worker, state, forking.here(worker, target))
         if _send(worker, target, routes):
             return None
         _journal_end(worker, state, int(SipCode.SERVICE_UNAVAILABLE), "cannot be sent", failover=True)
@@ -152,23 +153,10 @@ def _aim(worker: Worker, state: CallState, target: Target) -> bool:
         # Kamailio would answer a media host's call from the socket that it came in on, or where the last host was.
         port.send_from("public")
     if target.kind == "account":
-        if target.also:
-            return _aim_at_all(worker, target)
-        return port.set_ruri(target.uri) and port.lookup_contacts(target.uri)
+        return forking.aim(worker, target)
     if target.next_hop:
         port.set_next_hop(target.next_hop)
     return port.set_ruri(target.uri)
-
-
-def _aim_at_all(worker: Worker, target: Target) -> bool:
-    """Point the request at the contacts of several accounts; False when none of them has one."""
-    port, found = worker.port, False
-    for uri in (target.uri, *target.also.split(" ")):
-        if found:
-            port.add_contacts(uri)
-        else:
-            found = port.set_ruri(uri) and port.lookup_contacts(uri)
-    return found
 
 
 def _send(worker: Worker, target: Target, routes: Routes) -> bool:
@@ -233,12 +221,13 @@ def branch(worker: Worker) -> None:
     state = load(worker)
     if state is None or state.current is None:
         return
-    if state.current.kind == peers.PEER:
-        for line in peers.headers(state):
-            port.append_header(line)
+    for line in _told_proxy(worker, state, state.current):
+        port.append_header(line)
     if state.current.asserted:
         port.append_header(state.current.asserted)
-    if state.pickup and port.table_text(ringing.TABLE, f"{TAKEN_BY}{state.call_id}") is not None:
+    taken_by = port.table_text(ringing.TABLE, f"{TAKEN_BY}{state.call_id}") if state.pickup else None
+    if taken_by is not None:
+        port.set_avp(f"{forking.MEMBER}{port.branch_index()}", taken_by)
         for line in ANSWER_AT_ONCE:
             port.append_header(line)
     if state.diversions:
@@ -260,6 +249,14 @@ def branch(worker: Worker) -> None:
         worker.journal.event("media.unavailable", call=state.call_id, tenant=state.tenant_id)
         port.set_avp(_NO_MEDIA, "1")
         port.drop_branch()
+
+
+def _told_proxy(worker: Worker, state: CallState, target: Target) -> tuple[str, ...]:
+    """Return what another proxy is told, where this branch goes to one."""
+    if target.kind == peers.PEER:
+        return peers.headers(state)
+    names = forking.begin_branch(worker) if target.kind == "account" else []
+    return peers.headers(state, names[1:]) if names else ()
 
 
 def _told_diversions(worker: Worker, state: CallState, target: Target) -> tuple[str, ...]:
@@ -336,6 +333,7 @@ def next_target(worker: Worker, state: CallState) -> None:
         _leave(worker, state.current)
         if state.pickup:
             ringing.forget(worker, state, state.current)
+        lines.ring(worker, state, [])
     # Else tm would judge the next attempt, and answer the caller, by the best response of all attempts.
     worker.port.forget_replies()
 

@@ -15,8 +15,9 @@ from kemi import (
     forwarding,
     hosted_media,
     limits,
+    lines,
     park,
-    presence,
+    peers,
     queue_calls,
     ringing,
     service_calls,
@@ -25,6 +26,8 @@ from kemi import (
 from kemi.admission import Sender, identify, is_internal
 from kemi.call_state import CallState, Target
 from kemi.forwarding import Arrived
+from kemi.hosted_call import ToHost
+from kemi.ks_acd.media_host import HostLeg
 from kemi.ks_acd.model import QueueRecord
 from kemi.ks_route.decide import decide
 from kemi.ks_route.model import (
@@ -67,11 +70,7 @@ def invite(worker: Worker, sip: SipRequest) -> None:
     sender = identify(worker, sip)
     if sender is None:
         return
-    given = sender.leg.call_id if sender.leg else None
-    call_id = str(given) if given else worker.new_call_id()
-    worker.port.name_call(call_id)
-    worker.port.table_set("seen", sip.transaction_key, call_id)
-    worker.port.new_transaction()
+    call_id = _begin(worker, sip, sender)
     request = _route_request(worker, sip, sender, call_id)
     hidden_once: bool | None = None
     hosted: Decision | None = park.parked(worker, request)
@@ -103,6 +102,20 @@ def invite(worker: Worker, sip: SipRequest) -> None:
         forwarding.tell(worker, call_id, decision.tenant_id, arrived.diversions, decision.b_sent)
     _follow(worker, sip, sender, decision, call_id, arrived)
     worker.journal.flush()
+
+
+def _begin(worker: Worker, sip: SipRequest, sender: Sender) -> str:
+    """Give the call its id and its transaction; return the id."""
+    given = sender.leg.call_id if sender.leg else None
+    call_id = str(given) if given else worker.new_call_id()
+    worker.port.name_call(call_id)
+    worker.port.table_set("seen", peers.request_key(worker, sip), call_id)
+    # Who came through another proxy has his alias from there. It must be in the message that the transaction keeps:
+    # what a failure route sends is made of that.
+    if application_calls.may_go_on(sender.leg) and worker.port.is_behind_nat():
+        worker.port.add_contact_alias()
+    worker.port.new_transaction()
+    return call_id
 
 
 #: A user part that may be a code: * and #, the latter mostly escaped.
@@ -148,7 +161,7 @@ def _seen_before(worker: Worker, sip: SipRequest) -> bool:
     No transaction knows it, so either it came back to us (loop), or the proxy restarted since it was relayed: then
     the call lives on at the callee, whose answer will pass by Via; a second INVITE would make a second call.
     """
-    known = worker.port.table_text("seen", sip.transaction_key)
+    known = worker.port.table_text("seen", peers.request_key(worker, sip))
     if known is None:
         return False
     if known.startswith(RECOVERED):
@@ -217,7 +230,7 @@ def _journal_start(
         from_tag=sip.from_tag,
         cseq=sip.cseq,
         emergency=decision.emergency,
-        **({"leg": leg, "offer": sender.leg.offer_id or None} if sender.leg else {}),
+        **(_of_leg(sender.leg) if sender.leg else {}),
     )
     journal.event_with_next(
         kind_of("call.route", leg),
@@ -233,6 +246,11 @@ def _journal_start(
         targets=_targets_for_story(decision),
         reason=decision.reason,
     )
+
+
+def _of_leg(leg: HostLeg) -> dict[str, object]:
+    """Return what the story tells of a leg; a restart tells by `hop` one INVITE of another proxy from the next."""
+    return {"leg": leg.leg, "offer": leg.offer_id or None, "hop": leg.arg.get(peers.HOP)}
 
 
 def _targets_for_story(decision: Decision) -> list[dict[str, object]]:
@@ -254,8 +272,8 @@ def _targets_for_story(decision: Decision) -> list[dict[str, object]]:
         return [{"uri": decision.uri}]
     if isinstance(decision, ToService):
         return [{"service": decision.kind.value, "name": decision.name}]
-    if isinstance(decision, park.ToPark):
-        return [{"service": park.APPLICATION, "name": decision.b_sent}]
+    if isinstance(decision, ToHost):
+        return [{"service": decision.application, "name": decision.b_sent}]
     return []
 
 
@@ -337,18 +355,16 @@ def _relay(
     agents = _agents_in(sender, targets)
     if agents:
         acd_events.begin_legs(worker, decision.tenant_id, agents, decision.b_sent)
-    _show_watchers(worker, sender, decision, call_id)
     attempts.try_next(worker, state, forwarding.divert)
 
 
-def _show_watchers(worker: Worker, sender: Sender, decision: Decision, call_id: str) -> None:
-    """Tell those who watch the lines of this call that it begins."""
-    if sender.leg is None:
-        caller = sender.account.username if sender.account is not None else ""
-        called = (decision.username,) if isinstance(decision, RelayToAccount) else ()
-        presence.begin(
-            worker, call_id, decision.tenant_id, (caller, decision.a_sent), called, hidden=decision.hidden
-        )
+def _show_caller(
+    worker: Worker, sip: SipRequest, sender: Sender, decision: Decision, state: CallState
+) -> None:
+    """Tell those who watch the caller's line that it calls."""
+    if sender.account is not None:
+        called = decision.username if isinstance(decision, RelayToAccount) else sip.ruri_user
+        lines.begin(worker, state, sender.account.username, called)
 
 
 def _to_queue(
@@ -398,9 +414,6 @@ def _open(
         hidden=decision.hidden,
         pickup=pickup_allowed,
     )
-    # Who came through another proxy has his alias from there.
-    if application_calls.may_go_on(sender.leg) and port.is_behind_nat():
-        port.add_contact_alias()
     port.track_dialog()
     refusal = None
     if sender.leg is None or application_calls.is_limited(sender.leg):
@@ -414,6 +427,7 @@ def _open(
         port.reply(SipCode.FORBIDDEN, "Call Limit Reached")
         return None
     _describe_dialog(worker, decision, state)
+    _show_caller(worker, sip, sender, decision, state)
     if sender.account is not None and sender.account.username != decision.a_sent:
         port.set_dialog(park.CALLER, sender.account.username)
     if options.record:

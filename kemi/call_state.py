@@ -49,6 +49,13 @@ class Target:
     group: str = ""
     #: Addresses of record that ring at the same time, separated by blanks.
     also: str = ""
+    #: Internal sockets of the other proxies, separated by blanks: phones there ring at the same time (kemi/forking.py).
+    peers: str = ""
+
+    @property
+    def rings_together(self) -> bool:
+        """Tell whether it is a hunt group whose members all ring at once."""
+        return self.group != "" and self.group == self.username
 
 
 @value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callcore.cdr import cause_of
 from callcore.sip import SipCode, reason_phrase
-from kemi import acd_events, presence
+from kemi import acd_events, lines, presence
 from kemi.call_state import END_TOLD
 from kemi.ksr_port import Fields, KsrPort
 from kemi.leg import kind_of, read_dialog
@@ -14,17 +14,15 @@ from kemi.worker import Worker
 #: What the dialog module calls the changes of a dialog that it has no name for (early, acknowledged).
 NO_EVENT = "unknown"
 _DIALOG = Fields(
-    *(
-        f"$dlg_var({name})"
-        for name in ("ks_call", "ks_leg", "ks_tenant", "ks_n", acd_events.ACD, presence.WATCHED)
-    )
+    *(f"$dlg_var({name})" for name in ("ks_call", "ks_leg", "ks_tenant", "ks_n", acd_events.ACD)),
+    *lines.DIALOG_ID,
 )
 _ENDED_BY = Fields("$rm", "$ci", "$ft", "$dlg(callid)", "$dlg(from_tag)", "$hdr(Reason)")
 
 
 def dialog(worker: Worker, name: str) -> None:
     """A dialog was answered, ended or failed; its facts are read from the dialog, not from the message."""
-    call_id, told, tenant, winner, agents, watched = worker.port.read_all(_DIALOG)
+    call_id, told, tenant, winner, agents, entry, number = worker.port.read_all(_DIALOG)
     leg = ""
     if call_id is None:
         if told is None:
@@ -35,8 +33,8 @@ def dialog(worker: Worker, name: str) -> None:
     if name == NO_EVENT:
         return
     tenant_id = int(tenant) if tenant else None
-    if watched and tenant_id is not None:
-        presence.dialog(worker, name, call_id, tenant_id, watched)
+    if name in ("dialog:end", "dialog:failed"):
+        lines.over(worker, f"{entry}:{number}")
     if name == "dialog:start":
         kind = kind_of("call.answer", leg)
         worker.journal.event(kind, call=call_id, tenant=tenant_id, n=int(winner or 1), code=int(SipCode.OK))
@@ -79,6 +77,13 @@ def dialog_timeout(worker: Worker) -> None:
     dialog(worker, "dialog:end")
     worker.port.set_dialog(END_TOLD, "1")
     worker.port.hang_up()
+
+
+def far_end_gone(worker: Worker) -> None:
+    """End a call that one side has left without BYE; its dialog was found (KsrPort.find_dialog)."""
+    dialog(worker, "dialog:end")
+    worker.port.set_dialog(END_TOLD, "1")
+    worker.port.hang_up(found=True)
 
 
 def _reached_limit(port: KsrPort) -> bool:

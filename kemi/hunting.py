@@ -1,8 +1,8 @@
 """Turns a hunt group into the targets of a call. Pure but for the directory that it reads.
 
 All members ring at once, or one after the other. A member's forwardings do not count here, his refusals do
-(callcore/account_service.py). Members of a parallel group ring where this proxy has their contacts; those of a serial
-one are looked for at the other proxies too.
+(callcore/account_service.py). Members are looked for at the other proxies too: those of a serial group one proxy after
+the other, those of a parallel one at all proxies at once (kemi/forking.py).
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ def targets(
         for name in group.members
         if in_group(worker.directory.services(decision.tenant_id, name), caller) and name != decision.a_sent
     ]
+    hops = " ".join(peers.next_hops(worker)) if others else ""
     if group.mode is HuntMode.PARALLEL:
-        return _together(group, [aor(name, tenant.realm) for name in members])
+        return _together(group, [aor(name, tenant.realm) for name in members], hops)
     found: list[Target] = []
     for name in members:
-        member = _member(group, aor(name, tenant.realm), name)
+        member = _member(group, aor(name, tenant.realm), name, hops=hops)
         found += [member, *(peers.targets(worker, member) if others else ())]
     return tuple(found)
 
 
-def _member(group: HuntGroup, uri: str, username: str | None, also: str = "") -> Target:
+def _member(group: HuntGroup, uri: str, username: str | None, also: str = "", hops: str = "") -> Target:
     return Target(
         "account",
         uri,
@@ -49,8 +50,9 @@ def _member(group: HuntGroup, uri: str, username: str | None, also: str = "") ->
         no_reply_timeout_ms=min(PHONE_NO_REPLY_MS, 1000 * group.ring_seconds),
         group=group.name,
         also=also,
+        peers=hops,
     )
 
 
-def _together(group: HuntGroup, uris: list[str]) -> tuple[Target, ...]:
-    return (_member(group, uris[0], group.name, " ".join(uris[1:])),) if uris else ()
+def _together(group: HuntGroup, uris: list[str], hops: str) -> tuple[Target, ...]:
+    return (_member(group, uris[0], group.name, " ".join(uris[1:]), hops),) if uris else ()

@@ -26,6 +26,7 @@ from kemi import (  # noqa: E402
     attempts,
     events,
     forwarding,
+    line_exchange,
     messages,
     queue_calls,
     recovery,
@@ -164,6 +165,10 @@ class Kalibri:
     def ksr_watch_timer(self, msg: Any, name: str) -> int:
         """Look after trunks once a second, in a process of its own."""
         return self._guard("watch", watch.tick)
+
+    def ksr_lines_timer(self, msg: Any, name: str) -> int:
+        """Follow watched lines twice a second, in a process of its own."""
+        return self._guard("lines", line_exchange.tick)
 
 
 def mod_init() -> Kalibri:

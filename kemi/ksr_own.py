@@ -8,6 +8,7 @@ from typing import Any
 
 #: Locks live in a table of their own: a lock holds a whole slot of its table.
 _LOCKS = "lock"
+_ITERATOR = "items"
 
 
 class OwnRequests:
@@ -36,6 +37,18 @@ class OwnRequests:
         """Give the To of this request our tag, at once: so the response has it, and we know it."""
         self._ksr.textops.subst_hf("To", f"/^(.*)$/\\1;tag={tag}/", "f")
         self._ksr.textopsx.msg_apply_changes()
+
+    def table_items(self, table: str) -> list[tuple[str, str]]:
+        """Return all entries of a shared table, those that come or go meanwhile or not."""
+        found: list[tuple[str, str]] = []
+        self._ksr.htable.sht_iterator_start(_ITERATOR, table)
+        try:
+            while self._ksr.htable.sht_iterator_next(_ITERATOR) > 0:
+                key, value = (self._ksr.pv.get(f"$shtit{part}({_ITERATOR})") for part in ("key", "val"))
+                found.append((str(key), str(value)))
+        finally:  # it holds a lock
+            self._ksr.htable.sht_iterator_end(_ITERATOR)
+        return found
 
     @contextmanager
     def locked(self, key: str) -> Iterator[None]:

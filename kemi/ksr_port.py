@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from kemi.ksr_branches import Branches
+from kemi.ksr_dialogs import Dialogs
 from kemi.ksr_digest import Digest
 from kemi.ksr_own import OwnRequests
 from kemi.sip_request import SipRequest
@@ -35,21 +37,6 @@ REGISTRATION_ONGOING = -2
 #: Expires (256), Proxy-Require (512: 420), URIs (1024), Via (16384); URIs: Request-URI, From, To.
 SANITY_CHECKS = 1 | 2 | 4 | 32 | 64 | 128 | 256 | 512 | 1024 | 16384
 SANITY_URIS = 7
-#: What a BYE of our own to the callee is made of ($dlg; "from" is the caller, "to" the callee).
-#: The native route of conf/kamailio.cfg that a dialog runs when its time is up (KEMI has no callback of its own: in
-#: Kamailio 5.6 the event "dialog:timeout" is prepared and never raised).
-DIALOG_TIMEOUT_ROUTE = "DIALOG_TIMEOUT"
-_BYE_PARTS = (
-    "callid",
-    "from_uri",
-    "from_tag",
-    "from_cseq",
-    "to_uri",
-    "to_tag",
-    "to_contact",
-    "to_rs",
-    "to_bindaddr",
-)
 
 
 class UndecodableValue(Exception):
@@ -81,7 +68,7 @@ _REQUEST = Fields(
 _NULL = "<null>"
 
 
-class KsrPort(Digest, OwnRequests):
+class KsrPort(Dialogs, Digest, OwnRequests, Branches):
     """Everything that kemi/ asks of Kamailio."""
 
     def __init__(self, ksr: Any) -> None:
@@ -192,6 +179,14 @@ class KsrPort(Digest, OwnRequests):
     def branch_index(self) -> int:
         """Return the number of the branch that is sent or that a reply came from."""
         return self.number("$T_branch_idx")
+
+    def dialog(self, name: str) -> str | None:
+        """Return a variable of the dialog."""
+        try:
+            value = self._ksr.dialog.var_get(name)
+        except UnicodeDecodeError as error:
+            raise UndecodableValue(name) from error
+        return None if value is None else str(value)
 
     # ---- checks
 
@@ -386,18 +381,6 @@ class KsrPort(Digest, OwnRequests):
         self._ksr.setbflag(BRANCH_FLAG_NAT)
         self._ksr.setbflag(BRANCH_FLAG_PING)
 
-    def lookup_contacts(self, aor: str) -> bool:
-        """Make the contacts of an AoR the targets of the request; False when there is none."""
-        return bool(self._ksr.registrar.lookup_uri("location", aor) > 0)
-
-    def add_contacts(self, aor: str) -> bool:
-        """Add the contacts of a further AoR to the targets of the request; False when there is none."""
-        return bool(self._ksr.registrar.lookup_to_dset("location", aor) > 0)
-
-    def add_to_transaction(self, index: int, label: int, aor: str) -> bool:
-        """Send the INVITE of another transaction to the contacts of an AoR too; False if it does not ring any more."""
-        return bool(self._ksr.tsilo.ts_append_to_uri(index, label, "location", aor) > 0)
-
     def is_registered(self, aor: str) -> bool:
         """Tell whether an AoR has a contact at this proxy."""
         return bool(self._ksr.registrar.registered_uri("location", aor) > 0)
@@ -453,78 +436,6 @@ class KsrPort(Digest, OwnRequests):
     def set_sdp(self, text: str) -> None:
         """Replace the SDP, and whatever was changed in it before; "" leaves none."""
         self._ksr.textops.set_body(text, "application/sdp")
-
-    # ---- dialogs
-
-    def track_dialog(self) -> bool:
-        """Follow the dialog that this INVITE opens; its time-out runs `ksr_dialog_timeout`.
-
-        The dialog module's own BYEs at the time-out are not used: a side that answers the first one quickly lets it
-        skip the second (as `hang_up`).
-        """
-        self._ksr.pv.sets("$dlg_ctx(timeout_route)", DIALOG_TIMEOUT_ROUTE)
-        return bool(self._ksr.dialog.dlg_manage() > 0)
-
-    def set_dialog(self, name: str, value: str) -> None:
-        """Set a variable of the dialog."""
-        self._ksr.dialog.var_sets(name, value)
-
-    def dialog(self, name: str) -> str | None:
-        """Return a variable of the dialog."""
-        try:
-            value = self._ksr.dialog.var_get(name)
-        except UnicodeDecodeError as error:
-            raise UndecodableValue(name) from error
-        return None if value is None else str(value)
-
-    def is_known_dialog(self) -> bool:
-        """Tell whether the dialog of an in-dialog request is followed."""
-        return bool(self._ksr.dialog.is_known_dlg() > 0)
-
-    def limit_dialog(self, seconds: int) -> None:
-        """Let the dialog time out after this."""
-        self._ksr.dialog.dlg_set_timeout(seconds)
-
-    def hang_up(self) -> None:
-        """Send BYE to both sides of the dialog of this request.
-
-        The dialog module's own "both" sends none to the second side when the first is quick to answer, so the callee's
-        is ours. It takes the dialog from a context that the event of an ACK has cleared; dlg_manage finds it again.
-        """
-        self._ksr.dialog.dlg_manage()
-        part = {name: self.text(f"$dlg({name})") for name in _BYE_PARTS}
-        if not part["to_contact"]:
-            return
-        headers = [
-            f"From: <{part['from_uri']}>;tag={part['from_tag']}",
-            f"To: <{part['to_uri']}>;tag={part['to_tag']}",
-            f"Call-ID: {part['callid']}",
-            f"CSeq: {int(part['from_cseq'] or 0) + 1} BYE",
-            "Max-Forwards: 70",
-            *([f"Route: {part['to_rs']}"] if part["to_rs"] else []),
-        ]
-        next_hop = part["to_rs"].partition("<")[2].partition(">")[0]
-        text = "".join(line + "\r\n" for line in headers)
-        self._ksr.tm.t_uac_send("BYE", part["to_contact"], next_hop, part["to_bindaddr"], text, "")
-        self._ksr.dialog.dlg_bye("caller")
-
-    def watch_dialog(self) -> None:
-        """Send OPTIONS within the dialog to both sides, so that a vanished phone ends it."""
-        self._ksr.dialog.dlg_set_property("ka-src")
-        self._ksr.dialog.dlg_set_property("ka-dst")
-
-    def count(self, profile: str, value: str) -> int:
-        """Return how many dialogs are in a profile."""
-        self._ksr.dialog.get_profile_size(profile, value, "$var(profile_size)")
-        return self.number("$var(profile_size)")
-
-    def enter(self, profile: str, value: str) -> None:
-        """Put the dialog into a profile."""
-        self._ksr.dialog.set_dlg_profile(profile, value)
-
-    def leave(self, profile: str, value: str) -> None:
-        """Take the dialog out of a profile."""
-        self._ksr.dialog.unset_dlg_profile(profile, value)
 
     # ---- trunks
 

@@ -7,8 +7,7 @@ host (schema/69_park.sql), so a slot can be dialled at every proxy. What happens
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import replace
 from urllib.parse import unquote
 
 from callcore.errors import KalibriError, NotFound
@@ -18,8 +17,9 @@ from callcore.value import value
 from kalibri.services import park as parking
 from kemi import park_ticket
 from kemi.account_record import AccountRecord
+from kemi.hosted_call import ToHost
 from kemi.ks_acd.model import MediaHost
-from kemi.ks_route.model import Decision, RouteRequest
+from kemi.ks_route.model import RouteRequest
 from kemi.leg import read_dialog
 from kemi.park_ticket import ParkTicket
 from kemi.targets import escape_user
@@ -33,13 +33,10 @@ _PARKS = (StarAction.PARK, StarAction.UNPARK)
 
 
 @value(kw_only=True)
-class ToPark(Decision):
-    """Have the call parked by a media host, or joined with one that is parked there."""
+class ToPark(ToHost):
+    """Have the call parked by a media host, or joined with one that is parked at that host."""
 
-    #: What the host is told (X-KS-Arg).
-    arg: Mapping[str, object] = field(default_factory=dict)
-    #: The host that holds the parked call; None: any.
-    host: MediaHost | None = None
+    application: str = APPLICATION
 
 
 # ---------------------------------------------------------------------------------------- REFER to a park code

@@ -2,8 +2,7 @@
 3856, 3842), and NOTIFY. Shell.
 
 Subscriptions live in shared memory, at most ten minutes without a refresh; one that a restart forgot is answered 481
-and made anew by the phone. Only lines that somebody watches are followed: others cost one look-up a call and party. A
-line that is in a call when its first watcher comes does not show that call. Nobody is told of messages who has not
+and made anew by the phone. Which calls a line is in: kemi/lines.py. Nobody is told of messages who has not
 subscribed: a phone that takes a NOTIFY without a subscription takes it from anybody, and others answer 481 to it.
 """
 
@@ -13,15 +12,16 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, fields
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from callcore.errors import KalibriError
-from callcore.presence import Line, LineState, dialog_info, message_summary, pidf
+from callcore.presence import dialog_info, message_summary, pidf
 from callcore.sip import SipCode
 from callcore.star_code import StarAction, read
-from kalibri.services import park
 from kalibri.services import presence as line_facts
+from kemi import line_state
 from kemi.admission import identify
+from kemi.line_state import LINES
 from kemi.sip_request import SipRequest
 from kemi.tenancy import aor, tenant_by_id, tenant_of_domain
 from kemi.worker import Worker
@@ -36,9 +36,7 @@ MESSAGES = "message-summary"
 LONGEST_SECONDS, SHORTEST_SECONDS = 600, 60
 #: Of one line.
 MOST_WATCHERS = 100
-#: Dialog variable: the watched lines in a call, as "610>611 611<610".
-WATCHED = "ks_watch"
-_TABLE, _LINES = "watch", "line"
+_TABLE = "watch"
 _INTERVAL_TOO_BRIEF = 423
 #: Lists of what the database is asked about once a second: presence shows agents' states, message-summary mailboxes.
 _SECTIONS = {"presence": "agents", MESSAGES: "mailboxes"}
@@ -124,7 +122,7 @@ def subscribe(worker: Worker, sip: SipRequest) -> None:
         slot=slot,
     )
     if package == MESSAGES:  # nobody may have followed it since it was last known
-        port.table_remove(_LINES, _mailbox_key(made.tenant_id, made.watched))
+        port.table_remove(LINES, _mailbox_key(made.tenant_id, made.watched))
     port.tag_recipient(made.tag)
     port.new_transaction()
     _accept(worker, seconds)
@@ -202,6 +200,8 @@ def _list(worker: Worker, call_id: str, made: Subscription) -> None:
     with port.locked(key):
         others = [known for known in _watchers(worker, key) if known != call_id]
         port.table_set(_TABLE, key, json.dumps([*others, call_id]))
+        if made.package != MESSAGES:
+            line_state.follow(worker, made.tenant_id, made.watched)
     section = _SECTIONS.get(made.package)
     if section is not None:
         line = [made.tenant_id, made.watched]
@@ -219,6 +219,22 @@ def _watchers(worker: Worker, key: str) -> list[str]:
     """Return the subscriptions to a line that still live."""
     known: list[str] = json.loads(worker.port.table_text(_TABLE, key) or "[]")
     return [call_id for call_id in known if worker.port.table_text(_TABLE, f"s:{call_id}") is not None]
+
+
+def is_watched(worker: Worker, tenant_id: int, username: str) -> bool:
+    """Tell whether phones watch a line at this proxy, or did some minutes ago."""
+    return worker.port.table_text(_TABLE, _key(tenant_id, username)) is not None
+
+
+def drop_unwatched(worker: Worker, tenant_id: int, username: str) -> None:
+    """Cease to follow a line, unless somebody has begun to watch it just now."""
+    key = _key(tenant_id, username)
+    with worker.port.locked(key):
+        unwatched = worker.port.table_text(_TABLE, key) is None
+        if unwatched:
+            worker.port.table_remove(line_state.FOLLOW, line_state.key_of(tenant_id, username))
+    if unwatched:
+        line_state.forget(worker, tenant_id, username)
 
 
 def _load(worker: Worker, call_id: str) -> Subscription | None:
@@ -272,35 +288,41 @@ def _entity(worker: Worker, found: Subscription) -> str:
 
 
 def _document(worker: Worker, found: Subscription, entity: str) -> str:
-    lines = _lines(worker, found.tenant_id, found.watched)
+    shown = line_state.shown(worker, found.tenant_id, found.watched)
     if found.package == "dialog":
-        return dialog_info(entity, lines, version=found.cseq - 1, host=entity.partition("@")[2])
+        return dialog_info(entity, shown, version=found.cseq - 1, host=entity.partition("@")[2])
     if found.package == MESSAGES:
         return _summary(worker, found, entity)
-    agent = worker.port.table_text(_LINES, f"a:{found.tenant_id}:{found.watched}") or ""
-    return pidf(entity, registered=worker.port.is_registered(entity), talks=bool(lines), agent=agent)
+    agent = worker.port.table_text(LINES, f"a:{found.tenant_id}:{found.watched}") or ""
+    registered = worker.port.is_registered(entity) or line_state.is_elsewhere(
+        worker, found.tenant_id, found.watched
+    )
+    return pidf(entity, registered=registered, talks=bool(shown), agent=agent)
 
 
 def _summary(worker: Worker, found: Subscription, entity: str) -> str:
     """Return what waits in a mailbox; "" while that is not known (RFC 6665 section 4.2.1.2): lamps stay as they are."""
     key = _mailbox_key(found.tenant_id, found.watched)
-    text = worker.port.table_text(_LINES, key)
+    text = worker.port.table_text(LINES, key)
     if text is None:
         counted = _counts(worker, [(found.tenant_id, found.watched)])
         if not counted:
             return ""
         text = counted[0][1]
-        worker.port.table_set(_LINES, key, text)
+        worker.port.table_set(LINES, key, text)
     new, _, old = text.partition("/")
-    return message_summary(entity, new=int(new), old=int(old))
+    return message_summary(_message_account(worker, found.tenant_id, entity), new=int(new), old=int(old))
 
 
-def _lines(worker: Worker, tenant_id: int, username: str) -> dict[str, Line]:
-    text = worker.port.table_text(_LINES, f"d:{tenant_id}:{username}")
-    return {key: Line.from_list(entry) for key, entry in json.loads(text).items()} if text else {}
+def _message_account(worker: Worker, tenant_id: int, entity: str) -> str:
+    """Return what a phone's message key calls: the code by which a person listens; the account, if there is none."""
+    tenant = worker.directory.system.tenants.get(tenant_id)
+    code = tenant.codes.get(StarAction.MAILBOX, "") if tenant is not None else ""
+    return f"sip:{quote(code, safe='*')}@{entity.partition('@')[2]}" if code else entity
 
 
-def _tell(worker: Worker, tenant_id: int, username: str, package: str = "") -> None:
+def tell(worker: Worker, tenant_id: int, username: str, package: str = "") -> None:
+    """Send the watchers of a line, or of a mailbox, what is so now."""
     for call_id in _watchers(worker, _key(tenant_id, username, package)):
         _notify(worker, call_id)
 
@@ -308,71 +330,10 @@ def _tell(worker: Worker, tenant_id: int, username: str, package: str = "") -> N
 # ------------------------------------------------------------------------------------------- what happens
 
 
-def begin(
-    worker: Worker,
-    call_id: str,
-    tenant_id: int,
-    caller: tuple[str, str],
-    called: tuple[str, ...],
-    *,
-    hidden: bool,
-) -> None:
-    """A call begins. caller: user name ("": no account) and number; called: user names of the accounts that ring."""
-    port, marks = worker.port, []
-    name, number = caller
-    peer = called[0] if called else ""
-    if name and port.table_text(_TABLE, _key(tenant_id, name)) is not None:
-        marks.append(f"{name}>{peer or port.text('$rU')}")
-    for each in called:
-        if port.table_text(_TABLE, _key(tenant_id, each)) is not None:
-            marks.append(f"{each}<{'anonymous' if hidden else number}")
-    if marks:
-        text = " ".join(marks)
-        port.set_dialog(WATCHED, text)
-        worker.later.append(lambda: _changed(worker, call_id, tenant_id, text, confirmed=False))
-
-
-def dialog(worker: Worker, name: str, call_id: str, tenant_id: int, watched: str) -> None:
-    """A call of watched lines was answered, or is over."""
-    if name == "dialog:start":
-        worker.later.append(lambda: _changed(worker, call_id, tenant_id, watched, confirmed=True))
-    elif name in ("dialog:end", "dialog:failed"):
-        worker.later.append(lambda: _over(worker, call_id, tenant_id, watched))
-
-
-def _changed(worker: Worker, call_id: str, tenant_id: int, watched: str, *, confirmed: bool) -> None:
-    for mark in watched.split(" "):
-        calls = ">" in mark
-        username, _, peer = mark.partition(">" if calls else "<")
-        begun = LineState.TRYING if calls else LineState.EARLY
-        line = Line(LineState.CONFIRMED if confirmed else begun, "initiator" if calls else "recipient", peer)
-        _set_line(worker, tenant_id, username, call_id, line)
-
-
-def _over(worker: Worker, call_id: str, tenant_id: int, watched: str) -> None:
-    for mark in watched.split(" "):
-        _set_line(worker, tenant_id, mark.replace("<", ">").partition(">")[0], call_id, None)
-
-
-def _set_line(worker: Worker, tenant_id: int, username: str, call_id: str, line: Line | None) -> None:
-    port, key = worker.port, f"d:{tenant_id}:{username}"
-    with port.locked(key):
-        lines = {name: entry.to_list() for name, entry in _lines(worker, tenant_id, username).items()}
-        if line is None:
-            lines.pop(call_id, None)
-        else:
-            lines[call_id] = line.to_list()
-        if lines:
-            port.table_set(_LINES, key, json.dumps(lines))
-        else:
-            port.table_remove(_LINES, key)
-    _tell(worker, tenant_id, username)
-
-
 def registration(worker: Worker, tenant_id: int, username: str) -> None:
     """A phone of an account came or went."""
-    if worker.port.table_text(_TABLE, _key(tenant_id, username)) is not None:
-        worker.later.append(lambda: _tell(worker, tenant_id, username))
+    if is_watched(worker, tenant_id, username):
+        worker.later.append(lambda: tell(worker, tenant_id, username))
 
 
 def expired(worker: Worker, address: str) -> None:
@@ -395,9 +356,9 @@ def follow_agents(worker: Worker) -> None:
         return
     for entry in found:
         key = f"a:{entry.tenant_id}:{entry.username}"
-        if port.table_text(_LINES, key) != entry.state:
-            port.table_set(_LINES, key, entry.state)
-            _tell(worker, entry.tenant_id, entry.username)
+        if port.table_text(LINES, key) != entry.state:
+            port.table_set(LINES, key, entry.state)
+            tell(worker, entry.tenant_id, entry.username)
 
 
 def follow_mailboxes(worker: Worker) -> None:
@@ -405,9 +366,9 @@ def follow_mailboxes(worker: Worker) -> None:
     port = worker.port
     for line, text in _counts(worker, _followed(worker, MESSAGES)):
         key = _mailbox_key(*line)
-        if port.table_text(_LINES, key) != text:
-            port.table_set(_LINES, key, text)
-            _tell(worker, *line, MESSAGES)
+        if port.table_text(LINES, key) != text:
+            port.table_set(LINES, key, text)
+            tell(worker, *line, MESSAGES)
 
 
 def _followed(worker: Worker, package: str) -> list[tuple[int, str]]:
@@ -432,29 +393,11 @@ def _counts(worker: Worker, lines: list[tuple[int, str]]) -> list[tuple[tuple[in
     return [((one.tenant_id, one.username), f"{one.new_count}/{one.old_count}") for one in found]
 
 
-def follow_slots(worker: Worker) -> None:
-    """Tell watchers of park slots who waits there; the database is asked once a second if any is watched."""
+def watched_slots(worker: Worker) -> list[tuple[int, str, int]]:
+    """Return the park slots that are watched: tenant, the name by which, number."""
     wanted = json.loads(worker.port.table_text(_TABLE, _SLOTS) or "[]")
-    watched = [
+    return [
         (tenant_id, name, slot)
         for tenant_id, name, slot in wanted
         if _watchers(worker, _key(tenant_id, name))
     ]
-    if not watched:
-        return
-    try:
-        taken = worker.acd.run(
-            lambda conn: park.at_slots(conn, slots=[(tenant_id, slot) for tenant_id, _, slot in watched])
-        )
-    except KalibriError:
-        return
-    found = {(entry.tenant_id, entry.slot): entry for entry in taken}
-    for tenant_id, name, slot in watched:
-        entry = found.get((tenant_id, slot))
-        shown = _lines(worker, tenant_id, name)
-        for call_id in shown:
-            if entry is None or entry.call_id != call_id:
-                _set_line(worker, tenant_id, name, call_id, None)
-        if entry is not None and entry.call_id not in shown:
-            line = Line(LineState.CONFIRMED, "recipient", entry.caller or "anonymous")
-            _set_line(worker, tenant_id, name, entry.call_id, line)

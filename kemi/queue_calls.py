@@ -167,6 +167,7 @@ def _agent_targets(worker: Worker, state: CallState, call: QueueCall, step: Ring
         no_reply_timeout_ms=min(AGENT_NO_REPLY_MS, ring_ms),
         media_relay=account.media_relay,
         agent_account=account.account_id,
+        peers=" ".join(peers.next_hops(worker)),
     )
     return (target, *peers.targets(worker, target))
 

@@ -19,6 +19,7 @@ from uuid import UUID
 from callcore.ids import uuid7_unix_ms
 from callcore.restart import start_parts
 from callcore.sip import SipCode
+from kemi.peers import key_with_hop
 from kemi.proxy_start import RECOVERED, RECOVERED_LEG, STARTED_AT
 from kemi.replies import REPLIED
 from kemi.worker import Worker
@@ -83,7 +84,8 @@ def _living_calls(directory: Path, *, since: float) -> dict[str, Found]:
             continue
         if kind in ("call.start", "leg.start") and {"sip_call_id", "from_tag", "cseq"} <= data.keys():
             of_kind = started if kind == "call.start" else legs
-            of_kind[f"{data['sip_call_id']}\n{data['from_tag']}\n{data['cseq']}"] = call_id
+            key = f"{data['sip_call_id']}\n{data['from_tag']}\n{data['cseq']}"
+            of_kind[key_with_hop(key, str(data.get("hop") or ""))] = call_id
         elif kind in seen:
             seen[kind].add(call_id)
     calls = {

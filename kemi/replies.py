@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from kemi import attempts, call_token, hosted_media, media_policy, media_relay, park, queue_calls
+from kemi import (
+    attempts,
+    call_token,
+    far_ends,
+    forking,
+    hosted_media,
+    lines,
+    media_policy,
+    media_relay,
+    park,
+    queue_calls,
+)
 from kemi.call_state import CallState, decode
 from kemi.ksr_port import NAT_TESTS_REPLY, Fields, UndecodableValue
 from kemi.leg import kind_of
+from kemi.peers import PEER
 from kemi.proxy_start import RECOVERED, RECOVERED_LEG
 from kemi.worker import Worker
 
@@ -28,6 +40,7 @@ def manage(worker: Worker) -> None:
         _journal_ring(worker, state, code)
     elif code < 300:
         _note_winner(worker, state, relay)
+        lines.answered(worker, state, forking.winner(worker, state.current, branch))
         queue_calls.answered(worker, state)
 
 
@@ -72,6 +85,8 @@ def _journal_ring(worker: Worker, state: CallState, code: int) -> None:
         worker.port.set_avp("ks_rung", mark)
         kind = kind_of("call.ring", state.leg)
         worker.journal.event(kind, call=state.call_id, tenant=state.tenant_id, n=state.attempt, code=code)
+        if state.current is not None and state.current.kind == PEER and state.current.username:
+            lines.ring(worker, state, [state.current.username])
 
 
 def in_dialog(worker: Worker) -> None:
@@ -128,6 +143,8 @@ def _orphan(worker: Worker) -> None:
         and port.number("$Rp") != worker.config.proxy.internal_port
     ):
         port.add_contact_alias()
+    elif method == "OPTIONS":
+        far_ends.reply(worker)
     if port.reply_has_transaction():
         return
     sip_call_id = port.text("$ci")

@@ -1,4 +1,4 @@
-"""Calls to an IVR scenario, an announcement or a park slot: brought to a media host, else to the next one. Shell.
+"""Calls to a scenario, an announcement, a park slot or a mailbox: brought to a media host, else to the next. Shell.
 
 The host reads the scenario itself; a name that does not exist is its 404.
 """
@@ -6,13 +6,13 @@ The host reads the scenario itself; a name that does not exist is its 404.
 from __future__ import annotations
 
 from callcore.sip import SipCode
-from kemi import attempts, hosted_media, media_hosts, park
+from kemi import attempts, hosted_media, media_hosts
 from kemi.attempts import Routes
 from kemi.call_state import CallState
+from kemi.hosted_call import ToHost
 from kemi.ks_acd import media_host
 from kemi.ks_acd.model import MediaHost
 from kemi.ks_route.model import Decision, DestinationKind, ToService
-from kemi.park import ToPark
 from kemi.presentation import ANONYMOUS_NAME
 from kemi.worker import Worker
 
@@ -29,7 +29,7 @@ HOST_FAILURES = range(500, 600)
 
 def serves(decision: Decision | None) -> bool:
     """Tell whether a media host runs what was decided, a queue excepted."""
-    if isinstance(decision, ToPark):
+    if isinstance(decision, ToHost):
         return True
     return isinstance(decision, ToService) and decision.kind in ARGUMENTS
 
@@ -39,21 +39,21 @@ def begin(worker: Worker, state: CallState, decision: Decision, then: str = "") 
 
     then: kind:value, where the caller goes after an announcement; "": the call ends.
     """
-    assert isinstance(decision, ToService | ToPark)
-    parks = isinstance(decision, ToPark)
+    assert isinstance(decision, ToService | ToHost)
+    is_scenario = isinstance(decision, ToService)
     # The scenario answers for the called: its messages, letters and transfers show who hides his number to nobody.
-    hidden = not parks and (decision.hidden or state.hidden)
+    hidden = is_scenario and (decision.hidden or state.hidden)
     name = (ANONYMOUS_NAME if hidden else worker.port.text("$fn")).strip('"')
-    application = park.APPLICATION if parks else APPLICATION
+    application = decision.application if isinstance(decision, ToHost) else APPLICATION
     arg = {
         "tenant": decision.tenant_id,
-        **(decision.arg if isinstance(decision, ToPark) else {ARGUMENTS[decision.kind]: decision.name}),
+        **(decision.arg if isinstance(decision, ToHost) else {ARGUMENTS[decision.kind]: decision.name}),
         "caller": ANONYMOUS if hidden else decision.a_sent,
         "called": decision.b_sent,
         "caller_name": name or None,
         "then": then or None,
     }
-    if isinstance(decision, ToPark) and decision.host is not None:
+    if isinstance(decision, ToHost) and decision.host is not None:
         hosts: tuple[MediaHost, ...] = (decision.host,)
     else:
         hosts = media_hosts.choose(worker, (), seed=state.call_id)

@@ -16,6 +16,7 @@ from callcore.value import value
 from kalibri.services import account_service
 from kemi import park, pickup
 from kemi.account_record import AccountRecord
+from kemi.hosted_call import ToHost
 from kemi.ks_route.model import DestinationKind, RouteRequest, ToService
 from kemi.sip_request import SipRequest
 from kemi.tenancy import media_hosts
@@ -23,6 +24,8 @@ from kemi.worker import Worker
 
 #: The response that tells that a change was made: the "call" itself cannot be put through.
 DONE = SipCode.TEMPORARILY_UNAVAILABLE
+#: Application of the media hosts in which people listen to their voice mail.
+MAILBOX = "mailbox"
 _TEXTS = {
     StarAction.DND_ON: "Do Not Disturb Is On",
     StarAction.DND_OFF: "Do Not Disturb Is Off",
@@ -43,8 +46,8 @@ class Wish:
     request: RouteRequest
     #: Whether the caller hides in this call; None: as ever.
     hidden: bool | None = None
-    #: A media host says what was done, or has the parked call.
-    hosted: ToService | park.ToPark | None = None
+    #: A media host says what was done, or has the parked call, or the messages.
+    hosted: ToService | ToHost | None = None
 
 
 def dialled_code(worker: Worker, request: RouteRequest) -> Dialled | None:
@@ -70,6 +73,8 @@ def serve(
         return Wish(replace(request, b_number=dialled.argument), False)
     if dialled.action is StarAction.SPEED_CALL:
         return _speed_call(worker, account, request, dialled.argument)
+    if dialled.action is StarAction.MAILBOX:
+        return _mailbox(worker, sip, account, request, dialled)
     if dialled.action is StarAction.PARK:
         return _told(
             worker, sip, account, request, dialled, (SipCode.FORBIDDEN, "Transfer A Call To Park It")
@@ -90,6 +95,26 @@ def _speed_call(worker: Worker, account: AccountRecord, request: RouteRequest, s
         worker.port.reply(SipCode.NOT_FOUND, "Speed Dial Is Empty")
         return None
     return Wish(replace(request, b_number=number))
+
+
+def _mailbox(
+    worker: Worker, sip: SipRequest, account: AccountRecord, request: RouteRequest, dialled: Dialled
+) -> Wish | None:
+    """Let the caller listen to his own messages, or, with the PIN that the media host asks for, to another's."""
+    if not media_hosts(worker.directory.system):
+        unheard = SipCode.SERVICE_UNAVAILABLE, "Voice Mail Cannot Be Heard Here"
+        return _told(worker, sip, account, request, dialled, unheard)
+    mailbox = dialled.argument or account.username
+    own = mailbox == account.username
+    listens = ToHost(
+        application=MAILBOX,
+        tenant_id=account.tenant_id,
+        a_sent=account.username,
+        b_sent=request.b_number,
+        arg={"mailbox": mailbox, "own": "yes" if own else None},
+        reason=f"listens to mailbox {mailbox}",
+    )
+    return Wish(request, hosted=listens)
 
 
 def _change(

@@ -62,6 +62,8 @@ def targets_of(worker: Worker, decision: Decision, *, others: bool = True) -> tu
             no_reply_timeout_ms=PHONE_NO_REPLY_MS,
             media_relay=account.media_relay,
             agent_account=account.account_id if account.agent_id is not None else None,
+            also=" ".join(aor(name, tenant.realm) for name in decision.also),
+            peers=" ".join(peers.next_hops(worker)) if others else "",
         )
         return (target, *(peers.targets(worker, target) if others else ()))
     return ()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 
 from callcore.gateway import Trunk
-from kemi import presence, recovery, stored_messages
+from kemi import forking, presence, recovery, slot_lamps, stored_messages
+from kemi.far_end_watch import Watch
 from kemi.worker import Worker
 
 #: A registration must be missing this long to count as lost: a reload of Kamailio's table (any change of any trunk)
@@ -16,16 +17,30 @@ from kemi.worker import Worker
 PATIENCE_SECONDS = 5
 
 
+#: Of this process: what was asked in agents' conversations, and not answered yet.
+_far_ends: list[Watch] = []
+
+
 def tick(worker: Worker) -> None:
     """Look once; never waits for more than the database's time-out, and only until the start is told."""
     worker.refresh_directory()
+    _ask_far_ends(worker)
     _trunks(worker)
     recovery.tell_start(worker)
     recovery.close_abandoned(worker)
+    forking.follow(worker)
     stored_messages.deliver(worker)
     presence.follow_agents(worker)
     presence.follow_mailboxes(worker)
-    presence.follow_slots(worker)
+    slot_lamps.follow(worker)
+
+
+def _ask_far_ends(worker: Worker) -> None:
+    seconds = worker.config.proxy.far_end_seconds
+    if seconds:
+        if not _far_ends:
+            _far_ends.append(Watch(seconds))
+        _far_ends[0].tick(worker)
 
 
 def _trunks(worker: Worker) -> None:

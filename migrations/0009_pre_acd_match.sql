@@ -93,63 +93,82 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION acd_best_agents(queue_entry, timestamptz, integer) IS 'The first ready agents whom an entry may have, in the order of tier, penalty and rank.';
 
-CREATE FUNCTION acd_draw(p_entry queue_entry, p_now timestamptz, OUT agents integer[], OUT drawn double precision, OUT among integer)
-LANGUAGE plpgsql AS $$
--- Among the equals of the best tier and penalty, each equally likely; what was drawn is kept with the offer.
+CREATE FUNCTION acd_draw(p_entry queue_entry, p_now timestamptz, OUT agents integer[], OUT told jsonb) LANGUAGE plpgsql AS $$
+-- Among the equals of the best tier and penalty, each equally likely; what was drawn is kept with the offer. Each stands
+-- at a random place since he became ready (acd_make_ready), so of very many only a window is looked at, which begins
+-- anywhere in the row: thousands of equals cost what 64 cost.
 DECLARE
+    most constant integer := 64;
     v_first ready_agent;
     v_waited double precision := extract(epoch FROM p_now - p_entry.since);
     v_rejecting integer[] := acd_rejecting(p_entry, p_now);
+    v_drawn double precision := random();
+    v_from double precision;
 BEGIN
     agents := acd_best_agents(p_entry, p_now, 1);
+    IF p_entry.sticky_until > p_now THEN
+        told := '{"drawn": 0, "among": 1}';
+        RETURN;
+    END IF;
     SELECT * INTO STRICT v_first FROM ready_agent r
     WHERE r.tenant_id = p_entry.tenant_id AND r.agent_id = agents[1] AND r.queue_id = p_entry.queue_id;
-    drawn := random();
-    among := 1;
-    IF p_entry.sticky_until IS NULL OR p_entry.sticky_until <= p_now THEN
-        -- Counted and then stepped to: both run along the index, thousands of equals are never put into an array.
-        SELECT count(*) INTO among FROM ready_agent r
+    agents := ARRAY(
+        SELECT r.agent_id FROM ready_agent r
         WHERE r.queue_id = p_entry.queue_id AND r.tier = v_first.tier AND r.penalty = v_first.penalty
-          AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting);
+          AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting)
+        ORDER BY r.tier, r.penalty, r.rank, r.agent_id LIMIT most + 1);
+    IF cardinality(agents) > most THEN
+        v_from := random();
         agents := ARRAY(
-            SELECT r.agent_id FROM ready_agent r
-            WHERE r.queue_id = p_entry.queue_id AND r.tier = v_first.tier AND r.penalty = v_first.penalty
-              AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting)
-            ORDER BY r.tier, r.penalty, r.rank, r.agent_id
-            OFFSET floor(drawn * among)::integer LIMIT 1);
+            SELECT w.agent_id FROM (
+                (SELECT 1 AS part, r.rank, r.agent_id FROM ready_agent r
+                 WHERE r.queue_id = p_entry.queue_id AND r.tier = v_first.tier AND r.penalty = v_first.penalty AND r.rank >= v_from
+                   AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting)
+                 ORDER BY r.tier, r.penalty, r.rank, r.agent_id LIMIT most)
+                UNION ALL  -- where the row ends it begins again
+                (SELECT 2, r.rank, r.agent_id FROM ready_agent r
+                 WHERE r.queue_id = p_entry.queue_id AND r.tier = v_first.tier AND r.penalty = v_first.penalty AND r.rank < v_from
+                   AND r.min_wait <= v_waited AND r.agent_id <> ALL (v_rejecting)
+                 ORDER BY r.tier, r.penalty, r.rank, r.agent_id LIMIT most)) w
+            ORDER BY w.part, w.rank, w.agent_id LIMIT most);
     END IF;
+    told := jsonb_build_object('drawn', v_drawn, 'among', cardinality(agents))
+        || CASE WHEN v_from IS NULL THEN '{}' ELSE jsonb_build_object('from', v_from) END;
+    agents := agents[floor(v_drawn * cardinality(agents))::integer + 1 : floor(v_drawn * cardinality(agents))::integer + 1];
 END $$;
-COMMENT ON FUNCTION acd_draw(queue_entry, timestamptz) IS 'Strategy random: the agent is number floor(drawn x among) of the equals, counted from 0.';
+COMMENT ON FUNCTION acd_draw(queue_entry, timestamptz) IS 'Strategy random: the agent is number floor(drawn x among) of the equals, counted from 0; of very many, of those from a place on.';
 
 CREATE FUNCTION acd_candidates(p_entry queue_entry, p_queue queue, p_now timestamptz) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 -- What explains a choice later. In a large queue only the first of each kind: the states of all its agents at any
--- time stand in acd_event.
+-- time stand in acd_event. Each offer pays for this, so the text is built once and read once (json, then jsonb).
 DECLARE
     v_waited double precision := extract(epoch FROM p_now - p_entry.since);
     v_rejecting integer[] := acd_rejecting(p_entry, p_now);
     v_members integer;
-    v_ready jsonb;
-    v_out jsonb := '[]';
+    v_ready json;
+    v_out json := '[]';
 BEGIN
     SELECT members INTO v_members FROM queue_live WHERE tenant_id = p_queue.tenant_id AND queue_id = p_queue.queue_id;
-    SELECT coalesce(jsonb_agg(jsonb_build_object('agent', r.agent_id, 'tier', r.tier, 'penalty', r.penalty, 'rank', r.rank)
-               || CASE WHEN r.min_wait > v_waited THEN jsonb_build_object('out', 'opens', 'at', r.min_wait)
-                       WHEN p_entry.sticky_until > p_now AND r.agent_id <> p_entry.sticky_agent THEN '{"out": "sticky"}'::jsonb
-                       WHEN r.agent_id = ANY (v_rejecting) THEN '{"out": "rejected"}'::jsonb
-                       ELSE '{}'::jsonb END), '[]')
+    SELECT coalesce(json_agg(CASE
+               WHEN x.out IS NULL THEN json_build_object('agent', x.agent_id, 'tier', x.tier, 'penalty', x.penalty, 'rank', x.rank)
+               WHEN x.out = 'opens' THEN json_build_object('agent', x.agent_id, 'tier', x.tier, 'penalty', x.penalty, 'rank', x.rank, 'out', x.out, 'at', x.min_wait)
+               ELSE json_build_object('agent', x.agent_id, 'tier', x.tier, 'penalty', x.penalty, 'rank', x.rank, 'out', x.out) END), '[]')
     INTO v_ready
-    FROM (SELECT * FROM ready_agent r WHERE r.queue_id = p_queue.queue_id
-          ORDER BY r.tier, r.penalty, r.rank, r.agent_id LIMIT 32) r;
+    FROM (SELECT r.*, CASE WHEN r.min_wait > v_waited THEN 'opens'
+                           WHEN p_entry.sticky_until > p_now AND r.agent_id <> p_entry.sticky_agent THEN 'sticky'
+                           WHEN r.agent_id = ANY (v_rejecting) THEN 'rejected' END AS out
+          FROM ready_agent r WHERE r.queue_id = p_queue.queue_id
+          ORDER BY r.tier, r.penalty, r.rank, r.agent_id LIMIT 32) x;
     IF v_members <= 64 THEN
-        SELECT coalesce(jsonb_agg(jsonb_build_object('agent', m.agent_id, 'state', a.state, 'reason',
+        SELECT coalesce(json_agg(json_build_object('agent', m.agent_id, 'state', a.state, 'reason',
                    CASE WHEN a.ready THEN 'skill' WHEN a.state = 'free' THEN 'penalty' ELSE a.state_reason END)), '[]')
         INTO v_out
         FROM queue_member m JOIN agent_live a USING (tenant_id, agent_id)
         WHERE m.tenant_id = p_queue.tenant_id AND m.queue_id = p_queue.queue_id
-          AND NOT EXISTS (SELECT FROM ready_agent r
-                          WHERE r.tenant_id = m.tenant_id AND r.agent_id = m.agent_id AND r.queue_id = m.queue_id);
+          AND (NOT a.ready OR NOT EXISTS (SELECT FROM ready_agent r
+                                          WHERE r.tenant_id = m.tenant_id AND r.agent_id = m.agent_id AND r.queue_id = m.queue_id));
     END IF;
-    RETURN jsonb_build_object('members', v_members, 'ready', v_ready, 'out', v_out);
+    RETURN json_build_object('members', v_members, 'ready', v_ready, 'out', v_out)::text::jsonb;
 END $$;
 COMMENT ON FUNCTION acd_candidates(queue_entry, queue, timestamptz) IS 'Agents that were looked at for an offer, with rank, or why they were left out.';
 
@@ -281,7 +300,7 @@ BEGIN
     ELSIF q.strategy = 'random' THEN
         v_draw := acd_draw(e, p_now);
         v_agents := v_draw.agents;
-        v_candidates := v_candidates || jsonb_build_object('drawn', v_draw.drawn, 'among', v_draw.among);
+        v_candidates := v_candidates || v_draw.told;
     ELSE
         -- A lead is looked at by one agent at a time, whatever the strategy.
         v_agents := acd_best_agents(e, p_now, CASE WHEN q.strategy = 'ring_all' AND e.variables #> '{dial,preview_seconds}' IS NULL THEN q.ring_all_limit ELSE 1 END);

@@ -59,6 +59,25 @@ COMMENT ON INDEX voice_message_account_idx IS 'How many messages wait for an acc
 CREATE INDEX voice_message_letter_idx ON voice_message (letter_next_at) WHERE letter = 'pending';
 COMMENT ON INDEX voice_message_letter_idx IS 'Letters that are to be sent (ks-worker, each few seconds).';
 
+CREATE TABLE mailbox_phone (
+    tenant_id     integer NOT NULL CONSTRAINT mailbox_phone_tenant_fkey REFERENCES tenant,
+    name          text NOT NULL CONSTRAINT mailbox_phone_name_check CHECK (name ~ '^[A-Za-z0-9_.+*#-]{1,64}$'),
+    account_id    integer,
+    pin_hash      text NOT NULL DEFAULT '',
+    language      text NOT NULL DEFAULT 'ru' CONSTRAINT mailbox_phone_language_check CHECK (language IN ('ru', 'en')),
+    failures      integer NOT NULL DEFAULT 0,
+    locked_until  timestamptz,
+    CONSTRAINT mailbox_phone_pkey PRIMARY KEY (tenant_id, name),
+    CONSTRAINT mailbox_phone_account_fkey FOREIGN KEY (tenant_id, account_id) REFERENCES account ON DELETE CASCADE
+);
+COMMENT ON TABLE mailbox_phone IS 'How mailboxes are listened to by telephone; no row: in Russian, and from the own telephone only.';
+COMMENT ON COLUMN mailbox_phone.account_id IS 'The account of this name: its PIN goes with it.';
+COMMENT ON COLUMN mailbox_phone.pin_hash IS 'scrypt of the PIN that opens it from another telephone; empty: none does.';
+COMMENT ON COLUMN mailbox_phone.failures IS 'PINs that were tried since the last right one; one that is being compared counts already.';
+COMMENT ON COLUMN mailbox_phone.locked_until IS 'Until then no PIN opens it.';
+CREATE INDEX mailbox_phone_account_idx ON mailbox_phone (tenant_id, account_id);
+COMMENT ON INDEX mailbox_phone_account_idx IS 'The mailbox of an account (account rm).';
+
 -- ------------------------------------------------------------------------------------------ functions
 
 CREATE FUNCTION keep_voice_message() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -123,6 +142,84 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION voicemail_waiting(integer[], text[]) IS 'How many new and heard messages these accounts have (lamps of phones).';
 
+CREATE FUNCTION mailbox_try(p_tenant integer, p_mailbox text) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- The attempt counts before the PIN is compared: who guesses at many telephones at once gains nothing by it.
+DECLARE
+    v_box mailbox_phone;
+    v_failures integer;
+BEGIN
+    SELECT * INTO v_box FROM mailbox_phone WHERE tenant_id = p_tenant AND name = p_mailbox AND pin_hash <> '' FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN jsonb_build_object('refused', 'wrong');
+    ELSIF v_box.locked_until > clock_timestamp() THEN
+        RETURN jsonb_build_object('refused', 'locked');
+    END IF;
+    v_failures := CASE WHEN v_box.locked_until IS NULL THEN v_box.failures ELSE 0 END + 1;
+    UPDATE mailbox_phone
+    SET failures = v_failures, locked_until = CASE WHEN v_failures >= 5 THEN clock_timestamp() + interval '15 minutes' END
+    WHERE tenant_id = p_tenant AND name = p_mailbox;
+    RETURN jsonb_build_object('pin_hash', v_box.pin_hash);
+END $$;
+COMMENT ON FUNCTION mailbox_try(integer, text) IS
+    'Counts a PIN that is about to be compared and returns with what, or why none is: after five in a row the mailbox is locked for 15 minutes.';
+
+CREATE FUNCTION mailbox_pin_right(p_tenant integer, p_mailbox text, p_pin_hash text) RETURNS boolean LANGUAGE plpgsql AS $$
+-- Another PIN may have been set meanwhile: what was right for the old one opens nothing.
+BEGIN
+    UPDATE mailbox_phone SET failures = 0, locked_until = NULL
+    WHERE tenant_id = p_tenant AND name = p_mailbox AND pin_hash = p_pin_hash AND pin_hash <> '';
+    RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION mailbox_pin_right(integer, text, text) IS 'The PIN was the right one: forgets the attempts; false: it is not the PIN any more.';
+
+CREATE FUNCTION mailbox_contents(p_tenant integer, p_mailbox text) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT jsonb_build_object(
+        'language', coalesce((SELECT language FROM mailbox_phone WHERE tenant_id = p_tenant AND name = p_mailbox), 'ru'),
+        'zone', (SELECT time_zone FROM tenant WHERE tenant_id = p_tenant),
+        'messages', coalesce((
+            SELECT jsonb_agg(jsonb_build_object('id', recording_id, 'caller', caller, 'left_at', left_at, 'is_new', heard_at IS NULL)
+                             ORDER BY heard_at IS NOT NULL, left_at, recording_id)
+            FROM (SELECT * FROM voice_message WHERE tenant_id = p_tenant AND mailbox = p_mailbox
+                  ORDER BY heard_at IS NOT NULL, left_at DESC LIMIT 100) AS latest), '[]'))
+$$;
+COMMENT ON FUNCTION mailbox_contents(integer, text) IS
+    'What a caller hears of a mailbox: new messages first, then those heard, each from the oldest on; at most 100, the latest.';
+
+CREATE FUNCTION mailbox_heard(p_tenant integer, p_mailbox text, p_message uuid, p_by text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE voice_message SET heard_at = clock_timestamp(), heard_by = p_by
+    WHERE tenant_id = p_tenant AND mailbox = p_mailbox AND recording_id = p_message AND heard_at IS NULL;
+    IF FOUND THEN
+        INSERT INTO recording_event (tenant_id, recording_id, kind, by, data) VALUES (p_tenant, p_message, 'heard', p_by, '{}');
+    END IF;
+    RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION mailbox_heard(integer, text, uuid, text) IS 'A message was heard by telephone; false: it was heard before, or is gone.';
+
+CREATE FUNCTION mailbox_remove(p_tenant integer, p_mailbox text, p_messages uuid[], p_by text) RETURNS integer LANGUAGE plpgsql AS $$
+-- The tombstones of recording.remove, for messages of one mailbox only; those under a legal hold stay.
+DECLARE
+    v_message uuid;
+    v_count integer := 0;
+BEGIN
+    FOR v_message IN
+        SELECT recording_id FROM voice_message
+        WHERE tenant_id = p_tenant AND mailbox = p_mailbox AND recording_id = ANY (p_messages) ORDER BY recording_id
+    LOOP
+        UPDATE recording
+        SET state = recording_next(state, 'remove'), state_at = clock_timestamp(), removed_at = clock_timestamp(), removed_by = p_by,
+            a_number = '', b_number = '', marks = '[]', claimed_by = NULL, claimed_until = NULL
+        WHERE tenant_id = p_tenant AND recording_id = v_message AND state <> 'removed' AND NOT legal_hold;
+        IF FOUND THEN
+            v_count := v_count + 1;
+            INSERT INTO recording_event (tenant_id, recording_id, kind, by, data)
+            VALUES (p_tenant, v_message, 'remove', p_by, jsonb_build_object('why', 'voice mail'));
+        END IF;
+    END LOOP;
+    RETURN v_count;
+END $$;
+COMMENT ON FUNCTION mailbox_remove(integer, text, uuid[], text) IS 'Deletes messages of a mailbox with their recordings; returns how many went.';
+
 -- ------------------------------------------------------------------------------------------- triggers
 
 CREATE TRIGGER recording_voice_message AFTER UPDATE OF state ON recording FOR EACH ROW
@@ -131,8 +228,10 @@ CREATE TRIGGER recording_voice_message AFTER UPDATE OF state ON recording FOR EA
 CREATE TRIGGER voice_message_publish AFTER INSERT OR UPDATE OR DELETE ON voice_message FOR EACH ROW EXECUTE FUNCTION publish_voice_message();
 
 CALL audit_changes_of('mailbox', '{}', '{}', '');
+CALL audit_changes_of('mailbox_phone', '{pin_hash}', '{failures,locked_until}', '');
 
 -- ---------------------------------------------------------------------------------- row-level security
 
 CALL protect_tenant_rows('mailbox');
+CALL protect_tenant_rows('mailbox_phone');
 CALL protect_tenant_rows('voice_message');

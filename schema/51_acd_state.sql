@@ -202,7 +202,8 @@ COMMENT ON FUNCTION agent_live_tell() IS 'Trigger: refuses an impossible change 
 
 CREATE FUNCTION acd_make_ready(p_tenant integer, p_agent integer) RETURNS void LANGUAGE plpgsql AS $$
 -- The rank is fixed while he is ready: whatever it depends on changes only by calls of his own, or by
--- configuration, after which this runs again. Ties of calls and talk time: the longest idle first.
+-- configuration, after which this runs again. Ties of calls and talk time: the longest idle first. Random: a place
+-- in the row from which acd_draw takes a window.
 BEGIN
     DELETE FROM ready_agent WHERE tenant_id = p_tenant AND agent_id = p_agent;
     INSERT INTO ready_agent (tenant_id, agent_id, queue_id, tier, penalty, rank, min_wait)
@@ -218,7 +219,7 @@ BEGIN
                    SELECT coalesce(sum(s.level), 0) FROM agent_skill s
                    WHERE s.tenant_id = p_tenant AND s.agent_id = p_agent
                      AND s.skill_id IN (SELECT skill_id FROM queue_skill k WHERE k.tenant_id = p_tenant AND k.queue_id = q.queue_id))
-               WHEN 'random' THEN 0
+               WHEN 'random' THEN random()
                ELSE m.position END,
            greatest(q.tier_waits[least(m.tier, cardinality(q.tier_waits))], gap.min_wait)
     FROM queue_member m

@@ -40,7 +40,9 @@ COMMENT ON FUNCTION acd_keep_legs(offer, jsonb) IS 'Remembers dialogs for Replac
 
 CREATE FUNCTION acd_set_joined(p_entry queue_entry, p_offer offer, p_data jsonb, p_now timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE offer SET joined_at = p_now, deadline_at = NULL WHERE tenant_id = p_offer.tenant_id AND offer_id = p_offer.offer_id;
+    IF p_offer.joined_at IS NULL THEN
+        UPDATE offer SET joined_at = p_now, deadline_at = NULL WHERE tenant_id = p_offer.tenant_id AND offer_id = p_offer.offer_id;
+    END IF;
     UPDATE queue_entry
     SET state = 'talking', state_at = p_now, answered_at = coalesce(answered_at, p_now), agent_id = p_offer.agent_id, due_at = NULL, assigned_agent = NULL,
         waited_ms = coalesce(waited_ms, acd_ms(since, p_now))
@@ -64,6 +66,7 @@ DECLARE
     q queue;
     v_data jsonb;
     v_freed integer[];
+    v_dial boolean;
 BEGIN
     SELECT * INTO o FROM offer WHERE tenant_id = p_tenant AND offer_id = p_offer;
     PERFORM set_config('acd.caller', coalesce(o.holder, '?'), true);
@@ -74,13 +77,16 @@ BEGIN
     END IF;
     SELECT * INTO STRICT e FROM queue_entry WHERE tenant_id = p_tenant AND entry_id = o.entry_id;
     SELECT * INTO STRICT q FROM queue WHERE tenant_id = p_tenant AND queue_id = e.queue_id;
+    v_dial := e.kind = 'callback' AND NOT e.anchored;
     v_data := acd_offer_data(e, q, o.agent_id, o.forced, v_now);
     IF o.state = 'answered' THEN  -- asked again, because the reply was lost
         PERFORM acd_send(o.holder, p_tenant, 'join', e.entry_id, p_offer, v_data);
     ELSE
         UPDATE offer
         SET state = 'answered', answered_at = v_now, ring_ms = acd_ms(CASE WHEN e.variables #> '{dial,preview_seconds}' IS NULL THEN made_at ELSE rung_at END, v_now),
-            deadline_at = v_now + acd_seconds(greatest(60, q.callback_ring_seconds + 10, dial_seconds(e, 'reading_seconds') + dial_seconds(e, 'ring_seconds') + 15)),
+            joined_at = CASE WHEN p_joined AND NOT v_dial THEN v_now END,
+            deadline_at = CASE WHEN v_dial OR NOT p_joined THEN v_now + acd_seconds(greatest(60, q.callback_ring_seconds + 10,
+                                                                 dial_seconds(e, 'reading_seconds') + dial_seconds(e, 'ring_seconds') + 15)) END,
             agent_sip_call_id = (SELECT l ->> 'sip_call_id' FROM jsonb_array_elements(p_legs) l WHERE l ->> 'kind' = 'agent' LIMIT 1)
         WHERE tenant_id = p_tenant AND offer_id = p_offer RETURNING * INTO o;
         UPDATE agent_live
@@ -89,7 +95,7 @@ BEGIN
         PERFORM acd_note(v_now, p_tenant, 'offer.answer', e.queue_id, e.entry_id, p_offer, o.agent_id, e.call_id, jsonb_build_object('ring_seconds', o.ring_ms / 1000.0));
         v_freed := acd_close_offers(p_tenant, e.entry_id, 'cancelled', 'another agent answered', 'system', v_now, p_keep => p_offer);
         PERFORM acd_keep_legs(o, p_legs) WHERE p_legs <> '[]';
-        IF e.kind = 'callback' AND NOT e.anchored THEN
+        IF v_dial THEN
             PERFORM acd_send(o.holder, p_tenant, 'dial', e.entry_id, p_offer, acd_dial_data(e, q));
         ELSIF p_joined THEN
             PERFORM acd_set_joined(e, o, v_data, v_now);

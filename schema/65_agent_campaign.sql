@@ -89,12 +89,13 @@ SELECT o.rung_at IS NOT NULL AND EXISTS (SELECT FROM queue_entry e WHERE e.tenan
 $$;
 COMMENT ON FUNCTION dial_rings_agent(offer) IS 'An agent is rung for a lead: who does not answer then is paused at once.';
 
-CREATE FUNCTION dial_wrapup(o offer) RETURNS integer LANGUAGE sql STABLE AS $$
-SELECT coalesce((
-    SELECT c.wrapup_seconds FROM attempt a JOIN campaign c ON c.tenant_id = a.tenant_id AND c.campaign_id = a.campaign_id
-    WHERE a.call_id = o.call_id AND a.tenant_id = o.tenant_id LIMIT 1),
-    (SELECT q.wrapup_seconds FROM queue q WHERE q.tenant_id = o.tenant_id AND q.queue_id = o.queue_id))
-$$;
+CREATE FUNCTION dial_wrapup(o offer) RETURNS integer LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN coalesce((
+        SELECT c.wrapup_seconds FROM attempt a JOIN campaign c ON c.tenant_id = a.tenant_id AND c.campaign_id = a.campaign_id
+        WHERE a.call_id = o.call_id AND a.tenant_id = o.tenant_id LIMIT 1),
+        (SELECT q.wrapup_seconds FROM queue q WHERE q.tenant_id = o.tenant_id AND q.queue_id = o.queue_id));
+END $$;
 COMMENT ON FUNCTION dial_wrapup(offer) IS 'Wrap-up after a conversation: as the campaign of the call says, else as the queue.';
 
 CREATE FUNCTION dial_obstacle(e queue_entry, at timestamptz) RETURNS text LANGUAGE sql STABLE AS $$

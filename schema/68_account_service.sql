@@ -50,7 +50,8 @@ CREATE TYPE star_action AS ENUM (
     'pickup_group',             -- take a ringing call of the own pickup group
     'pickup',                   -- take the ringing call of the colleague that follows
     'park',                     -- of a transfer: park the call, at the slot that follows or at a free one
-    'unpark'                    -- take the call that is parked at the slot that follows; of a transfer: park one there
+    'unpark',                   -- take the call that is parked at the slot that follows; of a transfer: park one there
+    'mailbox'                   -- listen to the own voice mail, or, with its PIN, to that of who follows
 );
 
 -- -------------------------------------------------------------------------------------------- tables

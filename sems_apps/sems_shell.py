@@ -383,7 +383,7 @@ def begin_scenario(ivr: Any, session: Any, headers: str, background: Background,
         raise BadInput("X-KS-Arg names neither a scenario nor a prompt")
     tenant = _number(arguments, "tenant")
     entry = _entry(ivr, session, headers, arguments, tenant, 0)
-    machine = IvrMenu(anchors=True, can_unbridge=False)
+    machine = IvrMenu(anchors=True, can_unbridge=False, has_mailboxes=False)
     shell = Shell(ivr, session, background, mailbox, entry, machine)
     called, then = arguments.get("called", ""), arguments.get("then", "")
     shell.post(ScenarioCalled(entry.caller, called, entry.caller_name, scenario, prompt, tenant, then))

@@ -21,6 +21,8 @@ class SoundKind(StrEnum):
     WAIT = "wait"
     #: Digits one by one.
     DIGITS = "digits"
+    #: A compiled file that only this call hears; its path without the payload type.
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +66,8 @@ def wait(low_minutes: int, high_minutes: int) -> Sound:
 def digits(text: str) -> Sound:
     """Say digits one by one."""
     return Sound(SoundKind.DIGITS, text)
+
+
+def file(path: str) -> Sound:
+    """Return a compiled file of this call's own."""
+    return Sound(SoundKind.FILE, path)

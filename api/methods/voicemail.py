@@ -1,20 +1,21 @@
-"""Methods voicemail.*: messages in mailboxes, and the addresses to which they go out.
+"""Methods voicemail.*: messages in mailboxes, the addresses to which they go out, and the PINs that open them.
 
 The token of an account reaches the mailbox of that account and no other one. Sound is not sent here (ksctl plays it).
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from api.method import Context, Method, Scope, Tenancy
 from kalibri.db import Conn
 from kalibri.services import voicemail
-from kalibri.services.voicemail import VoiceMessage
+from kalibri.services.voicemail import PhoneAccess, VoiceMessage
 
 Limit = Annotated[int, Field(ge=1, le=1000)]
+Language = Literal["ru", "en"]
 Addresses = Annotated[list[str], Field(min_length=1, max_length=20)]
 
 
@@ -54,6 +55,26 @@ def mail(conn: Conn, *, tenant_id: int, mailbox: str, message: str) -> VoiceMess
     return voicemail.send_again(conn, tenant_id=tenant_id, mailbox=mailbox, message=message)
 
 
+def phone(
+    conn: Conn,
+    *,
+    tenant_id: int,
+    mailbox: str,
+    pin: str | None = None,
+    language: Language | None = None,
+    unlock: bool = False,
+) -> PhoneAccess:
+    """Return how a mailbox is listened to by telephone, after what is given was changed; pin "": none any more.
+
+    Raises BadInput.
+    """
+    if pin is None and language is None and not unlock:
+        return voicemail.phone_access(conn, tenant_id=tenant_id, mailbox=mailbox)
+    return voicemail.set_phone(
+        conn, tenant_id=tenant_id, mailbox=mailbox, pin=pin, language=language, unlock=unlock
+    )
+
+
 METHODS = (
     Method("voicemail.boxes", voicemail.list_mailboxes, Scope.READ, Tenancy.FILTER),
     *(
@@ -64,6 +85,7 @@ METHODS = (
             ("seen", seen),
             ("rm", remove),
             ("mail", mail),
+            ("phone", phone),
         )
     ),
     Method(

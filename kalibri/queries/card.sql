@@ -6,13 +6,17 @@
 SELECT pg_try_advisory_xact_lock(hashtext('make_cards')) FROM set_config('synchronous_commit', 'off', true);
 
 -- name: new_events
--- What happened to offers since cards were made last, and up to where the stream was looked at.
-WITH bounds AS (
-    SELECT c.seq AS since, greatest((SELECT coalesce(max(seq), 0) FROM event_log), c.seq) AS head FROM card_cursor c
+-- What happened to offers since cards were made last, and up to where the stream was looked at. The cursor moves seldom
+-- while nothing is to be made, so whoever looks says up to where he has seen nothing.
+WITH ends AS (
+    SELECT c.seq, greatest((SELECT coalesce(max(seq), 0) FROM event_log), c.seq) AS head FROM card_cursor c
+), bounds AS (
+    SELECT head, greatest(seq, CASE WHEN %(seen)s <= head THEN %(seen)s ELSE 0 END) AS since FROM ends
 ), found AS (
     SELECT l.seq, l.tenant_id, l.kind, (l.data ->> 'offer_id')::bigint AS offer_id
-    FROM event_log l, bounds b
-    WHERE l.seq > b.since AND l.seq <= b.head AND l.kind IN ('offer.make', 'offer.answer', 'offer.end')
+    FROM event_log l
+    -- Sub-selects, not a join: so the numbers are known when the index of the stream is read.
+    WHERE l.seq > (SELECT since FROM bounds) AND l.seq <= (SELECT head FROM bounds) AND l.kind IN ('offer.make', 'offer.answer', 'offer.end')
       AND (l.data ? 'preview_seconds' OR EXISTS (SELECT FROM screen_pop p WHERE p.tenant_id = l.tenant_id) OR EXISTS (SELECT FROM caller_lookup c WHERE c.tenant_id = l.tenant_id))
     ORDER BY l.seq
     LIMIT %(most)s

@@ -89,3 +89,22 @@ UPDATE voice_message
 SET letter = 'pending', letter_attempts = 0, letter_next_at = clock_timestamp(), letter_give_up_at = clock_timestamp() + interval '3 days',
     letter_error = ''
 WHERE tenant_id = %(tenant_id)s AND recording_id = %(recording_id)s;
+
+-- name: phone_access
+-- How a mailbox is listened to by telephone.
+SELECT t.tenant_id, t.name AS tenant, %(mailbox)s::text AS mailbox, coalesce(p.pin_hash, '') <> '' AS has_pin,
+       coalesce(p.language, 'ru') AS language, coalesce(p.failures, 0) AS failures,
+       CASE WHEN p.locked_until > clock_timestamp() THEN p.locked_until END AS locked_until
+FROM tenant t LEFT JOIN mailbox_phone p ON p.tenant_id = t.tenant_id AND p.name = %(mailbox)s
+WHERE t.tenant_id = %(tenant_id)s;
+
+-- name: set_phone
+-- How a mailbox is listened to by telephone, from now on; what is null stays.
+INSERT INTO mailbox_phone (tenant_id, name, account_id, pin_hash, language)
+VALUES (%(tenant_id)s, %(mailbox)s, (SELECT account_id FROM account WHERE tenant_id = %(tenant_id)s AND username = %(mailbox)s),
+        coalesce(%(pin_hash)s::text, ''), coalesce(%(language)s::text, 'ru'))
+ON CONFLICT ON CONSTRAINT mailbox_phone_pkey DO UPDATE
+SET account_id = EXCLUDED.account_id, pin_hash = coalesce(%(pin_hash)s::text, mailbox_phone.pin_hash),
+    language = coalesce(%(language)s::text, mailbox_phone.language),
+    failures = CASE WHEN %(forget)s THEN 0 ELSE mailbox_phone.failures END,
+    locked_until = CASE WHEN %(forget)s THEN NULL ELSE mailbox_phone.locked_until END;

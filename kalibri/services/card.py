@@ -52,12 +52,22 @@ class _Event:
     offer_id: int
 
 
-def make_cards(conn: Conn) -> bool:
-    """Go on with all cards by the events that came since; return whether there may be more."""
+@dataclass(frozen=True)
+class Made:
+    """How far cards were made."""
+
+    #: Number of the last event that was looked at; to be told to the next look, which then begins there.
+    seen: int
+    #: There may be more.
+    more: bool
+
+
+def make_cards(conn: Conn, seen: int = 0) -> Made:
+    """Go on with all cards by the events that came since; seen: what the look before returned."""
     with conn.transaction():
         if not db.fetch_value(conn, SQL["try_lock"]):
-            return False
-        *found, last = db.fetch_all(conn, _Event, SQL["new_events"], most=EVENTS_AT_ONCE)
+            return Made(seen, more=False)
+        *found, last = db.fetch_all(conn, _Event, SQL["new_events"], most=EVENTS_AT_ONCE, seen=seen)
         for event in found:
             if event.kind != "offer.end":
                 _alone(conn, _go_on, event)
@@ -66,7 +76,7 @@ def make_cards(conn: Conn) -> bool:
     for event in found:
         if event.kind == "offer.end":
             _alone(conn, _settle, event)
-    return len(found) == EVENTS_AT_ONCE
+    return Made(last.seq, more=len(found) == EVENTS_AT_ONCE)
 
 
 def _alone(conn: Conn, do: Callable[[Conn, _Event], object], event: _Event) -> None:

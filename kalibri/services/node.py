@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -156,6 +157,11 @@ def node_of_process(config: Config, process: str) -> str | None:
         return f"{config.node_name}-proxy"
     own = process.startswith("rtp-") or process in (*config.rtp_controllers, *config.media_hosts)
     return f"{config.node_name}-{process}" if own else None
+
+
+def server_id(node_name: str) -> int:
+    """Return Kamailio's number for the proxy of a host, the same at each start and another one for each (31 bits)."""
+    return zlib.crc32(node_name.encode()) % (2**31 - 1) + 1
 
 
 def register_nodes(conn: Conn, config: Config) -> list[str]:

@@ -204,7 +204,9 @@ def _reason(offer: _Offer) -> str:
         return "somebody chose this agent"
     if offer.strategy is QueueStrategy.RANDOM:
         drawn, among = offer.candidates.get("drawn", 0), offer.candidates.get("among", 0)
-        return f"drawn: number {int(drawn * among)} of {among} (counted from 0), by {drawn:.6f}"
+        place = offer.candidates.get("from")
+        where = "" if place is None else f" from place {place:.6f} of the row on"
+        return f"drawn: number {int(drawn * among)} of {among}{where} (counted from 0), by {drawn:.6f}"
     return RANKS[offer.strategy]
 
 

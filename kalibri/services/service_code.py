@@ -70,6 +70,7 @@ _ARGUMENT = {
     StarAction.PICKUP: "user name",
     StarAction.PARK: "slot, or nothing",
     StarAction.UNPARK: "slot",
+    StarAction.MAILBOX: "user name, or nothing",
 }
 
 

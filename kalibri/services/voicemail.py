@@ -20,6 +20,7 @@ from callcore.states import LetterState
 from kalibri import db
 from kalibri.config import Config
 from kalibri.db import Conn
+from kalibri.pin import check_pin, hash_pin
 from kalibri.services import recording as recordings
 
 SQL = db.statements("voicemail")
@@ -68,6 +69,23 @@ class Mailbox:
     unsent: int
     #: Addresses to which its messages go out.
     recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhoneAccess:
+    """How a mailbox is listened to by telephone."""
+
+    tenant_id: int
+    tenant: str
+    mailbox: str
+    #: Whether a PIN opens it from other telephones than the own one.
+    has_pin: bool
+    #: What is spoken: ru or en.
+    language: str
+    #: PINs that were tried since the last right one.
+    failures: int
+    #: Until then no PIN opens it.
+    locked_until: datetime | None
 
 
 # -------------------------------------------------------------------------------------------- messages
@@ -167,6 +185,44 @@ def drop_mailbox(conn: Conn, *, tenant_id: int, mailbox: str) -> None:
         if not db.execute(conn, SQL["drop_mailbox"], tenant_id=tenant_id, mailbox=mailbox):
             raise NotFound(f'mailbox "{mailbox}" has no address', kind="mailbox", name=mailbox)
         db.execute(conn, SQL["forget_letters"], tenant_id=tenant_id, mailbox=mailbox)
+
+
+# ------------------------------------------------------------------------------------------ by telephone
+
+
+def phone_access(conn: Conn, *, tenant_id: int, mailbox: str) -> PhoneAccess:
+    """Return how a mailbox is listened to by telephone; one of which nothing was set has the defaults."""
+    found = db.fetch_one(conn, PhoneAccess, SQL["phone_access"], tenant_id=tenant_id, mailbox=mailbox)
+    return db.require(found, "tenant", tenant_id)
+
+
+def set_phone(
+    conn: Conn,
+    *,
+    tenant_id: int,
+    mailbox: str,
+    pin: str | None = None,
+    language: str | None = None,
+    unlock: bool = False,
+) -> PhoneAccess:
+    """Set the PIN of a mailbox ("": none any more), or what is spoken; None: as it is.
+
+    A new PIN, and `unlock`, end a lock-out. Raises BadInput.
+    """
+    if pin:
+        check_pin(pin)
+    kept = hash_pin(pin) if pin else pin
+    with conn.transaction():
+        db.execute(
+            conn,
+            SQL["set_phone"],
+            tenant_id=tenant_id,
+            mailbox=mailbox,
+            pin_hash=kept,
+            language=language,
+            forget=unlock or pin is not None,
+        )
+        return phone_access(conn, tenant_id=tenant_id, mailbox=mailbox)
 
 
 def check_addresses(recipients: Sequence[str]) -> None:

@@ -284,6 +284,8 @@ class RelayToAccount(Decision):
     """Ring the registered contacts of an account of `tenant_id`."""
 
     username: str
+    #: Further accounts that ring at the same time: members of a hunt group, of a call that comes from another proxy.
+    also: tuple[str, ...] = ()
 
 
 @value(kw_only=True)

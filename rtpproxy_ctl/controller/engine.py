@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
 from rtpproxy_ctl import commands as c
 from rtpproxy_ctl.balancer import ALIVE, rank
 from rtpproxy_ctl.controller import media_report
 from rtpproxy_ctl.controller.ids import handle, session_id, split_tag, tag_handle
-from rtpproxy_ctl.controller.nodes import NOTIFY, RECORD, SINGLE_SHOT, Node
+from rtpproxy_ctl.controller.moves import Moves, count_of
+from rtpproxy_ctl.controller.nodes import NOTIFY, RECORD, SINGLE_SHOT, Done, Node
 from rtpproxy_ctl.controller.replies import add_up, is_udp_target, nothing, numeric, ports_of
 from rtpproxy_ctl.controller.search import search
-from rtpproxy_ctl.controller.sessions import Session, SessionMap, Side, dtmf_type_of
+from rtpproxy_ctl.controller.sessions import Observer, Session, SessionMap, Side, Where, dtmf_type_of
+from rtpproxy_ctl.controller.timers import Timers
+from rtpproxy_ctl.controller.whereabouts import is_repeat, note_told, packets_question, told
 from rtpproxy_ctl.errors import BadCommand, ErrorCode
 from rtpproxy_ctl.protocol import is_error, parse_command
 
@@ -33,6 +36,8 @@ Reply = Callable[[str], None]
 DELETE_SECONDS = 0.1
 #: When a command for a new session is repeated and given up at one node: two nodes fit into Kamailio's second.
 NEW_SCHEDULE = (0.1, 0.2, 0.35)
+#: The same for the question whether a side was heard; U or L come after it, within that second too.
+HEARD_SCHEDULE = (0.1, 0.2)
 #: Refusals of a node after which another one is tried: no ports, no memory, overloaded, draining.
 ELSEWHERE = frozenset({71, 72, *range(81, 90), 98, 99})
 #: Searches under way at once; what comes beyond is refused.
@@ -46,26 +51,6 @@ PLAYER_FAILED = f"E{ErrorCode.PLAYER_FAILED}"
 COMMON_CAPABILITIES = frozenset({20040107, 20050322, 20060704, 20071116, 20071218, 20080403, 20081102})
 #: Those that only nodes which have told so have.
 NODE_CAPABILITIES = {20081224: NOTIFY, c.SINGLE_SHOT_CAPABILITY: SINGLE_SHOT}
-
-
-class Timers(Protocol):
-    """Time, as Twisted's reactor has it."""
-
-    def seconds(self) -> float:
-        """Monotonic seconds."""
-
-    def callLater(self, delay: float, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function later."""
-
-
-class Observer(Protocol):
-    """Who wants to know what happens to sessions: recorder and state log."""
-
-    def session_changed(self, session: Session) -> None:
-        """A session was made, or something about it changed."""
-
-    def session_ended(self, session: Session, reason: str) -> None:
-        """A session is over: ended, node_dead or timeout."""
 
 
 class Engine:
@@ -101,6 +86,7 @@ class Engine:
         self.on_lost: Callable[[Session, str], None] = lambda session, node: None
         #: How long one playing of a prompt takes, in seconds; 0: not known.
         self.prompt_seconds: Callable[[str, str, Session], float] = lambda path, codecs, session: 0.0
+        self.moves = Moves(timers, self._ask_live)
         self._timers = timers
         self._event = event
         self._notify_socket = notify_socket
@@ -226,17 +212,56 @@ class Engine:
             return
         if session.unconfirmed:
             node.took_session()
-        text = self._for_node(session, command, node).encode()
+        if session.joined and is_repeat(session, command):
+            question = packets_question(session, command)
+            node.ask(question, partial(self._tell_again, session, command, reply), HEARD_SCHEDULE)
+        else:  # before the first L nobody is heard
+            schedule = NEW_SCHEDULE if others else None
+            self._tell(session, command, reply, others, schedule, heard=False)
+
+    def _tell_again(
+        self, session: Session, command: c.Update | c.Lookup, reply: Reply, text: str | None
+    ) -> None:
+        packets = count_of(text)
+        if self._is_live(session):
+            schedule = NEW_SCHEDULE if packets is None else None
+            self._tell(session, command, reply, None, schedule, heard=packets != 0)
+        else:
+            self._refuse(reply, ErrorCode.UNKNOWN_SESSION)
+
+    def _tell(
+        self,
+        session: Session,
+        command: c.Update | c.Lookup,
+        reply: Reply,
+        others: list[str] | None,
+        schedule: Sequence[float] | None,
+        *,
+        heard: bool,
+    ) -> None:
+        node = self.nodes[session.node]
+        sent = self._for_node(session, command, node, told(session, command, heard=heard))
         node.ask(
-            text,
-            lambda answer: self._media_answered(session, command, reply, others, answer),
-            NEW_SCHEDULE if others else None,
+            sent.encode(),
+            lambda answer: self._media_answered(session, command, sent, reply, others, answer),
+            schedule,
         )
+
+    def _is_live(self, session: Session) -> bool:
+        known = self.sessions.get(session.key) is session
+        return known and not session.ending and session.node in self.nodes
+
+    def _ask_live(self, session: Session, text: str, done: Done) -> bool:
+        if self._is_live(session):
+            self.nodes[session.node].ask(text, done)
+            return True
+        return False
 
     def _media_answered(
         self,
         session: Session,
         command: c.Update | c.Lookup,
+        sent: c.Update | c.Lookup,
         reply: Reply,
         others: list[str] | None,
         answer: str | None,
@@ -246,7 +271,10 @@ class Engine:
         if ports is None or ports.port == 0:
             self._media_refused(session, command, reply, others, answer, number)
             return
+        is_move = note_told(session, command, (sent.address, sent.port))
         self._note_media(session, command, ports)
+        if is_move or self.moves:
+            self.moves.told(session, command, sent, is_move=is_move)
         if not ports.address:
             ports = replace(ports, address=self.nodes[session.node].spec.address[0])
         if session.joined and session.call and self.record_wanted(session.call):
@@ -282,12 +310,15 @@ class Engine:
             number = ErrorCode.UNKNOWN_SESSION  # L's own answer is port 0
         self._refuse(reply, ErrorCode.OVERLOADED if number is None else number)
 
-    def _for_node(self, session: Session, command: c.Update | c.Lookup, node: Node) -> c.Update | c.Lookup:
+    def _for_node(
+        self, session: Session, command: c.Update | c.Lookup, node: Node, where: Where
+    ) -> c.Update | c.Lookup:
         """Return the command as the node gets it: hashes for ids, addresses that need no resolving."""
         more = tuple(self._sub_for_node(session, sub) for sub in command.more) if command.more else ()
         changes: dict[str, Any] = {
             "call_id": session.handle,
-            "address": numeric(command.address),
+            "address": where[0],
+            "port": where[1],
             "from_tag": tag_handle(command.from_tag),
             "to_tag": tag_handle(command.to_tag),
             "more": more,

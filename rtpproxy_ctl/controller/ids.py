@@ -61,6 +61,7 @@ def tag_handle(tag: str) -> str:
     return blake2b(bare.encode(errors="surrogateescape"), digest_size=10).hexdigest() + suffix
 
 
+@lru_cache(maxsize=4096)
 def split_tag(tag: str) -> tuple[str, str]:
     """Split a tag into itself and the suffix of its media stream, ";1" or ""."""
     match = _SUFFIX.search(tag)

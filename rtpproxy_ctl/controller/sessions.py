@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from rtpproxy_ctl.commands import Notify
 from rtpproxy_ctl.controller.ids import SessionId, session_id, split_tag, tag_handle
+
+#: Address and port.
+Where = tuple[str, int]
 
 
 @dataclass(slots=True)
@@ -31,6 +34,8 @@ class Side:
     on_hold: bool = False
     #: A file is being played to it.
     hears_prompt: bool = False
+    #: Where its node was told last that it is, by the suffix of the stream.
+    told: dict[str, Where] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -39,14 +44,18 @@ class Side:
 
     def to_json(self) -> list[Any]:
         """Return it for the state log."""
-        return [self.tag, self.local_port, list(self.codecs), self.dtmf_type]
+        return [self.tag, self.local_port, list(self.codecs), self.dtmf_type, dict(self.told)]
 
     @classmethod
     def from_json(cls, row: list[Any]) -> Side:
         """Read it from the state log; raises ValueError, TypeError."""
-        tag, port, codecs, dtmf_type = row
+        tag, port, codecs, dtmf_type, *more = row  # `told` came later
         return cls(
-            str(tag), int(port), tuple(map(int, codecs)), None if dtmf_type is None else int(dtmf_type)
+            str(tag),
+            int(port),
+            tuple(map(int, codecs)),
+            None if dtmf_type is None else int(dtmf_type),
+            told={str(suffix): (str(ip), int(at)) for suffix, (ip, at) in (more[0] if more else {}).items()},
         )
 
 
@@ -105,21 +114,27 @@ class Session:
         """Return "caller" or "callee"."""
         return "caller" if side is self.caller else "callee"
 
+    def order(self, first_tag: str, second_tag: str) -> tuple[Side, Side]:
+        """Return the sides in the order of the tags of a U or L."""
+        bare, other = split_tag(first_tag)[0], split_tag(second_tag)[0]
+        if bare != self.caller.tag and other == self.caller.tag:
+            return self.callee, self.caller
+        return self.caller, self.callee
+
     def meet(self, first_tag: str, second_tag: str) -> tuple[Side, Side]:
         """Note the tags of a U or L; return the sides in their order.
 
         A further second tag (a fork, a redial of the other side) takes the place of the one before, as at the node.
         """
-        bare, suffix = split_tag(first_tag)
-        other = split_tag(second_tag)[0]
+        (bare, suffix), other = split_tag(first_tag), split_tag(second_tag)[0]
         if suffix not in self.streams:
             self.streams.append(suffix)
-        if bare != self.caller.tag and other == self.caller.tag:
+        first, second = self.order(first_tag, second_tag)
+        if first is self.callee:
             self.callee.tag = bare
-            return self.callee, self.caller
-        if other:
+        elif other:
             self.callee.tag = other
-        return self.caller, self.callee
+        return first, second
 
     def node_tags(self) -> tuple[str, str]:
         """Return the tags of both sides for a command about the first stream at the node."""
@@ -157,6 +172,16 @@ class Session:
             dict(row["t"]),
             ending=bool(row["e"]),
         )
+
+
+class Observer(Protocol):
+    """Who wants to know what happens to sessions: recorder and state log."""
+
+    def session_changed(self, session: Session) -> None:
+        """A session was made, or something about it changed."""
+
+    def session_ended(self, session: Session, reason: str) -> None:
+        """A session is over: ended, node_dead or timeout."""
 
 
 class SessionMap:

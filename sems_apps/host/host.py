@@ -32,7 +32,9 @@ from sems_apps.host.ports import (
     Entry,
     Ivr,
     Journal,
+    Mailboxes,
     NoDialling,
+    NoMailboxes,
     NoParking,
     Parking,
     Prompts,
@@ -47,8 +49,10 @@ from sems_apps.ivr_actions import ScenarioCalled
 from sems_apps.machines.autodial import AutoDial
 from sems_apps.machines.hold_queue import HoldQueue
 from sems_apps.machines.ivr_menu import IvrMenu
+from sems_apps.machines.mailbox_menu import MailboxMenu
 from sems_apps.machines.park import Park
 from sems_apps.machines.table import Machine
+from sems_apps.mailbox_actions import MailboxAsked
 from sems_apps.park_actions import ParkAsked, PickupAsked
 from sems_apps.settings import QueueSettings, settings_from
 
@@ -58,6 +62,8 @@ log = logging.getLogger("media")
 SILENCE_LOOK_SECONDS = 2.0
 #: The application that holds parked calls.
 PARK = "park"
+#: The application in which people listen to their voice mail.
+MAILBOX = "mailbox"
 #: Part of the capacity that calls of campaigns may fill.
 DIAL_SHARE = 0.9
 #: How often a draining host looks whether its last call has ended.
@@ -126,6 +132,8 @@ class MediaHost:
         self.dialling: Dialling = NoDialling()
         #: Slots of parked calls; the program puts its port here.
         self.parking: Parking = NoParking()
+        #: Voice mail; the program puts its port here.
+        self.mailboxes: Mailboxes = NoMailboxes()
         #: Hears what dials hear; None: nobody listens.
         self.ears: EarsClient | None = None
         self.draining = False
@@ -273,6 +281,7 @@ class MediaHost:
         """A session is over."""
         self.dialling.forget(session.entry.call)
         self.parking.forget(session.entry)
+        self.mailboxes.forget(session.entry)
         if self.sessions.get(session.entry.call) is session:
             del self.sessions[session.entry.call]
         self.acd.forget(session.entry)
@@ -344,6 +353,11 @@ def read_call(facts: InviteFacts) -> tuple[Entry, Machine, Event]:
         number = int(slot) if slot.isascii() and slot.isdigit() and len(slot) < 3 else 0
         code = arguments.get("code", "")
         return entry, Park(), ParkAsked(entry.caller, entry.tenant, number, parker, code)
+    if application == MAILBOX:
+        entry = _entry(facts, arguments, queue=0)
+        if not arguments.get("mailbox"):
+            raise BadInput("X-KS-Arg has no mailbox")
+        return entry, MailboxMenu(), MailboxAsked(arguments["mailbox"], arguments.get("own") == "yes")
     if application != "hold_queue":
         raise BadInput(f"there is no application {application[:40]!r}")
     entry = _entry(facts, arguments, _number(arguments, "queue"))

@@ -33,6 +33,7 @@ from sems_apps.host.ears import EarsClient
 from sems_apps.host.host import HostOptions, MediaHost
 from sems_apps.host.ivr_port import IvrPort
 from sems_apps.host.loop import Loop
+from sems_apps.host.mailbox_port import MailboxPort
 from sems_apps.host.notify import NotifyServer
 from sems_apps.host.opener import Opener
 from sems_apps.host.park_port import ParkPort
@@ -49,6 +50,8 @@ log = logging.getLogger("media")
 LOOK_SECONDS = 2.0
 PROXIES_SECONDS = 5.0
 CONNECT_MS = 1000
+#: Voice messages that are made ready, and PINs that are compared, at once.
+MAILBOX_WORKERS = 3
 #: Web servers that are asked at once.
 LOOKUP_WORKERS = 32
 #: A call leaves few circles behind (sippy breaks its own): the collector looks less often than by default.
@@ -68,6 +71,7 @@ class Program:
         self._connecting = Workers(self.loop, config.media.connections + 1)
         #: Web servers of scenarios may be slow: what waits for them must not keep files waiting.
         self._lookups = Workers(self.loop, LOOKUP_WORKERS)
+        self._mailbox_work = Workers(self.loop, MAILBOX_WORKERS)
         self._beat = Heartbeat(config.run_directory, name)
         self._node = f"{config.node_name}-{name}"
         media = config.media
@@ -108,6 +112,8 @@ class Program:
         self.host.dialling = self.dialling
         self._parking = ParkPort(self.loop, self._node, self._links)
         self.host.parking = self._parking
+        self._mailboxes = MailboxPort(self.loop, config, self._node, self._links, self._mailbox_work.submit)
+        self.host.mailboxes = self._mailboxes
         if config.ears.enabled:
             self.host.ears = EarsClient(self.loop, config.ears_socket)
         self._serial = 0
@@ -199,6 +205,7 @@ class Program:
         self.acd.begin()
         self.dialling.begin()
         self._parking.begin()
+        self._mailboxes.begin()
         self.host.watch_silence()
         self._look()
         self._read_proxies()
@@ -210,7 +217,7 @@ class Program:
         self.host.close()
         for link in (*self._links, self._dial_link):
             link.close()
-        for workers in (self._workers, self._connecting, self._lookups):
+        for workers in (self._workers, self._connecting, self._lookups, self._mailbox_work):
             workers.close()
         self.loop.close()
 

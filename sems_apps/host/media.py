@@ -103,8 +103,9 @@ class MediaSession:
         numbers = f"{codec.number},{dtmf}" if dtmf is not None else str(codec.number)
         self._media = f"c{numbers}z{PACKET_MS}"
         if caller is not None:
-            self._caller = (caller.address, caller.port)
-        address, port = self._caller if caller is not None else self._opener.address
+            self._caller = _where(caller)
+        is_known = self._caller != _NOWHERE
+        address, port = self._caller if is_known else self._opener.address
         notify, module = "", ""
         if self._notify is not None:
             notify = f" {self._notify.spec} {self._tag}"
@@ -116,7 +117,7 @@ class MediaSession:
         )
 
         def opened(text: str | None) -> None:
-            if self._take_ports(text) and caller is None and self.ports is not None:
+            if self._take_ports(text) and not is_known and self.ports is not None:
                 self._open_side(CALLER_SIDE, self.ports.caller)
             done(self.ports is not None)
 

@@ -10,6 +10,7 @@ from sems_apps.actions import Action, ReportDial, Supervise
 from sems_apps.events import Event
 from sems_apps.host.proxies import Address
 from sems_apps.host.sip_leg_facts import Replaced
+from sems_apps.mailbox_actions import BoxRefusal, BoxRefused, OpenBox
 from sems_apps.park_actions import SlotRefused, TakeSlot
 from sems_apps.sounds import Sound
 
@@ -115,6 +116,41 @@ class NoParking:
         """Refuse."""
         if isinstance(action, TakeSlot):
             caller.post(SlotRefused(480, "Calls Are Not Parked Here"))
+
+    def forget(self, entry: Entry) -> None:
+        """Nothing is known."""
+
+
+class MailboxCaller(Protocol):
+    """The session of somebody who listens to voice mail."""
+
+    entry: Entry
+
+    @property
+    def payload_type(self) -> int:
+        """In which codec he hears."""
+
+    def post(self, event: Event) -> None:
+        """Take an answer."""
+
+
+class Mailboxes(Protocol):
+    """Voice mail."""
+
+    def perform(self, caller: MailboxCaller, action: Action) -> None:
+        """Take an action of MAILBOX_ACTIONS; answers come as events to the session, later."""
+
+    def forget(self, entry: Entry) -> None:
+        """The session is over: its sounds are not needed any more."""
+
+
+class NoMailboxes:
+    """For hosts that have no voice mail."""
+
+    def perform(self, caller: MailboxCaller, action: Action) -> None:
+        """Refuse."""
+        if isinstance(action, OpenBox):
+            caller.post(BoxRefused(BoxRefusal.AWAY))
 
     def forget(self, entry: Entry) -> None:
         """Nothing is known."""

@@ -51,6 +51,9 @@ class PromptFiles:
     ) -> None:
         """Tell the file of these sounds; parts that do not exist are left out, None: not one exists."""
         key = (tenant, sounds, language, payload_type)
+        if any(sound.kind is SoundKind.FILE for sound in sounds):  # one call's own: nobody hears it again
+            self._submit(lambda: self._resolve(*key), done)
+            return
         if key in self._clips:
             done(self._clips[key])
             return
@@ -80,6 +83,8 @@ class PromptFiles:
         return self._join(paths, payload_type, rate)
 
     def _paths(self, tenant: int, sound: Sound, language: str) -> list[str]:
+        if sound.kind is SoundKind.FILE:
+            return [sound.text]
         if sound.kind is SoundKind.MUSIC:
             return [str(found.path) for found in self._index.music(tenant, sound.text, language)]
         found = [self._index.path_of(tenant, name, language) for name in spoken(sound, language)]

@@ -40,6 +40,7 @@ from sems_apps.host.sip_leg import SipLeg
 from sems_apps.host.sip_stack import Address, Verdict
 from sems_apps.ivr_actions import IVR_ACTIONS
 from sems_apps.machines.table import Machine
+from sems_apps.mailbox_actions import MAILBOX_ACTIONS
 from sems_apps.park_actions import PARK_ACTIONS
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ class Session:
             self.host.ivr.perform(self, action)
         elif isinstance(action, PARK_ACTIONS):
             self.host.parking.perform(self, action)
+        elif isinstance(action, MAILBOX_ACTIONS):
+            self.host.mailboxes.perform(self, action)
         else:
             _PERFORM[type(action)](self, action)
 
@@ -253,6 +256,11 @@ class Session:
             self.tell("media.lost")
             self.host.loop.call_soon(lambda: self.post(MediaLost()))
 
+    @property
+    def payload_type(self) -> int:
+        """In which codec the caller hears."""
+        return (self.media.codec or sdp.PCMA).number
+
     def with_ports(self, callback: Callable[[], None]) -> None:
         """Call back as soon as the RTP session is there."""
         if self.media.is_open:
@@ -263,14 +271,13 @@ class Session:
     def _play(self, action: do.Play) -> None:
         side = self._side(action.leg)
         number = self._new_playing(side)
-        codec = self.media.codec or sdp.PCMA
 
         def found(clip: Clip | None) -> None:
             playing = self._playing.get(side)
             if playing is not None and playing.number == number and not self.finished:
                 self._play_clip(action, side, playing, clip)
 
-        self.host.prompts.find(self.entry.tenant, action.sounds, action.language, codec.number, found)
+        self.host.prompts.find(self.entry.tenant, action.sounds, action.language, self.payload_type, found)
 
     def _play_clip(self, action: do.Play, side: str, playing: _Playing, clip: Clip | None) -> None:
         if clip is None:

@@ -61,6 +61,15 @@ from sems_apps.ivr_actions import (
     WorldAnswered,
 )
 from sems_apps.machines.hold_queue import HoldQueue
+from sems_apps.machines.mailbox_menu import MailboxMenu
+from sems_apps.mailbox_actions import (
+    BoxClosed,
+    BoxOpened,
+    BoxRefused,
+    MailboxAsked,
+    MessageMissing,
+    MessageReady,
+)
 from sems_apps.settings import QueueSettings
 from sems_apps.sounds import music, prompt, tone
 
@@ -100,6 +109,11 @@ _OF_QUEUE = (
 )
 #: What a scenario asked for.
 _OF_SCENARIO = (WorldAnswered, QueueFound, ScenarioLoaded, MessageFailed)
+#: What concerns a caller while he listens to a mailbox; anything else is about legs and queues that he has left.
+_OF_MAILBOX = (
+    *(BoxClosed, BoxOpened, BoxRefused, MessageMissing, MessageReady),
+    *(Dtmf, PromptEnded, TimerFired, TransferAsked, HangupAsked, MediaLost, HostStopping),
+)
 #: The end of the call, whatever the scenario would do next.
 _FINAL = (HostStopping, MediaLost)
 
@@ -124,8 +138,11 @@ def announcement(name: str, then: str = "") -> Bundle:
 class IvrMenu:
     """One call."""
 
-    def __init__(self, *, anchors: bool = True, can_unbridge: bool = True) -> None:
+    def __init__(
+        self, *, anchors: bool = True, can_unbridge: bool = True, has_mailboxes: bool = True
+    ) -> None:
         self._anchors, self._can_unbridge = anchors, can_unbridge
+        self._has_mailboxes = has_mailboxes
         self._phase = IvrPhase.NEW
         self._called = ScenarioCalled("", "", "")
         self._run: Run | None = None
@@ -133,6 +150,8 @@ class IvrMenu:
         self._queue: HoldQueue | None = None
         self._in_queue = self._was_joined = False
         self._wanted_queue = ""
+        #: The mailbox that the caller listens to; None: he is in none.
+        self._mailbox: MailboxMenu | None = None
         self._caller_up, self._caller_here = False, True
         #: "": no other leg; else "dialling" or "up", and its name.
         self._other, self._leg = "", TARGET
@@ -174,6 +193,9 @@ class IvrMenu:
                 isinstance(event, _OF_SCENARIO) or (isinstance(event, TimerFired) and event.name == TIMER)
             ):
                 self._through_queue(event)
+            return
+        if self._mailbox is not None and _is_of_mailbox(event):
+            self._through_mailbox(self._mailbox, event)
             return
         handler = _HANDLERS.get(type(event))
         if handler is not None:
@@ -458,6 +480,39 @@ class IvrMenu:
         assert self._run is not None
         self._feed(ev.CallerLeft())
 
+    # ---- a mailbox
+
+    def _enter_mailbox(self, action: ev.EnterMailbox) -> None:
+        if not self._has_mailboxes:
+            self._events.append(ev.MailboxLeft("this host has no mailboxes"))
+            return
+        self._answer()
+        language = self._run.variables["language"] if self._run is not None else ""
+        self._mailbox = MailboxMenu()
+        asked = MailboxAsked(action.mailbox, allowed=False, language=language, answered=True)
+        self._through_mailbox(self._mailbox, asked)
+
+    def _through_mailbox(self, mailbox: MailboxMenu, event: Event) -> None:
+        """Let the mailbox's own machine take an event; when it is through with the caller, the scenario goes on."""
+        if isinstance(event, LegEnded):
+            self._caller_here = False
+        actions = mailbox.step(event, self._now)
+        over = any(isinstance(action, do.Finish) for action in actions)
+        self._out += [
+            one for one in actions if not isinstance(one, do.Finish) and not (over and _ends_caller(one))
+        ]
+        if not over:
+            return
+        self._mailbox = None
+        if isinstance(event, HangupAsked | MediaLost | HostStopping):
+            self._stopped(event)
+        else:
+            self._feed(ev.MailboxLeft(mailbox.failure) if self._caller_here else ev.CallerLeft())
+
+
+def _is_of_mailbox(event: Event) -> bool:
+    return isinstance(event, _OF_MAILBOX) or (isinstance(event, LegEnded) and event.leg == CALLER)
+
 
 def _ends_caller(action: Action) -> bool:
     return isinstance(action, do.Hangup | do.Reject) and action.leg == CALLER
@@ -495,6 +550,7 @@ _PERFORM: Mapping[type[ev.Action], Callable[[IvrMenu, Any], None]] = {
     ev.AskFacts: lambda menu, action: menu._out.append(AskWorld(action)),
     ev.AskCallback: lambda menu, action: menu._out.append(AskWorld(action)),
     ev.EnterQueue: IvrMenu._enter_queue,
+    ev.EnterMailbox: IvrMenu._enter_mailbox,
     ev.DialOut: IvrMenu._dial,
     ev.GiveUpDial: IvrMenu._give_up_dial,
     ev.StartMessage: lambda menu, action: menu._out.append(RecordMessage(True, action.mailbox)),

@@ -123,7 +123,7 @@ def give_recording(owner: Owner, recording: UUID, call: UUID) -> None:
 
 
 def give_services(owner: Owner, username: str) -> None:
-    """What an account has set, a hunt group, a parked call, a webhook with a dead delivery, a scheduled report."""
+    """What an account has set and watches, a hunt group, a parked call, a webhook with a delivery, a report."""
     row = owner.conn.execute(
         "SELECT account_id FROM account WHERE tenant_id = %s AND username = %s", [owner.tenant, username]
     ).fetchone()
@@ -143,6 +143,8 @@ def give_services(owner: Owner, username: str) -> None:
     owner.add("service_code", action="dnd_on", code="*77")
     owner.add("park_policy", overflow_kind="number", overflow=owner.number)
     owner.add("parked_call", slot=1, call_id=uuid4(), host="nowhere", caller=owner.number)
+    owner.add("line_watch", username=owner.secret, proxy="nowhere", until="infinity")
+    owner.add("line_state", username=owner.secret, proxy="nowhere", registered=True)
     # Not enabled: what ks-api does by itself would look like a change.
     owner.add("webhook", url=f"https://{owner.secret}.example/", secret=owner.secret, enabled=False)
     owner.conn.execute(

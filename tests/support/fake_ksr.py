@@ -35,6 +35,7 @@ class FakeKsr:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.tables: dict[str, dict[str, Any]] = {}
         self.dialog_vars: dict[str, str] = {}
+        self.iterators: dict[str, list[tuple[str, Any]]] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name in API:
@@ -124,6 +125,23 @@ class FakeKsr:
         entries = self.tables.setdefault(table, {})
         entries[key] = entries.get(key, 0) + 1
         return int(entries[key])
+
+    def _do_htable_sht_iterator_start(self, name: str, table: str) -> int:
+        if name in self.iterators:
+            raise WrongCall(f"iterator {name} is in use: its slot is locked for ever")
+        self.iterators[name] = [("", ""), *sorted(self.tables.get(table, {}).items())]
+        return 1
+
+    def _do_htable_sht_iterator_next(self, name: str) -> int:
+        self.iterators[name].pop(0)
+        if not self.iterators[name]:
+            return -1
+        self.pvs[f"$shtitkey({name})"], self.pvs[f"$shtitval({name})"] = self.iterators[name][0]
+        return 1
+
+    def _do_htable_sht_iterator_end(self, name: str) -> int:
+        del self.iterators[name]
+        return 1
 
     def _do_dialog_var_sets(self, name: str, value: str) -> int:
         self.dialog_vars[name] = value

@@ -57,6 +57,8 @@ class FakeNode:
         self.copies: dict[tuple[str, str], str] = {}
         #: "": answers; "silent": no answer at all; or the text that it answers to everything.
         self.mood = ""
+        #: Packets that came from the side whose tag is first, of every session.
+        self.packets = 150
         #: First letters of commands that it answers so many seconds late.
         self.slow: dict[str, float] = {}
         self.taken = 0
@@ -131,7 +133,9 @@ class FakeNode:
     def _of_session(self, command: c.SessionCommand) -> str:
         if isinstance(command, c.Query):
             if command.verbose:
-                return " ".join(f"{name}={150 if name == 'npkts_ina' else 0}" for name in command.counters)
+                return " ".join(
+                    f"{name}={self.packets if name == 'npkts_ina' else 0}" for name in command.counters
+                )
             return "3600 150 148 298 0"
         direction = (command.call_id, command.from_tag)
         if isinstance(command, c.Copy):

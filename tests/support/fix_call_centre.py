@@ -115,7 +115,7 @@ def two_proxies(_swept: None, net_loop: NetLoop) -> Iterator[TwoProxies]:
             {**LIVE, "media.hosts": 1, "node_name": "n2", "database.dsn": switch.config.database_dsn}
         )
         try:
-            _share_secrets(switch.config, other.config)
+            share_secrets(switch.config, other.config)
             other.up()
             second = CallCentre(Switch(other, tenant_id=switch.tenant_id), net_loop)
             first = CallCentre(switch, net_loop)
@@ -126,6 +126,6 @@ def two_proxies(_swept: None, net_loop: NetLoop) -> Iterator[TwoProxies]:
             other.remove()
 
 
-def _share_secrets(mine: Config, theirs: Config) -> None:
+def share_secrets(mine: Config, theirs: Config) -> None:
     """Let the second machine know the passwords that the first has made for Kamailio and the nodes."""
     shutil.copytree(mine.secrets_directory, theirs.secrets_directory)

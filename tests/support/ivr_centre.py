@@ -32,13 +32,13 @@ PROMPT_SECONDS = 0.4
 _SERIAL = itertools.count(1)
 
 
-def install_prompts(switch: Switch) -> None:
+def install_prompts(switch: Switch, names: Sequence[str] = PROMPTS) -> None:
     """Give the tenant short prompts whose every frame is another one."""
     with (
         tempfile.TemporaryDirectory() as folder,
         db.connect_tool(switch.config, application_name="test") as conn,
     ):
-        for name in PROMPTS:
+        for name in names:
             noise = random.Random(name)
             path = Path(folder) / f"{name}.wav"
             with wave.open(str(path), "wb") as file:

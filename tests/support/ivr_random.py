@@ -14,7 +14,7 @@ from callcore.ivr_scenario import parse
 
 KINDS = (
     *("play", "menu", "collect", "branch", "set", "http", "lookup"),
-    *("queue", "transfer", "record", "callback", "scenario", "hangup", "return"),
+    *("queue", "transfer", "record", "mailbox", "callback", "scenario", "hangup", "return"),
 )
 SAYS: tuple[Any, ...] = (
     "greeting",
@@ -124,6 +124,7 @@ def _node(rng: random.Random, kind: str, number: int) -> dict[str, Any]:
         "queue": {"queue": "sales"},
         "transfer": {"to": rng.choice(("account:100", "number:{x}", "queue:sales"))},
         "record": {"say": _say(rng), "min_seconds": "2"},
+        "mailbox": {"mailbox": rng.choice(("101", "{caller}", "{x}"))},
         "callback": {"queue": "sales", "number": rng.choice(("{caller}", "{x}"))},
         "scenario": {"scenario": rng.choice(("main", "other"))},
         "hangup": {"code": rng.choice(("0", "486"))},
@@ -135,7 +136,7 @@ def _aim(rng: random.Random, node: dict[str, Any], names: list[str]) -> None:
     """Give every way out of a node a place to lead to."""
     kind = node["kind"]
     if kind not in ("branch", "hangup", "return", "menu") and (
-        kind not in ("queue", "transfer") or rng.random() < 0.7
+        kind not in ("queue", "transfer", "mailbox") or rng.random() < 0.7
     ):
         node["next"] = rng.choice(names)
     if kind not in ("play", "set", "branch", "hangup", "return"):

@@ -182,6 +182,13 @@ class Call:
             self.phone.loop.run(lambda: self._acknowledge(response))
         return response
 
+    def move_media(self) -> None:
+        """Go on with another socket for media; the next re-INVITE tells the other side."""
+        remote = self.media.remote
+        self.media.close()
+        self.media = RtpPeer(self.phone.loop, self.phone.address[0])
+        self.media.remote = remote
+
     def update(self, direction: str = "", *, timeout: float = 10.0) -> SipResponse:
         """Send UPDATE, with an offer when a direction is given."""
         return self.request(

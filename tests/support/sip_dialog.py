@@ -59,7 +59,10 @@ class Dialog:
         `contact` is the Contact that we gave: the Request-URI must be exactly that, and no Route may be left.
         """
         if request.method not in ("ACK", "CANCEL"):
-            if self.remote_cseq is not None and request.cseq.number <= self.remote_cseq:
+            # A proxy that asks whether we are there has no number of its own: it repeats the last one, which section
+            # 12.2.2 does not forbid to take.
+            least = 0 if request.method == "OPTIONS" else 1
+            if self.remote_cseq is not None and request.cseq.number < self.remote_cseq + least:
                 return f"CSeq {request.cseq} after {self.remote_cseq}"
             self.remote_cseq = request.cseq.number
         if not same_target(parse_uri(request.uri), contact):

@@ -14,7 +14,6 @@ import os
 import re
 import secrets
 import subprocess
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from string import Template
@@ -25,6 +24,7 @@ from psycopg.conninfo import conninfo_to_dict
 from callcore.errors import BadInput, Unavailable
 from kalibri.config import PROJECT_ROOT, Config
 from kalibri.pg_cluster import DATABASE, KAMAILIO_ROLE, PgCluster, kamailio_password
+from kalibri.services.node import server_id
 from tools.instance import alone as without_database
 from tools.instance import supervisord
 from tools.instance.processes import reachable
@@ -196,11 +196,6 @@ def kamailio_db_url(config: Config) -> str:
         host = "127.0.0.1"
     port, name = parts.get("port") or 5432, parts.get("dbname") or DATABASE
     return f"postgres://{KAMAILIO_ROLE}:{password}@{host}:{port}/{name}"
-
-
-def server_id(node_name: str) -> int:
-    """Return a number for a proxy, the same at each start and different from the other nodes' (31 bits)."""
-    return zlib.crc32(node_name.encode()) % (2**31 - 1) + 1
 
 
 # ---------------------------------------------------------------------------------------------- STUN and TLS

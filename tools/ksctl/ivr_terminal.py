@@ -85,6 +85,8 @@ class Terminal:
                 self._asked = action
             case ev.EnterQueue():
                 self._say(f"… waits in the queue {action.queue}")
+            case ev.EnterMailbox():
+                self._say(f"… listens to the mailbox {action.mailbox}")
             case ev.DialOut():
                 self._say(f"… calls {action.kind} {action.to}")
             case ev.StartMessage():
@@ -111,6 +113,8 @@ class Terminal:
         stage = self._run.stage
         if stage is Stage.QUEUED:
             return ev.QueueLeft(self._yes("an agent talked with the caller"), "left the queue")
+        if stage is Stage.LISTENING:
+            return ev.MailboxLeft("" if self._yes("the PIN was right") else "wrong PIN")
         if stage is Stage.DIALLING:
             return ev.Reached() if self._yes("answered") else ev.NotReached(480)
         if stage is Stage.TALKING:

@@ -33,8 +33,11 @@ def carrier_password_option(command: Command) -> Command:
     )(command)
 
 
-def read_password(password_file: Path | None, generate: bool = False) -> str:
-    """Return the password that the options ask for; with none of them ask for it. Raises UsageError."""
+def read_password(password_file: Path | None, generate: bool = False, *, what: str = "Password") -> str:
+    """Return the password that the options ask for; with none of them ask for it. Raises UsageError.
+
+    what: how it is called when it is asked for.
+    """
     if generate and password_file:
         raise click.UsageError("--generate and --password-file exclude each other")
     if generate:
@@ -43,8 +46,9 @@ def read_password(password_file: Path | None, generate: bool = False) -> str:
         with click.open_file(str(password_file), encoding="utf-8") as file:
             return str(file.readline()).rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise click.UsageError("no terminal to ask for the password: give --password-file")
-    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+        option = f"--{what.lower()}-file"
+        raise click.UsageError(f"no terminal to ask for the {what.lower()}: give {option}")
+    return str(click.prompt(what, hide_input=True, confirmation_prompt=True, err=True))
 
 
 def tell_generated(password: str, generate: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
@@ -26,7 +27,7 @@ def serve(field: Field, queue: int, caller: str = "") -> int:
     return int(action.data["agent"])
 
 
-def agents(field: Field, queue: int, names: str = "abc") -> list[int]:
+def agents(field: Field, queue: int, names: Sequence[str] = "abc") -> list[int]:
     return [field.agent(name, queue) for name in names]
 
 
@@ -86,6 +87,19 @@ def test_random_is_even_and_explained(field: Field) -> None:
     ):
         assert among == 4
         assert ready[math.floor(drawn * among)]["agent"] == agent
+
+
+def test_random_is_even_among_very_many(field: Field) -> None:
+    """A window of the row is looked at; nobody stands outside of all windows, nobody in all of them."""
+    queue = field.queue(strategy="random")
+    names = agents(field, queue, [f"a{number}" for number in range(150)])
+    count = Counter(serve(field, queue) for _ in range(450))
+    assert set(count) <= set(names)
+    assert len(count) > 125  # 142 are to be expected
+    assert max(count.values()) <= 12  # 3 on average
+    told = field.conn.execute("SELECT candidates FROM offer").fetchall()
+    assert all(row[0]["among"] == 64 and 0 <= row[0]["from"] < 1 for row in told)
+    assert len({math.floor(row[0]["drawn"] * 8) for row in told}) == 8
 
 
 def test_tiers_open_after_a_wait_and_penalties_come_last(field: Field) -> None:

@@ -43,6 +43,7 @@ class Desk:
         db.execute("UPDATE agent_live SET registered = true")
         self.field.call("acd_login", self.agent)
         self.asked: list[str] = []
+        self.seen = 0
         self.answers: dict[str, Any] = {}
 
     def pop(self, **settings: Any) -> None:
@@ -71,8 +72,10 @@ class Desk:
     def go_on(self) -> None:
         """Do what ks-api does when events have come."""
         event.sequence(self.db)
-        while card.make_cards(self.db):
-            pass
+        more = True
+        while more:
+            made = card.make_cards(self.db, self.seen)
+            self.seen, more = made.seen, made.more
 
     def look_up(self) -> None:
         """Look up who is wanted."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +77,80 @@ def test_forwarding_is_set_and_followed(live_switch: Switch, phones: MakePhone) 
     assert heard(caller, TONES["102"])
     assert heard(other, TONES["100"])
     assert not [event for event in forwards.events if event["type"] == "CALL_INCOMING"]
+
+
+def test_do_not_disturb_is_set_and_ended(live_switch: Switch, phones: MakePhone) -> None:
+    caller, called = phones("100"), phones("101")
+    called.dial("*78")
+    called.wait_event("CALL_CLOSED", timeout=30)  # a voice has said that it is on
+    live_switch.save()
+    caller.dial("101")
+    refused = caller.wait_event("CALL_CLOSED", timeout=30)
+    assert "480" in refused["param"]
+    assert not [event for event in called.events if event["type"] == "CALL_INCOMING"]
+    called.dial("*79")
+    called.wait_event("CALL_CLOSED", 2, timeout=30)
+    live_switch.save()
+    caller.dial("101")
+    called.wait_event("CALL_INCOMING", timeout=30)
+    caller.hang_up()
+    called.wait_event("CALL_CLOSED", 3, timeout=30)
+
+
+VOICEMAIL = """
+nodes:
+  take: {kind: record, say: moment, mailbox: "{called}", max_seconds: 60, next: bye, on_failure: bye}
+  bye: {kind: hangup, say: ivr-message-saved}
+"""
+
+
+def test_a_message_is_left_and_heard_with_keys(
+    live_switch: Switch, phones: MakePhone, tmp_path: Path
+) -> None:
+    switch, file = live_switch, tmp_path / "voicemail.yaml"
+    file.write_text(VOICEMAIL)
+    switch.ksctl("ivr", "add", "voicemail", str(file), "-t", "demo")
+    switch.ksctl("account", "service", "forward", "-t", "demo", "101", "always", "voicemail")
+    switch.save()
+    caller, called = phones("100"), phones("101")
+
+    def listed() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = switch.ksctl_json("voicemail", "list", "101", "-t", "demo")
+        return found
+
+    before = len(listed())
+    caller.dial("101")
+    caller.wait_event("CALL_ESTABLISHED", timeout=30)
+    switch.wait(lambda: has_recorded(switch, 3.0), 60, "three seconds of the message are recorded")
+    caller.command("sndcode", "#")
+    caller.wait_event("CALL_CLOSED", timeout=30)
+    switch.wait(lambda: len(listed()) > before, 90, "the message is stored")
+    [message] = [one for one in listed() if one["heard_at"] is None]
+    assert message["caller"] == "100"
+
+    called.dial("*98")
+    called.wait_event("CALL_ESTABLISHED", timeout=30)
+    switch.wait(lambda: hears_tone(called, TONES["100"]), 60, "the message is heard")
+    called.command("sndcode", "2")
+    called.command("sndcode", "0")
+    called.wait_event("CALL_CLOSED", timeout=30)
+    switch.wait(lambda: len(listed()) == before, 30, "the message is deleted")
+
+
+def has_recorded(switch: Switch, seconds: float) -> bool:
+    """Tell whether the latest call has been recorded for so long."""
+    [call] = switch.rows("SELECT call_id FROM call ORDER BY started_at DESC LIMIT 1")
+    began = [event["at"] for event in switch.events(call["call_id"]) if event["kind"] == "recording.started"]
+    return bool(began) and (datetime.now(UTC) - began[0]).total_seconds() > seconds
+
+
+def hears_tone(phone: Baresip, hz: int) -> bool:
+    """Tell whether half a second of what has come so far is this tone."""
+    data = phone.recording().read_bytes()[44:]  # its header tells no length before the call is over
+    samples = list(struct.unpack(f"<{len(data) // 2}h", data[: len(data) // 2 * 2]))
+    return any(
+        tone_share(samples[start : start + 4000], hz) > 0.8 for start in range(0, len(samples) - 4000, 2000)
+    )
 
 
 def test_hold_and_blind_transfer(live_switch: Switch, phones: MakePhone) -> None:

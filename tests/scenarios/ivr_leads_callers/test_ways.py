@@ -109,6 +109,60 @@ nodes:
     waits.hang_up()
 
 
+EXPECTED = """
+nodes:
+  which:
+    kind: branch
+    when:
+      - {if: {queue: QUEUE, logged_in_agents: {equals: 0}}, next: nobody}
+      - {if: {queue: QUEUE, free_agents: {above: 0}}, next: free}
+      - {if: {queue: QUEUE, wait_seconds: {below: 60}}, next: soon}
+      - {if: {all: [{queue: QUEUE, waiting: {above: 0}}, {queue: QUEUE, wait_seconds: {above: 300}}]}, next: long}
+      - {if: {queue: QUEUE, wait_seconds: {above: 100}}, next: minutes}
+    otherwise: unknown
+  nobody: {kind: hangup, say: p-hello}
+  free: {kind: hangup, say: p-one}
+  soon: {kind: hangup, say: p-bye}
+  minutes: {kind: hangup, say: p-menu}
+  long: {kind: hangup, say: p-bad}
+  unknown: {kind: hangup, say: p-sorry}
+"""
+
+
+def test_a_branch_follows_how_long_a_queue_lets_wait(centre: IvrCentre) -> None:
+    """Nobody has served the queue yet: three minutes a call are expected; then what calls really took."""
+    sales = centre.centre.queue([], wrapup_seconds=0)
+    uri = centre.scenario(EXPECTED.replace("QUEUE", sales.name))
+
+    def leads_to(prompt: str, node: str) -> None:
+        call = centre.call(uri, username="102")
+        centre.hears(call, prompt)
+        call.wait_ended()
+        assert centre.path(call) == ["which", node]
+
+    leads_to("p-hello", "nobody")
+    eve = centre.centre.agent(media=True)
+    sales.add(eve)
+    leads_to("p-one", "free")
+    eve.do("acd_pause", "lunch", "test")
+    leads_to("p-sorry", "unknown")  # nobody works: no wait can be expected
+    eve.do("acd_resume", "test")
+    eve.wait("free")
+    first = centre.centre.caller("100", media=True).call(sales.uri)
+    talk = eve.call().wait_answered()
+    eve.wait("busy")
+    leads_to("p-menu", "minutes")  # he would be the next: 180 s
+    second = centre.centre.caller("101", media=True).call(sales.uri)
+    sales.wait_entry("waiting", number=2)
+    leads_to("p-bad", "long")  # behind one who waits: 360 s
+    first.hang_up()
+    talk.wait_ended()
+    eve.call(2).wait_answered()
+    eve.wait("busy")
+    leads_to("p-bye", "soon")  # the first conversation was short
+    second.hang_up()
+
+
 ASK = """
 nodes:
   ask:

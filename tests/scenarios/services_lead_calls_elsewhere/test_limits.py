@@ -38,6 +38,56 @@ def test_forwarding_out_stays_within_what_the_tenant_pays(
     assert len(carrier.calls) == 2
 
 
+@pytest.mark.parametrize("condition", ["always", "busy"])
+@pytest.mark.parametrize("own_seconds", [None, 2], ids=["tenant's limit", "route's own is shorter"])
+def test_a_call_that_is_forwarded_out_ends_in_time_on_both_sides(
+    office: Switch,
+    services: Services,
+    phones: MakePhone,
+    carriers: Carriers,
+    condition: str,
+    own_seconds: int | None,
+) -> None:
+    limit = own_seconds or 3
+    name = f"limited-{condition}-{limit}"
+    carrier = carriers.add(name)
+    number = f"7916555{limit}{len(condition):03}"
+    options = {"max_duration_seconds": own_seconds} if own_seconds else {}
+    office.add_route(f"^{number}$", f"gateway:{name}", priority=45, options=options)
+    seconds = 3600 if own_seconds else limit
+    services(
+        f"account service forward 611 {condition} number:{number}",
+        f"forwarding set --max-seconds {seconds}",
+    )
+    phones("611", Plan.reject(486))
+    call = phones("610", register=False).call("sip:611@demo.test")
+    taken = carrier.wait_call().wait_answered()
+    assert call.wait_ended(30).ended_by == "remote"
+    assert taken.wait_ended(30).ended_by == "remote"
+    row = office.cdr(call.call_id)
+    assert (row["final_code"], row["hung_up_by"], row["cause"]) == (200, "system", "max_duration")
+    assert (limit - 1) * 1000 <= row["talk_ms"] <= (limit + 8) * 1000
+    told = [event for event in office.events(row["call_id"]) if event["kind"] == "call.forward"]
+    assert [(each["data"]["account"], each["data"]["condition"]) for each in told] == [("611", condition)]
+
+
+@pytest.mark.parametrize(("condition", "number"), [("always", "113"), ("busy", "114")])
+def test_nobody_is_forwarded_to_an_emergency_number(
+    office: Switch, services: Services, phones: MakePhone, carriers: Carriers, condition: str, number: str
+) -> None:
+    carrier = carriers.add(f"rescue-{number}")
+    office.add_route(f"^{number}$", f"gateway:rescue-{number}", priority=2, options={"emergency": True})
+    services(f"account service forward 611 {condition} number:{number}")
+    phones("611", Plan.reject(486))
+    caller = phones("610", register=False)
+    code = (403, "Forwarding Not Allowed") if condition == "always" else (486, "Busy Here")
+    assert dial(caller, "611") == code
+    assert carrier.calls == []
+    call = caller.call(f"sip:{number}@demo.test")  # who dials it himself reaches it
+    carrier.wait_call().wait_answered()
+    call.hang_up()
+
+
 def test_what_may_not_be_forwarded_leaves_the_callers_answer(
     office: Switch, services: Services, phones: MakePhone
 ) -> None:

@@ -25,6 +25,7 @@ NODES = {
     "queue": "{kind: queue, queue: sales, next: z, on_failure: z}",
     "transfer": "{kind: transfer, to: 'account:eve', next: z, on_failure: z}",
     "record": "{kind: record, say: x, next: z, on_failure: z}",
+    "mailbox": "{kind: mailbox, mailbox: '101', next: z, on_failure: z}",
     "callback": "{kind: callback, queue: sales, next: z, on_failure: z}",
     "hangup": "{kind: hangup, say: x}",
 }
@@ -64,6 +65,7 @@ def speak(world: IvrWorld) -> None:
         ("lookup", nothing, Stage.ASKING, None),
         ("callback", nothing, Stage.ASKING, None),
         ("queue", nothing, Stage.QUEUED, None),
+        ("mailbox", nothing, Stage.LISTENING, None),
         ("transfer", nothing, Stage.DIALLING, ev.GiveUpDial()),
         ("transfer", answer, Stage.TALKING, None),
         ("record", nothing, Stage.BEEPING, None),

@@ -62,6 +62,8 @@ def _awaited(rng: random.Random, world: IvrWorld) -> None:
         world.feed(ev.Answered(world.asked.token, _answer(rng, world.asked), "no"), settle=False)
     elif stage is Stage.QUEUED:
         world.feed(ev.QueueLeft(rng.random() < 0.5, "closed"), settle=False)
+    elif stage is Stage.LISTENING:
+        world.feed(ev.MailboxLeft(rng.choice(("", "wrong PIN"))), settle=False)
     elif stage is Stage.DIALLING and rng.random() < 0.8:
         world.feed(rng.choice((ev.Reached(), ev.NotReached(486))), settle=False)
     elif stage is Stage.TALKING:
@@ -100,6 +102,7 @@ def _nonsense(rng: random.Random, world: IvrWorld) -> ev.Event:
         ev.OtherLeft(),
         ev.QueueLeft(True),
         ev.RecordingFailed(),
+        ev.MailboxLeft(),
         ev.Begun(),
     ]
     return ev.CallerLeft() if rng.random() < 0.05 else rng.choice(events)

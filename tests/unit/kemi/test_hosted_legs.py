@@ -129,7 +129,7 @@ def test_a_phone_that_is_not_here_is_looked_for_at_the_other_proxy(pair: FakePro
     assert targets(pair)[-1] == "sip:101@demo.example"
     assert pair.ksr.called("corex.set_send_socket_name") == [("internal",)]
     told = appended(pair)
-    assert (told["X-KS-Leg"], told["X-KS-Arg"]) == ("peer", "tenant=1;to_kind=account;hop=1")
+    assert (told["X-KS-Leg"], told["X-KS-Arg"]) == ("peer", "tenant=1;to_kind=account;hop=2")
     assert told["X-KS-Call"] == pair.ksr.dialog_vars["ks_call"]
 
 
@@ -149,7 +149,7 @@ def test_the_other_proxy_has_no_contact_either(pair: FakeProxy) -> None:
 
 def from_peer(proxy: FakeProxy, leg: str = "peer", **pvs: Any) -> None:
     source = {"$si": "192.0.2.99", "$sp": 5066}
-    host_call(proxy, "201", leg=leg, arg="tenant=1;to_kind=account;hop=1", **source, **pvs)
+    host_call(proxy, "201", leg=leg, arg="tenant=1;to_kind=account;hop=2", **source, **pvs)
 
 
 def test_a_call_from_another_proxy_rings_here_or_nowhere(pair: FakeProxy) -> None:

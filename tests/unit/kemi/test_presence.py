@@ -11,7 +11,7 @@ import pytest
 from kalibri.services.park import TakenSlot
 from kalibri.services.presence import AgentOnLine, MessagesWaiting
 from kalibri.services.stored_message import DueMessage
-from kemi import events, messages, presence, stored_messages
+from kemi import events, messages, presence, replies, slot_lamps, stored_messages
 from tests.support.fake_proxy import FakeProxy
 
 WATCH = {"$hdr(Event)": "dialog;sla", "$(ct{nameaddr.uri})": "sip:100@192.0.2.10:5062", "ci": "watch-1@phone"}
@@ -31,6 +31,13 @@ def notified(proxy: FakeProxy) -> list[tuple[str, str]]:
     ]
 
 
+def answer(proxy: FakeProxy) -> None:
+    """Let the call of the last INVITE be answered."""
+    proxy.ksr.pvs |= {"$rs": "200", "$T_branch_idx": "0"}
+    replies.manage(proxy.worker)
+    proxy.do_later()
+
+
 def watch(proxy: FakeProxy, **pvs: Any) -> None:
     proxy.send("SUBSCRIBE", auth=("100", 1), **{"rU": "101", **WATCH, **pvs})
 
@@ -44,22 +51,22 @@ def test_a_watcher_is_told_at_once_and_at_each_change(proxy: FakeProxy) -> None:
     assert "<dialog " not in body
     proxy.send("INVITE", auth=("100", 1))
     assert "early" in notified(proxy)[0][1]
-    marks = proxy.ksr.dialog_vars[presence.WATCHED]
-    assert marks == "101<100"
     proxy.ksr.calls.clear()
-    events.dialog(proxy.worker, "dialog:start")
-    proxy.do_later()
+    answer(proxy)
     assert "confirmed" in notified(proxy)[0][1]
     proxy.ksr.calls.clear()
     events.dialog(proxy.worker, "dialog:end")
     proxy.do_later()
     assert "<dialog " not in notified(proxy)[0][1]
     assert proxy.ksr.tables["line"] == {}
+    assert proxy.ksr.tables["talk"] == {}
 
 
-def test_lines_that_nobody_watches_cost_no_mark(proxy: FakeProxy) -> None:
+def test_lines_that_nobody_watches_are_not_kept(proxy: FakeProxy) -> None:
     proxy.send("INVITE", auth=("100", 1))
-    assert presence.WATCHED not in proxy.ksr.dialog_vars
+    answer(proxy)
+    assert "line" not in proxy.ksr.tables
+    assert len(proxy.ksr.tables["talk"]) == 1
 
 
 def test_a_refresh_keeps_everything_alive(proxy: FakeProxy) -> None:
@@ -178,7 +185,6 @@ def test_calls_are_not_told_to_who_watches_the_mailbox(proxy: FakeProxy) -> None
     mailbox(proxy)
     proxy.send("INVITE", auth=("101", 1), rU="100")
     assert notified(proxy) == []
-    assert presence.WATCHED not in proxy.ksr.dialog_vars
 
 
 def test_a_mailbox_is_for_its_owner(proxy: FakeProxy) -> None:
@@ -204,7 +210,7 @@ def test_the_lamp_of_a_park_slot_tells_who_waits_there(proxy: FakeProxy) -> None
     for taken, told in (([], 0), ([waiting], 1), ([waiting], 0), ([], 1)):
         proxy.ksr.calls.clear()
         proxy.acd.results = [taken]
-        presence.follow_slots(proxy.worker)
+        slot_lamps.follow(proxy.worker)
         bodies = [body for _, body in notified(proxy)]
         assert len(bodies) == told
         if told:

@@ -45,3 +45,24 @@ def test_a_scenario_is_told_who_calls_unless_he_hides(
     call(proxy, b="5", **{"$fn": '"Eve"', **pvs})
     told = read_arg(dict(line.split(": ", 1) for line in host_headers(proxy))["X-KS-Arg"])
     assert (told["scenario"], told["caller"], told["caller_name"]) == ("reception", caller, name)
+
+
+@pytest.mark.parametrize(
+    ("number", "mailbox", "own"),
+    [
+        ("*98", "100", "yes"),
+        ("*98#", "100", "yes"),
+        ("*98100", "100", "yes"),
+        ("*98*101", "101", None),
+        ("%2A98999", "999", None),
+    ],
+)
+def test_who_dials_voice_mail_is_brought_to_it_and_known_by_his_account(
+    proxy: FakeProxy, number: str, mailbox: str, own: str | None
+) -> None:
+    call(proxy, b=number, **{"$hdr(Privacy)": "id"})
+    headers = host_headers(proxy)
+    assert "X-KS-App: mailbox" in headers
+    [line] = [line for line in headers if line.startswith("X-KS-Arg: ")]
+    told = read_arg(line.removeprefix("X-KS-Arg: "))
+    assert (told["mailbox"], told.get("own"), told["caller"]) == (mailbox, own, "100")

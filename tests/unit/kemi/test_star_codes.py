@@ -154,3 +154,8 @@ def test_a_call_that_a_queue_offers_is_not_picked_up(
 def test_who_is_in_no_group_picks_nothing_up(proxy: FakeProxy) -> None:
     dial(proxy, "*8")
     assert proxy.replies == [(403, "Not In Your Pickup Group")]
+
+
+def test_without_media_hosts_voice_mail_cannot_be_heard(proxy: FakeProxy) -> None:
+    dial(proxy, "*98")
+    assert proxy.replies == [(503, "Voice Mail Cannot Be Heard Here")]

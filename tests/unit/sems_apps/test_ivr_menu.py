@@ -39,6 +39,16 @@ from sems_apps.ivr_actions import (
     WorldAnswered,
 )
 from sems_apps.machines.ivr_menu import IvrMenu
+from sems_apps.mailbox_actions import (
+    BoxClosed,
+    BoxOpened,
+    BoxRefusal,
+    BoxRefused,
+    MessageReady,
+    OpenBox,
+    RemoveMessages,
+    VoiceMessage,
+)
 from sems_apps.settings import QueueSettings
 from sems_apps.sounds import prompt
 from tests.support.ivr_random import random_scenario
@@ -128,6 +138,61 @@ def test_whom_the_caller_talks_to_hands_him_on() -> None:
     assert menu.feed(LegEnded(TARGET, "BYE")) == []
     menu.feed(LegEnded("target:3", "BYE"))
     assert isinstance(menu.out[-2], FindQueue)  # the scenario goes on
+
+
+BOX = """
+language: en
+nodes:
+  box: {kind: mailbox, mailbox: "{called}", next: bye, on_failure: sorry}
+  bye: {kind: hangup, say: bye}
+  sorry: {kind: hangup, say: sorry}
+"""
+MESSAGES = BoxOpened("ru", AT, (VoiceMessage("m1", "100", AT, True),))
+
+
+def test_a_caller_listens_to_a_mailbox_and_comes_back_to_the_scenario() -> None:
+    menu = Menu(bundle(BOX))
+    assert menu.out[-2] == OpenBox("200", False)
+    assert do.Answer(CALLER) in menu.out
+    menu.feed(BoxClosed("ru"))
+    for key in "4711#":
+        menu.feed(Dtmf(CALLER, key))
+    assert OpenBox("200", False, "4711") in menu.out
+    menu.feed(MESSAGES)
+    assert menu.said()
+    menu.feed(Dtmf(CALLER, "2"))
+    menu.feed(Dtmf(CALLER, "0"))
+    menu.said()
+    actions = menu.feed(TimerFired("mailbox"))
+    assert RemoveMessages("200", ("m1",)) in actions
+    assert not [one for one in actions if isinstance(one, do.Hangup | do.Finish)]
+    assert [one.sounds[0].text for one in actions if isinstance(one, do.Play)] == ["bye"]
+    assert {one.language for one in menu.out if isinstance(one, do.Play)} == {"en"}
+
+
+@pytest.mark.parametrize("has_mailboxes", [True, False])
+def test_who_is_not_let_in_takes_the_failure_branch(has_mailboxes: bool) -> None:
+    menu = Menu(bundle(BOX), has_mailboxes=has_mailboxes)
+    if has_mailboxes:
+        menu.feed(BoxRefused(BoxRefusal.LOCKED))
+        menu.said()
+        menu.feed(TimerFired("mailbox"))
+    plays = [one.sounds[0].text for one in menu.out if isinstance(one, do.Play)]
+    assert plays[-1] == "sorry"
+    assert not menu.finished
+
+
+@pytest.mark.parametrize("event", [LegEnded(CALLER, "BYE"), HangupAsked("told"), MediaLost(), HostStopping()])
+def test_a_call_that_ends_in_a_mailbox_ends_as_a_whole(event: Event) -> None:
+    menu = Menu(bundle(BOX))
+    menu.feed(MESSAGES)
+    menu.said()
+    menu.feed(Dtmf(CALLER, "2"))
+    actions = menu.feed(event)
+    assert RemoveMessages("200", ("m1",)) in actions
+    assert menu.finished
+    hangs_up = [one for one in actions if isinstance(one, do.Hangup)]
+    assert len(hangs_up) == (0 if isinstance(event, LegEnded) else 1)
 
 
 def test_who_hands_the_caller_on_may_leave_at_once() -> None:
@@ -227,5 +292,9 @@ def _event(rng: random.Random, menu: Menu) -> Event:
     likely += [TimerFired("ivr-transfer")] if dials else []
     likely += [QueueFound(one.name, rng.choice((0, 7))) for one in finds[-1:]]
     likely += [Entered(SETTINGS), OfferMade(rng.randrange(99), "sip:eve@x", 20.0)] if finds else []
+    if any(isinstance(one, OpenBox) for one in last):
+        opened = BoxOpened("ru", AT, (VoiceMessage("m1", "100", AT, True),))
+        likely += [BoxClosed("ru"), BoxRefused(rng.choice(tuple(BoxRefusal))), opened]
+        likely += [TimerFired("mailbox"), MessageReady("m1", "/m1")]
     likely += [MessageFailed()] if any(isinstance(one, RecordMessage) for one in last) else []
     return rng.choice(likely)

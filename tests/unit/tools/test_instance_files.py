@@ -11,6 +11,7 @@ import pytest
 from callcore.errors import BadInput
 from kalibri.config import PROJECT_ROOT, Config
 from kalibri.config_sections import DatabaseConfig, ProxyConfig, RtpConfig
+from kalibri.services import node
 from tools.instance import files, supervisord
 
 
@@ -64,8 +65,8 @@ def test_kamailio_goes_to_a_database_elsewhere_by_its_address(tmp_path: Path) ->
 
 
 def test_each_node_has_its_own_number_and_keeps_it() -> None:
-    assert files.server_id("n1") == files.server_id("n1") != files.server_id("n2")
-    assert 0 < files.server_id("n1") < 2**31
+    assert node.server_id("n1") == node.server_id("n1") != node.server_id("n2")
+    assert 0 < node.server_id("n1") < 2**31
 
 
 def test_files_are_private_and_left_alone_when_nothing_changed(config: Config) -> None:

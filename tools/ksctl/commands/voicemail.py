@@ -1,15 +1,19 @@
-"""ksctl voicemail: messages in mailboxes, and the addresses to which they go out."""
+"""ksctl voicemail: messages in mailboxes, the addresses to which they go out, and the PINs that open them."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from callcore.speech import LANGUAGES
 from kalibri.services import voicemail
 from kalibri.services.voicemail import VoiceMessage
 from tools.ksctl.app import App, pass_app
 from tools.ksctl.commands.recording import me, plays
 from tools.ksctl.options import tenant_filter_option, tenant_option
 from tools.ksctl.output import Column, output_option, say, show, show_one
+from tools.ksctl.passwords import read_password
 
 message_argument = click.argument("message", metavar="ID")
 
@@ -132,6 +136,45 @@ def set_(app: App, tenant: str, mailbox: str, recipients: tuple[str, ...]) -> No
     """Send messages that come from now on by e-mail, with the sound as MP3."""
     voicemail.set_mailbox(app.conn, tenant_id=app.tenant_id(tenant), mailbox=mailbox, recipients=recipients)
     say(f"messages of {mailbox} go to {', '.join(recipients)}")
+
+
+@cli.command("phone")
+@tenant_option
+@click.argument("mailbox")
+@click.option("--pin", "new_pin", is_flag=True, help="Give it a PIN, which is asked for (or --pin-file).")
+@click.option(
+    "--pin-file",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="Read the PIN from the first line of a file; - is standard input.",
+)
+@click.option("--no-pin", is_flag=True, help="It opens from the own telephone only.")
+@click.option("--language", type=click.Choice(LANGUAGES), help="What is spoken.")
+@click.option("--unlock", is_flag=True, help="Forget the PINs that were wrong.")
+@output_option
+@pass_app
+def phone(
+    app: App,
+    tenant: str,
+    mailbox: str,
+    new_pin: bool,
+    pin_file: Path | None,
+    no_pin: bool,
+    language: str | None,
+    unlock: bool,
+    output: str,
+) -> None:
+    """Show or change how MAILBOX is listened to by telephone: its PIN for other telephones, its language."""
+    if no_pin and (new_pin or pin_file):
+        raise click.UsageError("--no-pin excludes --pin and --pin-file")
+    tenant_id = app.tenant_id(tenant)
+    pin = "" if no_pin else read_password(pin_file, what="PIN") if new_pin or pin_file else None
+    if pin is None and language is None and not unlock:
+        show_one(voicemail.phone_access(app.conn, tenant_id=tenant_id, mailbox=mailbox), output)
+        return
+    found = voicemail.set_phone(
+        app.conn, tenant_id=tenant_id, mailbox=mailbox, pin=pin, language=language, unlock=unlock
+    )
+    show_one(found, output)
 
 
 @cli.command("unset")
