@@ -1,6 +1,6 @@
 """Agents' conversations whose sides are asked whether they are still there: what the workers note of them. Shell.
 
-Each such dialog is in the shared table "talk" with its tags, what its sides answered in "heard"; the process of the
+Each such dialog is in the shared table "far" with its tags, what its sides answered in "heard"; the process of the
 watch timer asks (kemi/far_end_watch.py). A conversation through a media host is left out: the host hears its RTP.
 """
 
@@ -11,7 +11,7 @@ from callcore.sip import SipCode
 from kemi.ksr_port import Fields
 from kemi.worker import Worker
 
-TALK, HEARD = "talk", "heard"
+TALK, HEARD = "far", "heard"
 _DIALOG = Fields("$dlg_var(ks_host)", "$DLG_status", "$dlg(from_tag)", "$dlg(to_tag)")
 #: States of the dialog module: answered, acknowledged.
 _CONFIRMED = ("3", "4")

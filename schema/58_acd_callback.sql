@@ -282,8 +282,8 @@ COMMENT ON FUNCTION acd_sweep(interval) IS 'Forgets commands and memories that n
 
 CREATE VIEW acd_attempt AS
 SELECT o.tenant_id, o.offer_id, o.entry_id, o.call_id, q.name AS queue, o.caller, coalesce(a.name, 'agent ' || o.agent_id) AS agent,
-       o.made_at AS at, o.waited_ms / 1000.0 AS wait_seconds, o.ring_ms / 1000.0 AS ring_seconds, o.talk_ms / 1000.0 AS talk_seconds,
-       o.hold_ms / 1000.0 AS hold_seconds, o.answered_at IS NOT NULL AS answered, o.joined_at IS NOT NULL AS success, o.outcome, o.code, o.cause, o.hung_up_by
+       o.made_at AS at, round(o.waited_ms / 1000.0, 3) AS wait_seconds, round(o.ring_ms / 1000.0, 3) AS ring_seconds, round(o.talk_ms / 1000.0, 3) AS talk_seconds,
+       round(o.hold_ms / 1000.0, 3) AS hold_seconds, o.answered_at IS NOT NULL AS answered, o.joined_at IS NOT NULL AS success, o.outcome, o.code, o.cause, o.hung_up_by
 FROM offer o
 LEFT JOIN queue q ON q.tenant_id = o.tenant_id AND q.queue_id = o.queue_id
 LEFT JOIN agent a ON a.tenant_id = o.tenant_id AND a.agent_id = o.agent_id;

@@ -34,6 +34,8 @@ SHORTEST_SECONDS = 0.005
 #: How often another than the leader tries to become it.
 LEAD_SECONDS = 1.0
 RECONCILE_SECONDS = 2.0
+#: How soon a phone falls silent that a proxy rings, when somebody decided otherwise; deadlines come much more often.
+ORDERS_SECONDS = 0.5
 HOURS_SECONDS = 1.0
 OUTAGE_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 3600.0
@@ -57,6 +59,7 @@ class AcdDaemon(DatabaseDaemon):
         self._dialogs: acd.ProxyDialogs | None = None
         self._lead = Timer(LEAD_SECONDS, clock)
         self._local = Timer(RECONCILE_SECONDS, clock)
+        self._orders = Timer(ORDERS_SECONDS, clock)
         self._phones = Timer(RECONCILE_SECONDS, clock)
         self._hours = Timer(HOURS_SECONDS, clock)
         self._outages = Timer(OUTAGE_SECONDS, clock)
@@ -95,7 +98,7 @@ class AcdDaemon(DatabaseDaemon):
             self.leads = acd.try_to_lead(conn)
             if self.leads:
                 log.info("leading")
-        if commands := acd.proxy_commands(conn, proxy=self._proxy):
+        if self._orders.due() and (commands := acd.proxy_commands(conn, proxy=self._proxy)):
             self._tell_phones(conn, commands)
         if self._local.due():
             self._compare_proxy(conn)

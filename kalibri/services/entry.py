@@ -13,7 +13,7 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from callcore.call_queue import EntryEnd, EntryKind, EntryState
-from callcore.errors import NotFound, Refused
+from callcore.errors import BadInput, NotFound, Refused
 from kalibri import db
 from kalibri.db import Conn
 from kalibri.services import agent as agents
@@ -21,6 +21,8 @@ from kalibri.services import queue as queues
 from kalibri.services.queue_target import AGENT, parse_target
 
 SQL = db.statements("entry")
+#: Far beyond those of queues: a caller may go before or after everybody.
+HIGHEST_PRIORITY = 100_000
 
 
 class TooLate(Refused):
@@ -106,17 +108,24 @@ def _ask(conn: Conn, statement: LiteralString, **params: Any) -> _Answer:
 
 
 def set_priority(conn: Conn, *, tenant_id: int, entry_id: int, priority: int) -> Entry:
-    """Give a waiting caller another priority; raises NotFound, TooLate."""
-    if find(conn, tenant_id=tenant_id, entry_id=entry_id).state == EntryState.ENDED:
+    """Give a waiting caller another priority; raises NotFound, TooLate, BadInput."""
+    if abs(priority) > HIGHEST_PRIORITY:
+        raise BadInput(f"priority: -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}")
+    if find(conn, tenant_id=tenant_id, entry_id=entry_id).state in (EntryState.ENDED, EntryState.TALKING):
         raise TooLate()
     _ask(conn, SQL["priority"], tenant_id=tenant_id, entry_id=entry_id, priority=priority)
     return find(conn, tenant_id=tenant_id, entry_id=entry_id)
 
 
 def move(conn: Conn, *, tenant_id: int, entry_id: int, queue: str) -> Entry:
-    """Move a waiting caller or a callback to another queue, with the waited time; raises NotFound, TooLate."""
-    find(conn, tenant_id=tenant_id, entry_id=entry_id)
+    """Move a waiting caller or a callback to another queue, with the waited time.
+
+    Raises NotFound, TooLate, and Refused when he is in that queue already.
+    """
+    entry = find(conn, tenant_id=tenant_id, entry_id=entry_id)
     target = queues.find(conn, tenant_id=tenant_id, name=queue)
+    if entry.queue == queue and entry.state not in (EntryState.ENDED, EntryState.TALKING):
+        raise Refused(f'entry {entry_id} is in queue "{queue}" already')
     _ask(conn, SQL["move"], tenant_id=tenant_id, entry_id=entry_id, queue_id=target.queue_id)
     return find(conn, tenant_id=tenant_id, entry_id=entry_id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 from callcore.call_queue import EntryEnd
@@ -84,6 +85,10 @@ def check_media(media: Mapping[str, Any]) -> None:
             raise BadQueueOption(f"{name}: {' or '.join(_WORDS[name])}")
         if name in _KEYS and not re.fullmatch(r"[0-9*#]?", value):
             raise BadQueueOption(f"{name}: one key of 0-9 * #, or nothing")
+    keys = [(media[name], name) for name in _KEYS if media.get(name)]
+    for (key, name), (other, another) in combinations(keys, 2):
+        if key == other:
+            raise BadQueueOption(f"key {key} cannot be both {name} and {another}")
 
 
 def parse_overflow(text: str) -> tuple[str, dict[str, str] | None]:

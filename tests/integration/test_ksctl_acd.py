@@ -68,6 +68,7 @@ def test_what_a_queue_refuses(acme: Field, ksctl: Ksctl) -> None:
         ("queue edit sales --tiers 5", "the first 0"),
         ("queue edit sales --media loudness=11", 'no option "loudness"'),
         ("queue edit sales --media after_agent=dance", "end or survey or queue"),
+        ("queue edit sales --media exit_key=1 --media callback_key=1", "key 1 cannot be both"),
         ("queue edit sales --overflow boredom=reject:486", "nobody leaves a queue for the reason"),
         ("queue edit sales --ring-seconds 0", "ring time: 1 to 600 seconds"),
         ("queue edit sales --strategy ring_all --anchor never", "ring_all needs a media host"),
@@ -147,6 +148,10 @@ def test_supervisor_steers_waiting_callers(acme: Field, ksctl: Ksctl) -> None:
     assert "queue support" in ksctl.ok(f"entry move {first} support").stderr
     assert "being rung" in ksctl.ok(f"entry assign {second} bob").stderr
     assert [row["agent"] for row in ksctl.ok("entry list --queue sales -o json").json] == ["bob"]
+    assert "priority: -100000 to 100000" in ksctl.fails(1, f"entry priority {first} 99999999999")
+    assert "has priority -5" in ksctl.ok(f"entry priority {first} -5").stderr
+    assert "already" in ksctl.fails(4, f"entry move {first} support")
+    assert "not in the range" in ksctl.fails(2, f"entry show {2**70}")
     assert 'no account "101"' in ksctl.fails(1, f"entry eject {first} --to account:101")
     assert "cannot be sent" in ksctl.fails(1, f"entry eject {first} --to gateway:out")
     ksctl.ok("entry", "eject", str(first), "--to", "number:84951234567")

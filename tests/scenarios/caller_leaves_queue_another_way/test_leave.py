@@ -48,6 +48,22 @@ def test_the_exit_key(live_centre: CallCentre) -> None:
     other.unregister()
 
 
+def test_the_exit_key_by_info(live_centre: CallCentre) -> None:
+    """A phone that sends its keys in the signalling."""
+    other = live_centre.phone("103")
+    other.register()
+    overflow = {"exit_key": {"kind": "account", "value": "103"}}
+    sales = live_centre.queue([], overflow=overflow, media={"exit_key": "#"})
+    call = live_centre.caller().call(sales.uri)
+    sales.wait_entry("waiting")
+    info = call.request("INFO", b"Signal=#\r\nDuration=160\r\n", [("Content-Type", "application/dtmf-relay")])
+    assert info.code == 200
+    other.wait_call().wait_answered()
+    assert sales.wait_entry("ended")["end_reason"] == "exit_key"
+    call.hang_up()
+    other.unregister()
+
+
 def test_a_callback_keeps_the_place_and_comes_when_it_is_due(live_centre: CallCentre) -> None:
     eve = live_centre.agent(login=False)
     sales = live_centre.queue(

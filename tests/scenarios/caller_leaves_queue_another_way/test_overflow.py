@@ -69,7 +69,7 @@ def test_a_number_or_a_uri_outside(live_centre: CallCentre, kind: str) -> None:
 def test_who_is_rejected_after_he_waited_hears_the_end(live_centre: CallCentre) -> None:
     overflow = {"timeout": {"kind": "reject", "value": "486"}}
     sales = live_centre.queue([], max_wait_seconds=1, overflow=overflow)
-    assert live_centre.caller().call(sales.uri).wait_ended().ended_by == "remote"
+    assert live_centre.caller().call(sales.uri).wait_ended(30).ended_by == "remote"
     assert sales.wait_entry("ended")["end_reason"] == "timeout"
 
 

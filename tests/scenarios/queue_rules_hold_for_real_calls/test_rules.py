@@ -134,7 +134,7 @@ def test_music_priority_and_the_longest_wait_change_while_a_call_waits(speaking_
     assert sales.entries[0]["order_class"] == 7
     edit(centre, sales, "--max-wait-seconds", "1", "--overflow", "timeout=announcement:p-bye")
     speaking_centre.hears(call, "p-bye")
-    call.wait_ended()
+    call.wait_ended(30)
     assert sales.wait_entry("ended")["end_reason"] == "timeout"
 
 

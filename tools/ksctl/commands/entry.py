@@ -24,7 +24,7 @@ COLUMNS = (
     "holder",
     "offers",
 )
-entry_argument = click.argument("entry", type=int)
+entry_argument = click.argument("entry", type=click.IntRange(1, 2**63 - 1))
 
 
 @click.group("entry")
@@ -53,7 +53,8 @@ def show_(app: App, tenant: str, entry: int, output: str) -> None:
     show_one(entries.find(app.conn, tenant_id=app.tenant_id(tenant), entry_id=entry), output)
 
 
-@cli.command("priority")
+# A negative priority is no option.
+@cli.command("priority", context_settings={"ignore_unknown_options": True})
 @tenant_option
 @entry_argument
 @click.argument("priority", type=int)

@@ -160,6 +160,8 @@ def live(
 ) -> None:
     """Show how queues stand: a table over the whole screen that is renewed until Ctrl-C."""
     tenant_id = app.optional_tenant_id(tenant)
+    if queue is not None and tenant_id is not None:
+        queues.find(app.conn, tenant_id=tenant_id, name=queue)
 
     def rows() -> list[queue_live.LiveQueue]:
         begin = since or datetime.now(UTC) - timedelta(days=1)
