@@ -468,17 +468,22 @@ class Session:
     def leg_ringing(self, leg: SipLeg, code: int) -> None:
         """180 or 183."""
         self.tell("media.ring", leg=leg.name, code=code)
+        self._know_place(leg)  # what it says before the answer is listened to
         self.post(LegRinging(leg.name))
 
     def leg_answered(self, leg: SipLeg) -> None:
         """200."""
         self.tell("media.up", leg=leg.name)
         self.entry.legs[leg.name] = leg.dialog
-        if leg.remote is not None and (leg.name == CALLER or leg.name in self._places):
-            self.media_of(leg.name).set_caller(leg.remote)
+        self._know_place(leg)
         if leg.name == CALLER and self.hearing is not None:
             self.hearing.answered()
         self.post(LegAnswered(leg.name))
+
+    def _know_place(self, leg: SipLeg) -> None:
+        """Tell the node where the media of a leg is that has a caller's side."""
+        if leg.remote is not None and (leg.name == CALLER or leg.name in self._places):
+            self.media_of(leg.name).set_caller(leg.remote)
 
     def leg_failed(self, leg: SipLeg, code: int) -> None:
         """A final response that is none."""
