@@ -19,6 +19,7 @@ from uuid import UUID
 from callcore.ids import uuid7_unix_ms
 from callcore.restart import start_parts
 from callcore.sip import SipCode
+from kalibri.services.node import server_id
 from kemi.peers import key_with_hop
 from kemi.proxy_start import RECOVERED, RECOVERED_LEG, STARTED_AT
 from kemi.replies import REPLIED
@@ -144,7 +145,8 @@ def _stored_dialogs(worker: Worker) -> list[str] | None:
             options=f"-c statement_timeout={max(2000, database.statement_timeout_ms)}",
         ) as connection:
             rows = connection.execute(
-                "SELECT dialog_value FROM kamailio.dialog_vars WHERE dialog_key = 'ks_call'"
+                "SELECT dialog_value FROM kamailio.dialog_vars WHERE dialog_key = 'ks_call' AND server_id = %s",
+                [server_id(worker.config.node_name)],
             ).fetchall()
     except psycopg.Error as error:
         worker.port.log_error(f"dialogs of the last run cannot be listed yet: {error}")

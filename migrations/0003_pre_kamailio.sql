@@ -45,6 +45,14 @@ COMMENT ON INDEX kamailio.location_account_contact_idx IS 'usrloc looks contacts
 CREATE INDEX location_expires_idx ON kamailio.location (expires);
 COMMENT ON INDEX kamailio.location_expires_idx IS 'usrloc expires contacts.';
 
+CREATE FUNCTION kamailio.own_server() RETURNS integer LANGUAGE sql STABLE AS $$
+SELECT coalesce(nullif(current_setting('kalibri.server_id', true), '')::integer, 0);
+$$;
+COMMENT ON FUNCTION kamailio.own_server() IS 'Number of the proxy that this session belongs to (usrloc''s server_id; PGOPTIONS of its process); 0: of none.';
+
+-- The dialog module knows of no other proxy: it loads, updates and deletes by hash alone. So each proxy sees its own
+-- rows only (policies below); else one that restarts would take the calls of the others for its own, ask their phones
+-- from an address that they do not answer, and end the calls.
 CREATE TABLE kamailio.dialog (
     id                serial CONSTRAINT dialog_pkey PRIMARY KEY,
     hash_entry        integer NOT NULL,
@@ -69,7 +77,8 @@ CREATE TABLE kamailio.dialog (
     iflags            integer NOT NULL DEFAULT 0,
     toroute_name      varchar(32),
     req_uri           varchar(255) NOT NULL,
-    xdata             varchar(512)
+    xdata             varchar(512),
+    server_id         integer NOT NULL DEFAULT kamailio.own_server()
 );
 COMMENT ON TABLE kamailio.dialog IS 'Confirmed dialogs (dialog module), reloaded when the proxy restarts.';
 CREATE INDEX dialog_hash_idx ON kamailio.dialog (hash_entry, hash_id);
@@ -80,7 +89,8 @@ CREATE TABLE kamailio.dialog_vars (
     hash_entry    integer NOT NULL,
     hash_id       integer NOT NULL,
     dialog_key    varchar(128) NOT NULL,
-    dialog_value  varchar(512) NOT NULL
+    dialog_value  varchar(512) NOT NULL,
+    server_id     integer NOT NULL DEFAULT kamailio.own_server()
 );
 COMMENT ON TABLE kamailio.dialog_vars IS 'Variables of confirmed dialogs.';
 CREATE INDEX dialog_vars_hash_idx ON kamailio.dialog_vars (hash_entry, hash_id);
@@ -165,6 +175,11 @@ GRANT USAGE ON SCHEMA kamailio TO kamailio;
 GRANT SELECT ON ALL TABLES IN SCHEMA kamailio TO kamailio;
 GRANT INSERT, UPDATE, DELETE ON kamailio.location, kamailio.dialog, kamailio.dialog_vars TO kamailio;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA kamailio TO kamailio;
+
+ALTER TABLE kamailio.dialog ENABLE ROW LEVEL SECURITY;
+ALTER TABLE kamailio.dialog_vars ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_rows ON kamailio.dialog TO kamailio USING (server_id = kamailio.own_server());
+CREATE POLICY own_rows ON kamailio.dialog_vars TO kamailio USING (server_id = kamailio.own_server());
 
 -- -------------------------------------------------------------------------------- for tools that read acc's tables
 -- Our proxy does not load Kamailio's acc module; these are our own call records in its shape. They stand behind the

@@ -106,6 +106,25 @@ def test_role_can_do_no_more_than_it_needs(as_kamailio: Conn, statement: str) ->
         as_kamailio.execute(statement)
 
 
+def test_each_proxy_sees_its_own_dialogs_only(role_parameters: dict[str, Any], db: Conn) -> None:
+    """The dialog module reads all rows, and updates and deletes by hash: two proxies must not meet in one table."""
+    variables = (
+        "INSERT INTO dialog_vars (hash_entry, hash_id, dialog_key, dialog_value) VALUES (1, 2, 'ks_call', %s)"
+    )
+    with (
+        psycopg.connect(**role_parameters, options="-c kalibri.server_id=11", autocommit=True) as first,
+        psycopg.connect(**role_parameters, options="-c kalibri.server_id=12", autocommit=True) as second,
+    ):
+        for conn, call in ((first, "one"), (second, "two")):
+            conn.execute(variables, [call])
+        read = "SELECT dialog_value FROM dialog_vars WHERE hash_entry = 1 AND hash_id = 2"
+        assert [conn.execute(read).fetchall() for conn in (first, second)] == [[("one",)], [("two",)]]
+        assert second.execute("DELETE FROM dialog_vars WHERE hash_entry = 1 AND hash_id = 2").rowcount == 1
+        assert first.execute(read).fetchall() == [("one",)]
+    rows = db.execute("SELECT server_id, dialog_value FROM kamailio.dialog_vars").fetchall()
+    assert rows == [(11, "one")]
+
+
 def test_views_give_kamailio_text_as_varchar(db: Conn) -> None:
     """Its driver takes the type text for a binary object and unescapes backslashes in it."""
     rows = db.execute(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kalibri.config import CONTROL_ADDRESS, PROJECT_ROOT, Config
+from kalibri.services.node import server_id
 
 #: Where servers of Debian look for programs. Kamailio's embedded Python takes its prefix from the first
 #: python3 of PATH, so nobody else's may come first.
@@ -185,7 +186,12 @@ def _kamailio(config: Config, name: str) -> Process:
         argv=_kamailio_argv(config, config.etc_directory / "kamailio.cfg"),
         alone_argv=_kamailio_argv(config, config.etc_directory / "kamailio_alone.cfg"),
         needs=(DATABASE, INDEX),
-        environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": python_path()},
+        environment={
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "PYTHONPATH": python_path(),
+            # Which dialogs are its own (schema/30_kamailio.sql); its driver takes no such option from the URL.
+            "PGOPTIONS": f"-c kalibri.server_id={server_id(config.node_name)}",
+        },
     )
 
 
