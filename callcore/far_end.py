@@ -28,7 +28,8 @@ class Answer(StrEnum):
     """What came back."""
 
     THERE = "there"
-    #: 481: it knows no such dialog.
+    #: 481: it knows no such dialog. From a side that never answered otherwise it says nothing: there are gateways that
+    #: answer so to any OPTIONS.
     GONE = "gone"
 
 
@@ -53,6 +54,8 @@ class _Conversation:
     ask_at: float
     #: Since when a side has not answered.
     unanswered: dict[Side, float] = field(default_factory=dict)
+    #: Sides that have answered as who knows the dialog.
+    known: set[Side] = field(default_factory=set)
 
 
 class FarEnds:
@@ -95,9 +98,12 @@ class FarEnds:
     ) -> list[Ask | End]:
         for side, since in list(talk.unanswered.items()):
             answer = heard(dialog, side)
-            if answer is Answer.GONE or (answer is None and not paused and now - since >= PATIENCE_SECONDS):
+            is_late = answer is None and not paused and now - since >= PATIENCE_SECONDS
+            if is_late or (answer is Answer.GONE and side in talk.known):
                 return [End(dialog, side)]
             if answer is Answer.THERE:
+                talk.known.add(side)
+            if answer is not None:
                 del talk.unanswered[side]
             elif paused:
                 talk.unanswered[side] = now

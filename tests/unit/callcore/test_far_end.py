@@ -66,11 +66,15 @@ def test_lost_packets_end_no_call() -> None:
     assert ended == []
 
 
-def test_who_knows_no_such_dialog_is_gone_at_once() -> None:
-    ended = run(
-        FarEnds(EVERY), seconds(10), lambda now, _, side: Answer.GONE if side is Side.CALLEE else Answer.THERE
-    )
-    assert ended == [(1004.0, End("d", Side.CALLEE))]
+def test_who_knows_the_dialog_no_more_is_gone_at_once() -> None:
+    def heard(now: float, _: str, side: Side) -> Answer:
+        return Answer.GONE if side is Side.CALLEE and now > 1005 else Answer.THERE
+
+    assert run(FarEnds(EVERY), seconds(20), heard) == [(1007.0, End("d", Side.CALLEE))]
+
+
+def test_gateway_that_never_knows_dialogs_of_options_keeps_its_calls() -> None:
+    assert run(FarEnds(EVERY), seconds(100), lambda *_: Answer.GONE) == []
 
 
 def test_who_was_stopped_himself_blames_nobody() -> None:
