@@ -350,6 +350,7 @@ class AcdPort:
             return
         if leaving is not None:
             entry.post(diverted(leaving))
+            self._over(line, [])
             return
         settings = settings_of(rows[0])
         entry.whispers = bool(settings.whisper)
@@ -376,6 +377,24 @@ class AcdPort:
         if isinstance(action, do.ReportCallback) and action.outcome == "reached":
             line.entry.is_callback = False
         self._dispatch(rows)
+
+    def _transferred(self, line: Line, action: do.ReportTransfer, rows: list[AcdRow]) -> None:
+        self._over(line, rows)
+
+    def _talk_ended(self, line: Line, action: do.ReportTalkEnd, rows: list[AcdRow]) -> None:
+        if action.again:
+            self._dispatch(rows)
+        else:
+            self._over(line, rows)
+
+    def _over(self, line: Line, rows: list[AcdRow]) -> None:
+        """The entry has ended, the call goes on: with who it was handed to, a survey, or where the queue sent it.
+
+        The entry is not reported any more, or the database would have the call ended for which it knows no reason.
+        """
+        self._dispatch(rows)
+        if self._by_entry.get(line.entry.entry) is line:
+            del self._by_entry[line.entry.entry]
 
     def _other_answered(self, line: Line, action: Action, rows: list[AcdRow]) -> None:
         self._dispatch(rows)
@@ -479,6 +498,8 @@ class AcdPort:
         event = to_event(row)
         if event is not None:
             line.entry.post(event)
+        if row.kind == "leave":
+            self._over(line, [])
 
     def _change_settings(self, row: AcdRow) -> None:
         """Somebody changed a queue: one command for all of its callers who wait here."""
@@ -530,9 +551,11 @@ _STATEMENTS: dict[type[Action], Callable[[AcdPort, Line, Any], tuple[str, dict[s
     do.ReportSurvey: AcdPort._survey,
 }
 
-_ANSWERED: dict[type[Action], Callable[[AcdPort, Line, Action, list[AcdRow]], None]] = {
+_ANSWERED: dict[type[Action], Callable[[AcdPort, Line, Any, list[AcdRow]], None]] = {
     do.EnterQueue: AcdPort._entered,
     do.ReportOffer: AcdPort._offer_answered,
     do.AskCallback: AcdPort._callback_answered,
     do.ReportCallback: AcdPort._dial_answered,
+    do.ReportTransfer: AcdPort._transferred,
+    do.ReportTalkEnd: AcdPort._talk_ended,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support.call_centre import CallCentre, Queue
 from tests.support.rtp_peer import compare, known_payload
-from tests.support.sip_call import Call
+from tests.support.sip_call import Call, CallState
 from tests.support.sip_phone import Phone
 
 #: Frames of one speaker that must arrive in a row; the first and the last of a fork may be cut.
@@ -15,6 +15,15 @@ def order(centre: CallCentre, sales: Queue, verb: str, *words: str, code: int = 
     """Give an order to the only call of a queue."""
     entry = str(sales.entries[-1]["entry_id"])
     return centre.switch.ksctl("call", verb, entry, *words, "-t", "demo", code=code)
+
+
+def stays(centre: CallCentre, sales: Queue, *calls: Call) -> None:
+    """Wait until the entry has been over for some reports of the media host; the calls must be up."""
+    over = "SELECT 1 FROM queue_entry WHERE entry_id = %s AND ended_at < clock_timestamp() - interval '7 s'"
+    entry = sales.entries[-1]["entry_id"]
+    centre.switch.wait(lambda: centre.switch.rows(over, [entry]), 40, "the entry is long over")
+    for call in calls:
+        assert call.state is CallState.ANSWERED, call.phone.trace()
 
 
 def outside(centre: CallCentre, number: str) -> Phone:
@@ -39,6 +48,7 @@ def test_to_an_agent_by_his_name_whose_phone_is_a_number(live_centre: CallCentre
     eve.call().wait_ended()
     eve.wait("free")
     assert sales.wait_entry("ended")["end_reason"] == "transferred"
+    stays(live_centre, sales, call, target)
     call.hang_up()
     target.wait_ended()
     phone.unregister()
@@ -53,6 +63,7 @@ def test_reassign_gives_a_talking_caller_to_another_agent(live_centre: CallCentr
     adam.call().wait_answered()
     adam.wait("busy")
     eve.wait("free")
+    stays(live_centre, sales, call, adam.call())
     call.hang_up()
     adam.wait("free")
 
