@@ -4,7 +4,7 @@ RTPProxy (rtp.io 1.1.1) takes RTP from another address than the one it was told 
 one, and only once it has seen a first packet from where it was told. Where a stranger's packet came first (a phone
 sends RTP right after its 200, which is still under way to us) it believes nobody else for the rest of the call: who
 comes after that partner is deaf and dumb. So each side is said to be here before anybody is told its port, and a
-packet of comfort noise (RFC 3389, silence) goes there. What a partner sends before we tell the node of him is dropped.
+packet of comfort noise (RFC 3389, silence) goes there. What a partner sends before we tell the node of him is heard.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from sems_apps.host.loop import Loop, Timer
 
 #: RTP payload type of comfort noise, and the level that is silence (-127 dBov).
 COMFORT_NOISE = 13
+#: RTPProxy keeps an address open for others when the SSRC of its first packet was 0, and has seen an SSRC all the same.
+NO_SSRC = 0
 _SILENCE = b"\x7f"
 
 
