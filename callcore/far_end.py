@@ -2,7 +2,8 @@
 
 A phone or gateway that vanished sends no BYE; its agent would be held by a dead call, or stay with nobody. So both
 sides of each conversation are asked by OPTIONS within the dialog (RFC 5057), again each second while no answer comes:
-a few lost packets end no call, a far end that has been silent for PATIENCE_SECONDS does. Time is an argument.
+a few lost packets end no call, a far end that has been silent for PATIENCE_SECONDS does. Only who has answered before
+is judged: there are gateways (and SIPp) that answer no OPTIONS at all. Time is an argument.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class FarEnds:
         before, self._conversations = self._conversations, {}
         orders: list[Ask | End] = []
         for dialog in dialogs:
-            talk = before.get(dialog) or _Conversation(now + self._every_seconds)
+            talk = before.get(dialog) or _Conversation(now)
             found = self._look_at(now, dialog, talk, heard, paused=paused)
             orders += found
             if not any(isinstance(order, End) for order in found):
@@ -99,7 +100,7 @@ class FarEnds:
         for side, since in list(talk.unanswered.items()):
             answer = heard(dialog, side)
             is_late = answer is None and not paused and now - since >= PATIENCE_SECONDS
-            if is_late or (answer is Answer.GONE and side in talk.known):
+            if side in talk.known and (is_late or answer is Answer.GONE):
                 return [End(dialog, side)]
             if answer is Answer.THERE:
                 talk.known.add(side)

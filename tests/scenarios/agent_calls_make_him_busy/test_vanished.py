@@ -22,6 +22,11 @@ def talk(call_centre: CallCentre, eve: Agent) -> tuple[Call, Call]:
     return call, answered
 
 
+def asked(phone: Phone, call: Call) -> int:
+    """Return how often a phone was asked whether it is still in a call."""
+    return len([item for item in phone.requests("OPTIONS") if item.headers.get("Call-ID") == call.call_id])
+
+
 def ended_reason(call_centre: CallCentre, call: Call) -> str:
     """Wait for the end in the story of a call and return what it says."""
     statement = (
@@ -42,6 +47,7 @@ def test_a_side_that_vanished_frees_the_other(call_centre: CallCentre, vanishes:
     eve = call_centre.agent()
     call, answered = talk(call_centre, eve)
     gone, left = (answered, call) if vanishes == "agent" else (call, answered)
+    gone.phone.wait(lambda: asked(gone.phone, call), 20, "the first question, which is answered")
     gone.phone.deaf = True
     left.wait_ended(SOON_SECONDS)
     eve.wait("free")
@@ -55,13 +61,8 @@ def test_who_only_listens_is_left_alone(call_centre: CallCentre) -> None:
     eve = call_centre.agent()
     call, answered = talk(call_centre, eve)
 
-    def asked(phone: Phone) -> int:
-        return len(
-            [item for item in phone.requests("OPTIONS") if item.headers.get("Call-ID") == call.call_id]
-        )
-
-    eve.phone.wait(lambda: asked(eve.phone) >= 4, SOON_SECONDS, "questions to the agent")
-    call.phone.wait(lambda: asked(call.phone) >= 3, SOON_SECONDS, "questions to the caller")
+    eve.phone.wait(lambda: asked(eve.phone, call) >= 4, SOON_SECONDS, "questions to the agent")
+    call.phone.wait(lambda: asked(call.phone, call) >= 3, SOON_SECONDS, "questions to the caller")
     assert eve.state == "busy"
     assert call.hold().code == 200  # the CSeq of our questions disturbs nobody's own
     assert answered.hold().code == 200

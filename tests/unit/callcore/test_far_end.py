@@ -38,7 +38,7 @@ def test_who_answers_is_asked_now_and_then_and_never_ended() -> None:
     ends, asked = FarEnds(EVERY), 0
     for now in seconds(61):
         asked += len(ends.look(now, ["d"], lambda *_: Answer.THERE))
-    assert asked == 2 * 60 / EVERY
+    assert asked == 2 * (60 / EVERY + 1)
 
 
 @pytest.mark.parametrize("side", list(Side))
@@ -73,6 +73,10 @@ def test_who_knows_the_dialog_no_more_is_gone_at_once() -> None:
     assert run(FarEnds(EVERY), seconds(20), heard) == [(1007.0, End("d", Side.CALLEE))]
 
 
+def test_who_never_answers_is_never_ended() -> None:
+    assert run(FarEnds(EVERY), seconds(100), lambda *_: None) == []
+
+
 def test_gateway_that_never_knows_dialogs_of_options_keeps_its_calls() -> None:
     assert run(FarEnds(EVERY), seconds(100), lambda *_: Answer.GONE) == []
 
@@ -91,4 +95,4 @@ def test_what_has_ended_is_forgotten() -> None:
     for now in seconds(6):
         ends.look(now, ["d"], lambda *_: None)
     assert ends.look(1006.0, [], lambda *_: None) == []
-    assert ends.look(1007.0, ["d"], lambda *_: None) == []
+    assert ends.look(1007.0, ["d"], lambda *_: None) == [Ask("d", side) for side in Side]
