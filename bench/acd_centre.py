@@ -15,7 +15,12 @@ from psycopg.types.json import Jsonb
 from tests.support.fix_instance import Instance
 from tests.support.switch import Switch
 
-SETTINGS = {"proxy.flood_requests_per_2s": 0, "proxy.workers": 4, "rtp.nodes": 2}
+SETTINGS = {
+    "proxy.flood_requests_per_2s": 0,
+    "proxy.workers": 4,
+    "proxy.far_end_seconds": 3,
+    "rtp.nodes": 2,
+}
 #: Agents of the issue's loads: the next call comes as soon as they have hung up.
 QUEUE = {"wrapup_seconds": 0, "ring_seconds": 20, "strategy": "longest_idle"}
 #: What proxies, media hosts and ks-acd call; the rest is called from within these.

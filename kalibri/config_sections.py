@@ -60,7 +60,7 @@ class ProxyConfig:
     lockout_window_seconds: int = key(600, minimum=1, maximum=86_400)
     lockout_seconds: int = key(600, minimum=1, maximum=86_400)
     #: Both sides of an agent's conversation are asked so often whether they are still there; 0: never.
-    far_end_seconds: int = key(3, minimum=0, maximum=3600)
+    far_end_seconds: int = key(0, minimum=0, maximum=3600)
     options_ping_seconds: int = key(10, minimum=1, maximum=3600)
     nat_ping_seconds: int = key(30, minimum=5, maximum=3600)
     default_expires_seconds: int = key(600, minimum=30, maximum=86_400)

@@ -25,7 +25,7 @@ from tests.support.switch import Switch
 ACCOUNTS = ("100", "101", "102", "103")
 #: A database that needs more than 200 ms on a busy machine is no outage.
 PATIENT = {"database.connect_timeout_ms": 1000, "database.statement_timeout_ms": 1000}
-BARE = {**SETTINGS, **PATIENT, "media.hosts": 0}
+BARE = {**SETTINGS, **PATIENT, "media.hosts": 0, "proxy.far_end_seconds": 3}
 LIVE = {**SETTINGS, **PATIENT, "media.hosts": 2, "rtp.nodes": 2}
 
 
